@@ -1,0 +1,2 @@
+//! The offhook command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Offhook client: rings, answers, talks, over tokio.

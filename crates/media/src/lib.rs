@@ -1,0 +1,1 @@
+//! Threads, devices, rings and audio elements of Offhook.

@@ -1,0 +1,1 @@
+//! The Offhook signaling server: one binary, no external service.

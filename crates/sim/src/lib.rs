@@ -1,0 +1,1 @@
+//! Test kit of Offhook: virtual clock, network emulator, test sounds and measures.

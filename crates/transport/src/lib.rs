@@ -1,0 +1,1 @@
+//! ICE, DTLS-SRTP, RTP, RTCP and SDP of Offhook, without I/O.

@@ -1,0 +1,2 @@
+//! Voice calling for Rust applications, self-hosted.
+pub use offhook_client::*;
