@@ -1,1 +1,31 @@
-//! Test kit of Offhook: virtual clock, network emulator, test sounds and measures.
+//! Test kit of Offhook: virtual time, network emulator, test sounds, measures and the call report.
+//!
+//! Everything here is deterministic: the same seed gives the same run, on every machine and in every release of this
+//! crate. Nothing here opens a socket or reads a clock while it runs; time is an argument. It depends on no other
+//! crate of the workspace, so any of them can use it in tests.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`clock`] | [`clock::VirtualClock`] and a time-ordered [`clock::EventQueue`] |
+//! | [`net`] | [`net::Link`]: loss, jitter, stalls, bottleneck, duplication, route steps |
+//! | [`trace`] | recorded or generated packet fates as CSV, and a link that replays them |
+//! | [`device`] | sound devices whose clocks are off and whose callbacks have odd sizes |
+//! | [`sound`] | WAV files, installed and synthetic speech, tones, resampling |
+//! | [`measure`] | delay, correlation, silence gaps, levels and clicks of heard against spoken |
+//! | [`report`] | a call told as one self-contained HTML page |
+//!
+//! Sound is always mono `f32` at [`SAMPLE_RATE`] unless a function says otherwise.
+
+pub mod clock;
+pub mod device;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod measure;
+pub mod net;
+pub mod report;
+pub mod rng;
+pub mod sound;
+pub mod trace;
+
+/// Samples per second of all sound in this crate.
+pub const SAMPLE_RATE: u32 = 48_000;
