@@ -1,6 +1,6 @@
 //! What was heard against what was spoken: delay, likeness, silence gaps, levels, clicks.
 //!
-//! Pure functions over mono `f32` at [`SAMPLE_RATE`](crate::SAMPLE_RATE). Sample 0 of both signals is the same
+//! Pure functions over mono `f32` at [`SAMPLE_RATE`]. Sample 0 of both signals is the same
 //! instant, so a delay is how much later a piece of `spoken` is found in `heard`. A figure that could not be measured
 //! is `None`, never zero.
 

@@ -52,7 +52,8 @@ impl Correlator {
             }
         }
         let peak = (0..ncc.len()).max_by(|&a, &b| ncc[a].total_cmp(&ncc[b]))?;
-        Some(Match { shift: peak as f64 + vertex(&ncc, peak), ncc: ncc[peak].clamp(-1.0, 1.0) })
+        let (offset, height) = vertex(&ncc, peak);
+        Some(Match { shift: peak as f64 + offset, ncc: height.clamp(-1.0, 1.0) })
     }
 
     /// Inner product of the window with the stretch at every shift.
@@ -100,12 +101,17 @@ pub(super) fn energy(samples: &[f32]) -> f64 {
     samples.iter().map(|sample| f64::from(*sample).powi(2)).sum()
 }
 
-/// Offset of the true peak from sample `peak`, in -0.5..=0.5.
-fn vertex(values: &[f64], peak: usize) -> f64 {
+/// Offset of the true peak from sample `peak`, in -0.5..=0.5, and its height: the vertex of a parabola.
+fn vertex(values: &[f64], peak: usize) -> (f64, f64) {
+    let middle = values[peak];
     if peak == 0 || peak + 1 >= values.len() {
-        return 0.0;
+        return (0.0, middle);
     }
-    let (left, middle, right) = (values[peak - 1], values[peak], values[peak + 1]);
+    let (left, right) = (values[peak - 1], values[peak + 1]);
     let curvature = left - 2.0 * middle + right;
-    if curvature >= 0.0 { 0.0 } else { (0.5 * (left - right) / curvature).clamp(-0.5, 0.5) }
+    if curvature >= 0.0 {
+        return (0.0, middle);
+    }
+    let offset = (0.5 * (left - right) / curvature).clamp(-0.5, 0.5);
+    (offset, middle - 0.25 * (left - right) * offset)
 }

@@ -78,7 +78,7 @@ pub struct DelaySummary {
     pub max: Duration,
 }
 
-/// Looks for each piece of `spoken` in `heard` by normalised cross-correlation in 100 Hz to 4 kHz, to a fraction of
+/// Looks for each piece of `spoken` in `heard` by normalised cross-correlation in 300 Hz to 4 kHz, to a fraction of
 /// 1/16 ms. Pieces that are quiet are not looked for; those not found, or found a pitch period off, give no point.
 pub fn delay_track(spoken: &[f32], heard: &[f32], search: &DelaySearch) -> DelayTrack {
     track_in_band(&speech_band(spoken), &speech_band(heard), search)
@@ -96,7 +96,8 @@ fn track_in_band(spoken: &[f32], heard: &[f32], search: &DelaySearch) -> DelayTr
         if energy(piece) < least {
             continue;
         }
-        let stretch = heard.get(start..heard.len().min(start + window + reach)).unwrap_or_default();
+        let stretch =
+            heard.get(start..heard.len().min(reach.saturating_add(start + window))).unwrap_or_default();
         if stretch.len() < window {
             continue;
         }
@@ -123,11 +124,17 @@ fn without_outliers(points: &[DelayPoint]) -> Vec<DelayPoint> {
         return points.to_vec();
     }
     let near_median = |(n, point): (usize, &DelayPoint)| {
-        let first = n.saturating_sub(MEDIAN_POINTS / 2).min(points.len() - MEDIAN_POINTS);
-        let median = percentile(points[first..first + MEDIAN_POINTS].iter().map(|point| point.delay), 0.5)?;
+        let median = median_around(points, n)?;
         (point.delay.abs_diff(median) < FARTHEST_FROM_MEDIAN).then_some(*point)
     };
     points.iter().enumerate().filter_map(near_median).collect()
+}
+
+/// Median delay of the points nearest to the n-th.
+fn median_around(points: &[DelayPoint], n: usize) -> Option<Duration> {
+    let count = MEDIAN_POINTS.min(points.len());
+    let first = n.saturating_sub(count / 2).min(points.len() - count);
+    percentile(points[first..first + count].iter().map(|point| point.delay), 0.5)
 }
 
 /// Nearest-rank percentile, `share` in 0..=1.
@@ -139,6 +146,14 @@ fn percentile(delays: impl Iterator<Item = Duration>, share: f64) -> Option<Dura
 }
 
 impl DelayTrack {
+    /// This track with every delay replaced by the median around it: without points that found another pitch period.
+    pub(super) fn steadied(&self) -> Self {
+        let steady = |(n, point): (usize, &DelayPoint)| {
+            Some(DelayPoint { delay: median_around(&self.points, n)?, ..*point })
+        };
+        Self { points: self.points.iter().enumerate().filter_map(steady).collect(), pieces: self.pieces }
+    }
+
     /// Share of the pieces looked for that were found, 0..=1; `None` when none was looked for.
     pub fn found_share(&self) -> Option<f64> {
         (self.pieces > 0).then(|| self.points.len() as f64 / self.pieces as f64)

@@ -7,16 +7,20 @@ use crate::sound::resample;
 
 /// Rate at which signals are compared.
 pub(super) const BAND_RATE: u32 = 16_000;
-const LOW_EDGE_HZ: f64 = 100.0;
+const LOW_EDGE_HZ: f64 = 300.0;
 const HIGH_EDGE_HZ: f64 = 4000.0;
 
-/// 100 Hz to 4 kHz at [`BAND_RATE`]: where speech has its energy and codecs keep the waveform. Both signals pass the
-/// same filter, so its phase falls out of every comparison.
+/// 300 Hz to 4 kHz at [`BAND_RATE`]: where speech is understood and codecs keep the waveform. Below, speech codecs have
+/// a high-pass that turns the phase, which nobody hears but which would look like damage. Both signals pass the same
+/// filter, so its own phase falls out of every comparison.
 pub(super) fn speech_band(samples: &[f32]) -> Vec<f32> {
     let mut band = resample(samples, SAMPLE_RATE, BAND_RATE);
-    for section in
-        [Biquad::low_pass(HIGH_EDGE_HZ), Biquad::low_pass(HIGH_EDGE_HZ), Biquad::high_pass(LOW_EDGE_HZ)]
-    {
+    for section in [
+        Biquad::low_pass(HIGH_EDGE_HZ),
+        Biquad::low_pass(HIGH_EDGE_HZ),
+        Biquad::high_pass(LOW_EDGE_HZ),
+        Biquad::high_pass(LOW_EDGE_HZ),
+    ] {
         section.run(&mut band);
     }
     band

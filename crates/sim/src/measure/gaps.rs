@@ -40,24 +40,24 @@ impl SilenceReport {
     }
 }
 
-/// Finds 10 ms frames whose speech (above -45 dBFS in `spoken`) is more than 25 dB quieter in `heard` at the place the
-/// delay track gives, and joins neighbours to gaps. A pause in `spoken` ends a gap.
+/// Finds 10 ms frames whose speech (above -45 dBFS in `spoken`) is more than 25 dB quieter in `heard`, both at the place
+/// the delay track gives and at the one its running median gives, and joins neighbours to gaps. A pause in `spoken`
+/// ends a gap.
 ///
 /// `None` when the track is empty or nothing was spoken.
 pub fn silence(spoken: &[f32], heard: &[f32], track: &DelayTrack) -> Option<SilenceReport> {
     let frame = index_of(FRAME, SAMPLE_RATE);
-    let margin = index_of(MARGIN, SAMPLE_RATE);
+    let steady = track.steadied();
     let mut report = SilenceReport { gaps: Vec::new(), silent_percent: 0.0 };
     let (mut speech, mut silent) = (0usize, 0usize);
     let mut gap_begin = None;
     for (n, piece) in spoken.chunks_exact(frame).enumerate() {
         let at = time_of(n * frame, SAMPLE_RATE);
-        let place = n * frame + index_of(track.at(at)?, SAMPLE_RATE);
-        let Some(around) = heard.get(place.saturating_sub(margin)..place + frame + margin) else {
+        let Some(loudest) = loudest_at(heard, n * frame, [track.at(at)?, steady.at(at)?]) else {
             break;
         };
         let said = level_of(piece);
-        let is_silent = said > SPEECH_ABOVE && level_of(around).0 < said.0 - SILENCE_BELOW_SPEECH;
+        let is_silent = said > SPEECH_ABOVE && loudest < said.0 - SILENCE_BELOW_SPEECH;
         speech += usize::from(said > SPEECH_ABOVE);
         silent += usize::from(is_silent);
         gap_begin = if is_silent { gap_begin.or(Some(at)) } else { close(&mut report.gaps, gap_begin, at) };
@@ -67,6 +67,16 @@ pub fn silence(spoken: &[f32], heard: &[f32], track: &DelayTrack) -> Option<Sile
     }
     report.silent_percent = 100.0 * silent as f64 / speech as f64;
     (speech > 0).then_some(report)
+}
+
+/// The level of the frame at `start` after the louder of two delays, margins included; `None` beyond the end.
+fn loudest_at(heard: &[f32], start: usize, delays: [Duration; 2]) -> Option<f64> {
+    let (frame, margin) = (index_of(FRAME, SAMPLE_RATE), index_of(MARGIN, SAMPLE_RATE));
+    let level_after = |delay: Duration| {
+        let place = start + index_of(delay, SAMPLE_RATE);
+        Some(level_of(heard.get(place.saturating_sub(margin)..place + frame + margin)?).0)
+    };
+    Some(level_after(delays[0])?.max(level_after(delays[1])?))
 }
 
 /// Adds the gap of silent frames from `begin` to `end`, if one is open; the margins were silent as well.

@@ -13,10 +13,12 @@ const SLACK: Duration = Duration::from_millis(10);
 
 /// Correlation of heard with spoken after alignment, 0..=1.
 ///
-/// Both signals are limited to 100 Hz to 4 kHz. Each 200 ms window of `spoken` (every 100 ms) is placed in `heard` by
+/// Both signals are limited to 300 Hz to 4 kHz (codecs turn the phase below). Each 200 ms window of `spoken` (every 100 ms) is placed in `heard` by
 /// the delay track, within 10 ms of it where it fits best, and the normalised cross-correlation there is taken (never
 /// below 0). The result is the mean over all windows, weighted by the window's energy in `spoken`: loud speech counts,
 /// silence does not. 1 is the same waveform at any loudness; lost speech pulls it down by its share of the energy.
+/// Opus in its voice mode at 32 kb/s, nothing lost, gave 0.981 to 0.986 on three voices, at 16 kb/s 0.966 to 0.979;
+/// 10 % random loss without redundancy 0.85 to 0.89.
 /// Windows that would lie beyond the end of `heard` are left out.
 ///
 /// `None` when the track is empty: nothing was aligned.

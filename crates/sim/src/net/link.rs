@@ -121,7 +121,7 @@ impl<T: Clone> Link<T> {
 
     /// The next packet that has arrived by `now`; call until `None`.
     pub fn poll(&mut self, now: Instant) -> Option<T> {
-        let packet = self.in_flight.pop_due(now.saturating_duration_since(self.origin))?;
+        let packet = self.in_flight.pop_due(now.checked_duration_since(self.origin)?)?;
         self.stats.delivered += 1;
         Some(packet)
     }

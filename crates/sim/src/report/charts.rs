@@ -28,7 +28,12 @@ pub(super) fn waveforms(direction: &Direction, duration: Duration) -> String {
             mark.at.as_secs_f64(),
             mark.length.as_millis()
         );
-        plot.band(&format!("mark {}", class_of(mark.kind)), (mark.at, mark.at + mark.length), heights, &hint);
+        plot.band(
+            &format!("mark {}", class_of(mark.kind)),
+            (mark.at, mark.at.saturating_add(mark.length)),
+            heights,
+            &hint,
+        );
     }
     for (text, value) in [("spoken", 0.0), ("heard", -2.0)] {
         let y = plot.y(value) + 4.0;
@@ -122,12 +127,12 @@ pub(super) fn timeline(events: &[TimelineEvent], duration: Duration) -> String {
 
 /// Where the delay comes from, as one bar.
 pub(super) fn latency(parts: &[LatencyPart]) -> String {
-    let total: Duration = parts.iter().map(|part| part.share).sum();
+    let total: Duration = parts.iter().fold(Duration::ZERO, |total, part| total.saturating_add(part.share));
     let mut plot = Plot::new("Where the delay comes from, in seconds", 62.0, total, 0.0, 1.0);
     let heights = plot.frame();
     let mut from = Duration::ZERO;
     for (n, part) in parts.iter().enumerate() {
-        let to = from + part.share;
+        let to = from.saturating_add(part.share);
         let text = format!("{:.1} ms", part.share.as_secs_f64() * 1e3);
         plot.band(&part_class(n), (from, to), heights, &format!("{}: {text}", part.name));
         from = to;

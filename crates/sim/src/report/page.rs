@@ -80,7 +80,8 @@ fn one_direction(direction: &Direction, duration: Duration) -> String {
     html += "<h3>Delay</h3><p class=\"soft\">From mouth to ear, measured on the sound. Below 150 ms nobody notices; \
              lower and flatter is better.</p>";
     html += &charts::delays(&direction.delay, duration);
-    html += "<h3>Loudness</h3><p class=\"soft\">0 dB is the loudest a sound can be; speech peaks around -20 dB.</p>";
+    html += "<h3>Loudness</h3><p class=\"soft\">Blue was spoken, green was heard. 0 dB is the loudest a sound can be; \
+             speech lies around -20 dB.</p>";
     html += &charts::levels(&direction.spoken_level, &direction.heard_level, duration);
     html += &table_of(&direction.figures);
     html + "</section>\n"
@@ -122,6 +123,11 @@ fn events(events: &[TimelineEvent]) -> String {
         "<section class=\"card\"><h2>What happened</h2><p class=\"soft\">Events of the call on each side, in seconds \
          since it was started.</p>",
     );
+    if let Some(set_up) = set_up_of(events, last) {
+        html += "<h3>Setting up</h3>";
+        html += &charts::timeline(set_up, set_up.last().map_or(last, |event| event.at.mul_f64(1.2)));
+        html += "<h3>Whole call</h3>";
+    }
     html += &charts::timeline(events, last);
     html += "<h3>All events</h3><div class=\"scroll\"><table><tr><th>time</th><th>side</th><th>event</th><th></th></tr>";
     for event in events {
@@ -139,6 +145,15 @@ fn events(events: &[TimelineEvent]) -> String {
         );
     }
     html + "</table></div></section>\n"
+}
+
+/// The events before the longest pause, when they are too close together to be told apart in the whole call.
+fn set_up_of(events: &[TimelineEvent], last: Duration) -> Option<&[TimelineEvent]> {
+    let pause = |n: &usize| events[n + 1].at.saturating_sub(events[*n].at);
+    let before_pause = (0..events.len().saturating_sub(1)).max_by_key(pause)?;
+    let set_up = &events[..=before_pause];
+    let length = events[before_pause].at;
+    (set_up.len() > 1 && length > Duration::ZERO && length < last / 5).then_some(set_up)
 }
 
 fn latency(parts: &[LatencyPart]) -> String {

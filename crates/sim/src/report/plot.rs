@@ -93,7 +93,7 @@ impl Plot {
         );
     }
 
-    /// A filled rectangle from a time to another over a part of the height, at least 1.5 units wide to be seen.
+    /// A filled rectangle from a time to another over a part of the height, at least 2.5 units wide to be seen.
     pub(super) fn band(&mut self, class: &str, times: (Duration, Duration), heights: (f64, f64), hint: &str) {
         let (left, right) = (self.x(times.0), self.x(times.1));
         let _ = write!(
@@ -101,7 +101,7 @@ impl Plot {
             "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
             coordinate(left),
             coordinate(heights.0),
-            coordinate((right - left).max(1.5)),
+            coordinate((right - left).max(2.5)),
             coordinate((heights.1 - heights.0).max(0.0)),
             Escaped(hint)
         );

@@ -6,8 +6,9 @@ use std::f64::consts::PI;
 const ZERO_CROSSINGS: f64 = 32.0;
 /// Passband edge as a share of the narrower band, leaving room for the window's transition.
 const PASSBAND: f64 = 0.94;
-/// Phases for which the filter is computed once and kept; above it, each output computes its own.
-const MOST_KEPT_PHASES: usize = 2048;
+/// Most phases for which the filter is computed; with more, an output lies between two of them, and the straight line
+/// between the two is off by less than -100 dB.
+const MOST_KEPT_PHASES: u64 = 512;
 
 /// Converts `samples` from one rate to another, band-limited to the narrower of the two.
 ///
@@ -35,6 +36,7 @@ struct PolyphaseFilter {
     cutoff: f64,
     /// Taps on each side.
     half: i64,
+    /// Filters at equal distances from phase 0 to the next input sample, both ends included.
     kept: Vec<Vec<f32>>,
 }
 
@@ -44,19 +46,22 @@ impl PolyphaseFilter {
         let half = (ZERO_CROSSINGS / cutoff).ceil() as i64;
         let mut filter =
             Self { step: u64::from(step), phases: u64::from(phases), cutoff, half, kept: Vec::new() };
-        if phases as usize <= MOST_KEPT_PHASES {
-            filter.kept = (0..filter.phases).map(|phase| filter.taps(phase)).collect();
-        }
+        let intervals = filter.phases.min(MOST_KEPT_PHASES);
+        filter.kept = (0..=intervals).map(|n| filter.taps(n as f64 / intervals as f64)).collect();
         filter
     }
 
     fn output(&self, samples: &[f32], n: u64) -> f32 {
         let position = n * self.step;
         let (centre, phase) = ((position / self.phases) as i64, position % self.phases);
-        match self.kept.get(phase as usize) {
-            Some(taps) => self.convolve(samples, centre, taps),
-            None => self.convolve(samples, centre, &self.taps(phase)),
+        let scaled = phase * (self.kept.len() as u64 - 1);
+        let (below, rest) = ((scaled / self.phases) as usize, scaled % self.phases);
+        let at_below = self.convolve(samples, centre, &self.kept[below]);
+        if rest == 0 {
+            return at_below;
         }
+        let at_above = self.convolve(samples, centre, &self.kept[below + 1]);
+        at_below + (at_above - at_below) * (rest as f32 / self.phases as f32)
     }
 
     fn convolve(&self, samples: &[f32], centre: i64, taps: &[f32]) -> f32 {
@@ -68,9 +73,8 @@ impl PolyphaseFilter {
         samples.iter().zip(taps).map(|(sample, tap)| sample * tap).sum()
     }
 
-    /// Taps for inputs `centre - half + 1 ..= centre + half`.
-    fn taps(&self, phase: u64) -> Vec<f32> {
-        let offset = phase as f64 / self.phases as f64;
+    /// Taps for inputs `centre - half + 1 ..= centre + half`, for an output `offset` (0..=1) after `centre`.
+    fn taps(&self, offset: f64) -> Vec<f32> {
         let tap = |k: i64| {
             let distance = k as f64 - offset;
             self.cutoff * sinc(self.cutoff * distance) * blackman(distance / self.half as f64)

@@ -42,7 +42,7 @@ impl<T> TraceLink<T> {
 
     /// The next packet that has arrived by `now`; call until `None`.
     pub fn poll(&mut self, now: Instant) -> Option<T> {
-        self.in_flight.pop_due(now.saturating_duration_since(self.origin))
+        self.in_flight.pop_due(now.checked_duration_since(self.origin)?)
     }
 
     /// When the next packet arrives.
