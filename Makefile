@@ -1,0 +1,54 @@
+# Each recipe does its own set-up and says what it is doing. CI runs `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint bench fuzz docs latency setup-build setup-demo setup-test
+
+say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
+FUZZ_SECONDS ?= 600
+DEMO_FLAGS ?=
+
+help: ## list the recipes
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup-build setup-demo setup-test: setup-%:
+	@scripts/setup.sh $*
+
+demo: setup-demo ## a whole call on this machine: server, two people, a report
+	$(call say,building the offhook command (release; some minutes the first time))
+	cargo build --release -p offhook-cli
+	$(call say,calling)
+	target/release/offhook demo $(DEMO_FLAGS)
+
+serve: setup-build ## a development server on 127.0.0.1:7070
+	cargo run --release -p offhook-cli -- serve
+
+test: setup-test ## everything CI runs: format, lints, docs, all tests
+	$(call say,1/5 format)
+	cargo fmt --all --check
+	$(call say,2/5 clippy with warnings denied)
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(call say,3/5 documentation with warnings denied)
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
+	$(call say,4/5 documentation examples)
+	cargo test --workspace --doc --quiet
+	$(call say,5/5 tests)
+	scripts/run-tests.sh
+
+lint: setup-build ## format, clippy, licences and advisories
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	scripts/deny.sh
+
+bench: setup-build ## criterion benchmarks; results in target/criterion
+	cargo bench --bench '*'
+
+latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
+	cargo build --release -p offhook-cli
+	scripts/latency_table.py --write docs/LATENCY.md
+
+fuzz: setup-build ## every fuzz target for FUZZ_SECONDS (default 600) each; needs a nightly tool chain
+	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh
+
+docs: setup-build ## API documentation in target/doc
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	@echo "open target/doc/offhook/index.html"

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Installs what Offhook needs on Debian 12 or Ubuntu, once; a second run changes nothing.
+#
+#   scripts/setup.sh build    compile it: C tool chain, CMake (for libopus), ALSA headers
+#   scripts/setup.sh demo     build + recorded human speech for the demo
+#   scripts/setup.sh test     demo + virtual sound cards and a Python WebRTC peer for the tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build_packages=(build-essential pkg-config cmake libasound2-dev)
+speech_packages=(alsa-utils asterisk-core-sounds-en-wav)
+test_packages=(pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
+
+say() { printf '[setup] %s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "root is needed to install packages, and there is no sudo. As root, run:"
+        say "    $*"
+        exit 1
+    fi
+}
+
+install_packages() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        say "system packages are in place: $*"
+        return
+    fi
+    command -v apt-get >/dev/null || { say "apt-get not found; install by hand: ${missing[*]}"; exit 1; }
+    say "installing: ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+require_rust() {
+    if command -v cargo >/dev/null; then
+        say "Rust: $(cargo --version)"
+    else
+        say "no Rust tool chain found (cargo). Install one with rustup, then run this again."
+        exit 1
+    fi
+}
+
+# A Python environment of our own with aiortc, an independent WebRTC implementation the tests call.
+install_python_peer() {
+    local venv=.tools/venv
+    if "$venv/bin/python" -c 'import aiortc, numpy' 2>/dev/null; then
+        say "Python peer is in place: $venv"
+        return
+    fi
+    say "making the Python peer (aiortc) in $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiortc==1.16.*' numpy
+}
+
+case "${1:-}" in
+    build) require_rust; install_packages "${build_packages[@]}" ;;
+    demo) require_rust; install_packages "${build_packages[@]}" "${speech_packages[@]}" ;;
+    test)
+        require_rust
+        install_packages "${build_packages[@]}" "${speech_packages[@]}" "${test_packages[@]}"
+        install_python_peer
+        ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
