@@ -1,0 +1,154 @@
+//! What a client sends.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{Candidate, Description, Empty, Headers, Update, WireError};
+use crate::call::CallEndCause;
+use crate::id::{ApplicationKey, DeviceCredential, DeviceId, SessionId, UserId};
+
+/// A message from client to server. Those about a call name it in the envelope's `call_id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", content = "body")]
+pub enum ClientMessage {
+    /// The first frame of a connection.
+    #[serde(rename = "hello")]
+    Hello(Hello),
+    /// Renews the registration in band.
+    #[serde(rename = "register")]
+    Register(Register),
+    /// Calls a user.
+    #[serde(rename = "call.start")]
+    CallStart(CallStart),
+    /// This device rings.
+    #[serde(rename = "call.ringing")]
+    CallRinging(Empty),
+    /// The local person accepted.
+    #[serde(rename = "call.answer")]
+    CallAnswer(Description),
+    /// A trickled candidate.
+    #[serde(rename = "call.candidate")]
+    CallCandidate(Candidate),
+    /// A renegotiation.
+    #[serde(rename = "call.update")]
+    CallUpdate(Update),
+    /// Media is connected at this end.
+    #[serde(rename = "call.established")]
+    CallEstablished(Empty),
+    /// Denies, cancels or ends a call.
+    #[serde(rename = "call.hangup")]
+    CallHangup(Hangup),
+    /// Acknowledges by the envelope's `ack` alone.
+    #[serde(rename = "ack")]
+    Ack(Empty),
+    /// Asks for a `pong`.
+    #[serde(rename = "ping")]
+    Ping(Empty),
+}
+
+/// Opens a session or takes it up again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hello {
+    /// The application.
+    pub application_key: ApplicationKey,
+    /// The local user.
+    pub user: UserId,
+    /// This installation.
+    pub device_id: DeviceId,
+    /// How the device proves itself.
+    pub credential: Credential,
+    /// The session to take up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// How a device proves itself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// A registration token (JWT) from the application.
+    Token(String),
+    /// The credential an earlier `welcome` brought.
+    Device(DeviceCredential),
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(redacted)",
+            Self::Device(_) => "Device(redacted)",
+        })
+    }
+}
+
+/// Names the session to take up again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Resume {
+    /// The session.
+    pub session: SessionId,
+    /// The secret of the last `welcome`; usable once.
+    pub token: String,
+    /// The last event that was handled.
+    pub last_seq: u64,
+}
+
+impl std::fmt::Debug for Resume {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resume")
+            .field("session", &self.session)
+            .field("last_seq", &self.last_seq)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A fresh registration token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Register {
+    /// The JWT.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Register(redacted)")
+    }
+}
+
+/// Calls a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallStart {
+    /// Who is called.
+    pub to: UserId,
+    /// Application headers, at most 1024 bytes.
+    #[serde(default)]
+    pub headers: Headers,
+    /// The offer, at most 32 KiB.
+    pub sdp: String,
+}
+
+/// Ends a call from this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hangup {
+    /// Why.
+    pub cause: CallEndCause,
+    /// The error, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<WireError>,
+}
+
+impl ClientMessage {
+    /// Every `type` of this direction.
+    pub const TYPES: [&'static str; 11] = [
+        "hello",
+        "register",
+        "call.start",
+        "call.ringing",
+        "call.answer",
+        "call.candidate",
+        "call.update",
+        "call.established",
+        "call.hangup",
+        "ack",
+        "ping",
+    ];
+}

@@ -1,0 +1,12 @@
+//! The messages: one versioned enum each way, in a nested envelope.
+
+mod client;
+mod common;
+mod server;
+
+pub use client::{CallStart, ClientMessage, Credential, Hangup, Hello, Register, Resume};
+pub use common::{Candidate, Description, Empty, Headers, IceServer, Limits, SdpKind, Update, WireError};
+pub use server::{
+    Answered, Bye, ByeAction, CallSnapshot, Ended, Incoming, IssuedCredential, Outcome, Registered,
+    ServerMessage, Snapshot, Welcome,
+};

@@ -1,0 +1,184 @@
+//! The server's half of one session: numbering, replay, resume token, repeated commands.
+
+use std::collections::VecDeque;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::entropy::{self, EntropySource};
+use crate::id::{CallId, MessageId, SessionId};
+use crate::message::{Outcome, ServerMessage};
+use crate::wire::{self, Frame};
+
+const RING_EVENTS: usize = 256;
+const RING_BYTES: usize = 65_536;
+const REMEMBERED: usize = 512;
+
+/// One session of one device; it outlives its connections.
+#[derive(Debug)]
+pub struct ServerSession {
+    id: SessionId,
+    resume_hash: [u8; 32],
+    next_seq: u64,
+    client_seq: u64,
+    ring: VecDeque<(u64, String)>,
+    ring_bytes: usize,
+    // Events up to this number were dropped unacknowledged: a resume below it needs a snapshot.
+    lost_through: u64,
+    outcomes: VecDeque<(MessageId, Outcome)>,
+}
+
+impl ServerSession {
+    /// A fresh session; call [`Self::rotate_token`] for its first resume token.
+    pub fn new(source: &mut dyn EntropySource) -> Self {
+        Self {
+            id: SessionId::random(source),
+            resume_hash: [0; 32],
+            next_seq: 1,
+            client_seq: 0,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            lost_through: 0,
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// The session's name.
+    #[must_use]
+    pub const fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Makes the resume token for the next `welcome`; earlier ones stop working. Only its hash is kept.
+    pub fn rotate_token(&mut self, source: &mut dyn EntropySource) -> String {
+        let token = entropy::secret(source);
+        self.resume_hash = Sha256::digest(&token).into();
+        token
+    }
+
+    /// Whether `token` is the current resume token, in constant time.
+    #[must_use]
+    pub fn token_matches(&self, token: &str) -> bool {
+        Sha256::digest(token).as_slice().ct_eq(&self.resume_hash).into()
+    }
+
+    /// Numbers a call event, keeps it for a resume and returns its frame.
+    pub fn event(&mut self, call_id: Option<CallId>, message: ServerMessage) -> String {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let text = self.frame(seq, call_id, message);
+        self.ring_bytes += text.len();
+        self.ring.push_back((seq, text.clone()));
+        while self.ring.len() > RING_EVENTS || self.ring_bytes > RING_BYTES {
+            self.drop_oldest(true);
+        }
+        text
+    }
+
+    /// The frame of a message that is not numbered (`welcome`, `outcome`, `pong`, `error`, `bye`).
+    #[must_use]
+    pub fn unnumbered(&self, message: ServerMessage) -> String {
+        self.frame(0, None, message)
+    }
+
+    /// The client has handled every event up to `ack`.
+    pub fn handle_ack(&mut self, ack: u64) {
+        while self.ring.front().is_some_and(|(seq, _)| *seq <= ack) {
+            self.drop_oldest(false);
+        }
+    }
+
+    /// The events after `last_seq`, or `None` when some are gone and a snapshot is needed.
+    #[must_use]
+    pub fn replay(&self, last_seq: u64) -> Option<Vec<String>> {
+        if last_seq < self.lost_through || last_seq >= self.next_seq {
+            return None;
+        }
+        Some(self.ring.iter().filter(|(seq, _)| *seq > last_seq).map(|(_, text)| text.clone()).collect())
+    }
+
+    /// The number of the last event: a snapshot stands for everything up to it.
+    #[must_use]
+    pub const fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// Notes the number of a client frame, for the `ack` of our own frames.
+    pub fn handle_client_seq(&mut self, seq: u64) {
+        self.client_seq = self.client_seq.max(seq);
+    }
+
+    /// What was answered to this command before; send it again instead of acting again.
+    #[must_use]
+    pub fn outcome_of(&self, id: &MessageId) -> Option<&Outcome> {
+        self.outcomes.iter().rev().find(|(known, _)| known == id).map(|(_, outcome)| outcome)
+    }
+
+    /// Remembers what was answered to a command, among the last 512.
+    pub fn remember(&mut self, id: MessageId, outcome: Outcome) {
+        if self.outcomes.len() == REMEMBERED {
+            self.outcomes.pop_front();
+        }
+        self.outcomes.push_back((id, outcome));
+    }
+
+    fn frame(&self, seq: u64, call_id: Option<CallId>, message: ServerMessage) -> String {
+        #[expect(clippy::unwrap_used, reason = "`s` and digits are a well-formed identifier")]
+        let id = MessageId::new(format!("s{seq}")).unwrap();
+        wire::write(&Frame { id, seq, ack: self.client_seq, call_id, message })
+    }
+
+    fn drop_oldest(&mut self, unacknowledged: bool) {
+        if let Some((seq, text)) = self.ring.pop_front() {
+            self.ring_bytes -= text.len();
+            if unacknowledged || seq > self.lost_through {
+                self.lost_through = seq;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Empty;
+
+    struct Counter(u8);
+    impl EntropySource for Counter {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            for b in bytes {
+                self.0 = self.0.wrapping_add(1);
+                *b = self.0;
+            }
+        }
+    }
+
+    fn ring(session: &mut ServerSession) -> String {
+        session.event(CallId::new("c").ok(), ServerMessage::CallRinging(Empty {}))
+    }
+
+    #[test]
+    fn a_resume_replays_what_was_not_seen_or_asks_for_a_snapshot() {
+        let mut session = ServerSession::new(&mut Counter(0));
+        let frames: Vec<_> = (0..3).map(|_| ring(&mut session)).collect();
+        assert_eq!(session.replay(1).unwrap(), frames[1..]);
+        session.handle_ack(2);
+        assert_eq!(session.replay(2).unwrap(), frames[2..]);
+        assert_eq!(session.replay(1), None);
+        assert_eq!(session.replay(4), None);
+        for _ in 0..300 {
+            ring(&mut session);
+        }
+        assert_eq!(session.replay(3), None);
+    }
+
+    #[test]
+    fn a_resume_token_works_until_the_next_one() {
+        let mut source = Counter(0);
+        let mut session = ServerSession::new(&mut source);
+        let first = session.rotate_token(&mut source);
+        assert!(session.token_matches(&first));
+        let second = session.rotate_token(&mut source);
+        assert!(!session.token_matches(&first) && session.token_matches(&second));
+    }
+}

@@ -1,0 +1,243 @@
+//! Text frames to messages and back, with every limit checked on the way in.
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{CallId, MessageId};
+use crate::message::{ClientMessage, Headers, Limits, ServerMessage, WireError};
+
+/// The protocol version in `v`.
+pub const VERSION: u32 = 1;
+
+/// One message with its envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame<M> {
+    /// The sender's name for this frame.
+    pub id: MessageId,
+    /// The number of a server's call event, else 0.
+    pub seq: u64,
+    /// The highest number the sender has handled.
+    pub ack: u64,
+    /// The call the message is about.
+    pub call_id: Option<CallId>,
+    /// The message.
+    pub message: M,
+}
+
+/// Why a frame could not be read. None of these needs the connection to be closed, except
+/// [`ParseError::TooLarge`] when frames keep coming.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// A limit of [`Limits`] was passed; send less.
+    #[error("{what} is larger than {max} bytes")]
+    TooLarge {
+        /// What was too large.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// Not JSON, or the envelope is not of our form.
+    #[error("malformed frame: {0}")]
+    Malformed(String),
+    /// A version or type this end does not know; answer with an `error` frame.
+    #[error("unsupported {what}")]
+    Unsupported {
+        /// `version` or `type`.
+        what: &'static str,
+        /// The frame, so that the answer can name it.
+        id: Option<MessageId>,
+    },
+    /// The body does not fit its type; answer with an `error` frame.
+    #[error("bad body of {kind}: {reason}")]
+    Body {
+        /// The frame, so that the answer can name it.
+        id: MessageId,
+        /// The known type.
+        kind: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ParseError {
+    /// The number that the answer carries.
+    #[must_use]
+    pub const fn wire(&self) -> WireError {
+        match self {
+            Self::TooLarge { .. } => WireError::TooLarge,
+            Self::Unsupported { .. } => WireError::Unsupported,
+            Self::Malformed(_) | Self::Body { .. } => WireError::Malformed,
+        }
+    }
+
+    /// The frame it is about, when that much was readable.
+    #[must_use]
+    pub const fn id(&self) -> Option<&MessageId> {
+        match self {
+            Self::Unsupported { id, .. } => id.as_ref(),
+            Self::Body { id, .. } => Some(id),
+            Self::TooLarge { .. } | Self::Malformed(_) => None,
+        }
+    }
+}
+
+/// The envelope as it stands on the wire.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Envelope {
+    v: u32,
+    id: MessageId,
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    ack: u64,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    call_id: Option<CallId>,
+    #[serde(default)]
+    body: Value,
+}
+
+/// A direction of the protocol.
+pub trait Message: Serialize + DeserializeOwned + JsonSchema {
+    /// Every known `type`.
+    fn types() -> &'static [&'static str];
+    /// Checks the limits of what is inside.
+    ///
+    /// # Errors
+    /// [`ParseError::TooLarge`] naming what passed its limit.
+    fn check(&self, limits: &Limits) -> Result<(), ParseError>;
+    /// Whether the envelope must name a call.
+    fn needs_call(kind: &str) -> bool {
+        kind.starts_with("call.")
+    }
+}
+
+/// Reads one text frame under the default [`Limits`].
+///
+/// # Errors
+/// [`ParseError`]; nothing is allocated for a frame over the size limit.
+pub fn parse<M: Message>(text: &str) -> Result<Frame<M>, ParseError> {
+    let limits = Limits::default();
+    at_most("frame", text.len(), limits.frame_bytes)?;
+    let envelope: Envelope = serde_json::from_str(text).map_err(|e| ParseError::Malformed(e.to_string()))?;
+    if envelope.v != VERSION {
+        return Err(ParseError::Unsupported { what: "version", id: Some(envelope.id) });
+    }
+    if !M::types().contains(&envelope.kind.as_str()) {
+        return Err(ParseError::Unsupported { what: "type", id: Some(envelope.id) });
+    }
+    let Envelope { id, seq, ack, kind, call_id, body, .. } = envelope;
+    let body = if body.is_null() { Value::Object(serde_json::Map::new()) } else { body };
+    let bad = |reason: String| ParseError::Body { id: id.clone(), kind: kind.clone(), reason };
+    if M::needs_call(&kind) && call_id.is_none() {
+        return Err(bad("call_id is missing".to_owned()));
+    }
+    let message: M = serde_json::from_value(serde_json::json!({ "type": kind, "body": body }))
+        .map_err(|e| bad(e.to_string()))?;
+    message.check(&limits)?;
+    Ok(Frame { id, seq, ack, call_id, message })
+}
+
+/// Writes one text frame.
+///
+/// # Panics
+/// Never for the two message types of this crate: they hold only strings, numbers and string-keyed maps.
+pub fn write<M: Message>(frame: &Frame<M>) -> String {
+    #[expect(
+        clippy::unwrap_used,
+        reason = "our message types hold only strings, numbers and string-keyed maps"
+    )]
+    let mut value = serde_json::to_value(&frame.message).unwrap();
+    value["v"] = VERSION.into();
+    value["id"] = frame.id.as_str().into();
+    value["seq"] = frame.seq.into();
+    value["ack"] = frame.ack.into();
+    if let Some(call) = &frame.call_id {
+        value["call_id"] = call.as_str().into();
+    }
+    value.to_string()
+}
+
+impl Message for ClientMessage {
+    fn types() -> &'static [&'static str] {
+        &Self::TYPES
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), ParseError> {
+        match self {
+            Self::CallStart(m) => {
+                headers(&m.headers, limits)?;
+                sdp(&m.sdp, limits)
+            }
+            Self::CallAnswer(m) => sdp(&m.sdp, limits),
+            Self::CallUpdate(m) => sdp(&m.sdp, limits),
+            Self::CallCandidate(m) => {
+                at_most("candidate", m.candidate.len() + m.mid.len() + m.ufrag.len(), 1024)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Message for ServerMessage {
+    fn types() -> &'static [&'static str] {
+        &Self::TYPES
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), ParseError> {
+        match self {
+            Self::CallIncoming(m) => {
+                headers(&m.headers, limits)?;
+                sdp(&m.sdp, limits)
+            }
+            Self::CallAnswered(m) => sdp(&m.sdp, limits),
+            Self::CallUpdate(m) => sdp(&m.sdp, limits),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn sdp(text: &str, limits: &Limits) -> Result<(), ParseError> {
+    at_most("session description", text.len(), limits.sdp_bytes)
+}
+
+fn headers(headers: &Headers, limits: &Limits) -> Result<(), ParseError> {
+    at_most("headers", header_bytes(headers), limits.header_bytes)
+}
+
+/// Keys and values together, in bytes of UTF-8.
+#[must_use]
+pub fn header_bytes(headers: &Headers) -> usize {
+    headers.iter().map(|(k, v)| k.len() + v.len()).sum()
+}
+
+fn at_most(what: &'static str, size: usize, max: u32) -> Result<(), ParseError> {
+    let max = max as usize;
+    if size > max { Err(ParseError::TooLarge { what, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_ignored_and_unknown_types_are_named() {
+        let ok = r#"{"v":1,"id":"a","type":"ping","new":1}"#;
+        assert!(matches!(parse::<ClientMessage>(ok).unwrap().message, ClientMessage::Ping(_)));
+        let unknown = r#"{"v":1,"id":"a","type":"call.hologram","call_id":"c"}"#;
+        let error = parse::<ClientMessage>(unknown).unwrap_err();
+        assert_eq!((error.wire(), error.id().map(MessageId::as_str)), (WireError::Unsupported, Some("a")));
+    }
+
+    #[test]
+    fn limits_are_checked() {
+        let long = "x".repeat(32_769);
+        let text =
+            format!(r#"{{"v":1,"id":"a","type":"call.answer","call_id":"c","body":{{"sdp":"{long}"}}}}"#);
+        assert_eq!(parse::<ClientMessage>(&text).unwrap_err().wire(), WireError::TooLarge);
+        assert_eq!(parse::<ClientMessage>(&" ".repeat(65_537)).unwrap_err().wire(), WireError::TooLarge);
+    }
+}
