@@ -1,5 +1,7 @@
 //! Errors an application sees, with the published numbers.
 
+use crate::message::WireError;
+
 /// Which part failed. The discriminants are the published numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
@@ -70,6 +72,42 @@ impl ClientError {
             code: ClientErrorCode::ApiCallFailed,
             domain: ErrorDomain::Api,
             is_fatal: false,
+        }
+    }
+
+    /// The server could not be reached in time; the client has stopped.
+    #[must_use]
+    pub fn unreachable() -> Self {
+        Self {
+            message: "the server could not be reached: check its address and that it runs".to_owned(),
+            code: ClientErrorCode::NetworkTimedOut,
+            domain: ErrorDomain::Network,
+            is_fatal: true,
+        }
+    }
+
+    /// The server told the client not to come back.
+    #[must_use]
+    pub fn stopped_by_server(error: Option<WireError>) -> Self {
+        let message = match error {
+            Some(WireError::TokenSignature) => "the token's signature is wrong: check the application secret",
+            Some(WireError::TokenExpired) => "the token has expired",
+            Some(WireError::TokenNotYetValid) => "the token is issued in the future: compare the clocks",
+            Some(WireError::TokenSubject) => "the token is for another user or application",
+            Some(WireError::TokenReplayed) => "another device has used this token",
+            Some(WireError::TokenAlgorithm) => "the token is not signed with HS256",
+            Some(WireError::TokenLifetime) => "the token lives longer than the server allows",
+            Some(WireError::TokenMalformed) => "the token has the wrong form",
+            Some(WireError::CredentialRefused) => "the device credential is unknown, ended or revoked",
+            Some(WireError::RateLimited) => "the server allows no more connections now",
+            Some(_) => "the server refused the connection",
+            None => "another connection of this device took over",
+        };
+        match error {
+            Some(WireError::RateLimited | WireError::Internal) => {
+                Self { is_fatal: true, ..Self::refused(message) }
+            }
+            _ => Self::authentication(message),
         }
     }
 }

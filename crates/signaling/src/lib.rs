@@ -1,10 +1,11 @@
 //! Client start, the token flow and call events of Offhook, without I/O and without a clock.
 //!
-//! Both ends use this crate; the server keeps one
+//! Both ends use this crate: the client drives a [`client::ClientMachine`], the server a [`call::Switchboard`] and one
 //! [`session::ServerSession`] per device. Time is an argument
 //! (`Instant` for timers, [`UnixSeconds`] for tokens); randomness comes from an [`EntropySource`].
 
 pub mod call;
+pub mod client;
 pub mod entropy;
 pub mod error;
 pub mod event;

@@ -11,11 +11,11 @@ pub enum CallEndCause {
     /// It has not ended.
     #[default]
     None = 0,
-    /// Set-up took too long.
+    /// No device of the callee could be reached in time.
     Timeout = 1,
     /// The callee refused.
     Denied = 2,
-    /// The callee did not answer or was not reached.
+    /// It rang, and nobody answered in time.
     NoAnswer = 3,
     /// An error.
     Failure = 4,

@@ -2,8 +2,12 @@
 
 mod details;
 mod end_cause;
+mod owner;
 mod state;
+mod switchboard;
 
 pub use details::CallDetails;
 pub use end_cause::CallEndCause;
+pub use owner::{CallRecord, DeviceAddress};
 pub use state::{CallState, CallTimers};
+pub use switchboard::{Switchboard, SwitchboardOutput};

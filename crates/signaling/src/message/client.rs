@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{Candidate, Description, Empty, Headers, Update, WireError};
 use crate::call::CallEndCause;
-use crate::id::{ApplicationKey, DeviceCredential, DeviceId, SessionId, UserId};
+use crate::id::{ApplicationKey, CallId, DeviceCredential, DeviceId, SessionId, UserId};
 
 /// A message from client to server. Those about a call name it in the envelope's `call_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +60,20 @@ pub struct Hello {
     /// The session to take up again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// Answered calls of this device: a server that does not know them, after a restart, takes them over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<LiveCall>,
+}
+
+/// An answered call as this device knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveCall {
+    /// The call.
+    pub call_id: CallId,
+    /// Whether this device is the caller.
+    pub outgoing: bool,
+    /// The other person.
+    pub remote: UserId,
 }
 
 /// How a device proves itself.

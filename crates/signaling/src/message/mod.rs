@@ -4,7 +4,7 @@ mod client;
 mod common;
 mod server;
 
-pub use client::{CallStart, ClientMessage, Credential, Hangup, Hello, Register, Resume};
+pub use client::{CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, Register, Resume};
 pub use common::{Candidate, Description, Empty, Headers, IceServer, Limits, SdpKind, Update, WireError};
 pub use server::{
     Answered, Bye, ByeAction, CallSnapshot, Ended, Incoming, IssuedCredential, Outcome, Registered,

@@ -1,0 +1,239 @@
+//! All calls of one server, and which devices are there to ring. Sans-IO: sockets, storage and limits are the server's.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use super::owner::{CallRecord, DeviceAddress, Owner, OwnerOutput};
+use super::{CallEndCause, CallTimers};
+use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
+use crate::message::{CallStart, ClientMessage, Ended, LiveCall, ServerMessage, Snapshot, WireError};
+
+/// Calls of one device at once.
+const MOST_CALLS_PER_DEVICE: usize = 32;
+
+type CallKey = (ApplicationKey, CallId);
+type UserKey = (ApplicationKey, UserId);
+
+/// What the switchboard wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchboardOutput {
+    /// Send a numbered event about a call to a device's session.
+    Send {
+        /// The device.
+        to: DeviceAddress,
+        /// The call.
+        call_id: CallId,
+        /// The event.
+        message: ServerMessage,
+    },
+    /// A call is over.
+    Ended(CallRecord),
+}
+
+/// The machine. After every `handle_*`, drain [`Self::poll_output`] and ask [`Self::poll_timeout`] again.
+#[derive(Debug)]
+pub struct Switchboard {
+    timers: CallTimers,
+    calls: BTreeMap<CallKey, Owner>,
+    devices: BTreeMap<UserKey, BTreeSet<DeviceId>>,
+    deadlines: BTreeSet<(Instant, CallKey)>,
+    outputs: VecDeque<SwitchboardOutput>,
+}
+
+impl Switchboard {
+    /// A switchboard without calls.
+    #[must_use]
+    pub const fn new(timers: CallTimers) -> Self {
+        Self {
+            timers,
+            calls: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// How many calls there are.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// A device opened a new session: calls that ring for its user ring on it, and `live` calls that nobody knows are taken over.
+    pub fn handle_attached(&mut self, now: Instant, address: &DeviceAddress, live: &[LiveCall]) {
+        let user = (address.application.clone(), address.user.clone());
+        self.devices.entry(user).or_default().insert(address.device.clone());
+        for live in live.iter().take(MOST_CALLS_PER_DEVICE) {
+            let key = (address.application.clone(), live.call_id.clone());
+            if !self.calls.contains_key(&key) {
+                self.insert(key, Owner::adopt(now, self.timers, address, live));
+            }
+        }
+        for key in self.keys_of(&address.application) {
+            let live = live.iter().find(|live| live.call_id == key.1);
+            self.with(&key, |owner, out| owner.handle_attached(address, live, out));
+        }
+    }
+
+    /// The connection of a device that has a session is back.
+    pub fn handle_connected(&mut self, address: &DeviceAddress) {
+        for key in self.keys_of(&address.application) {
+            self.with(&key, |owner, _| owner.handle_connected(address));
+        }
+    }
+
+    /// The connection of a device is lost; its session may come back.
+    pub fn handle_disconnected(&mut self, now: Instant, address: &DeviceAddress) {
+        for key in self.keys_of(&address.application) {
+            self.with(&key, |owner, _| owner.handle_disconnected(now, address));
+        }
+    }
+
+    /// The session of a device is gone for good.
+    pub fn handle_detached(&mut self, now: Instant, address: &DeviceAddress) {
+        let user = (address.application.clone(), address.user.clone());
+        if let Some(devices) = self.devices.get_mut(&user) {
+            devices.remove(&address.device);
+            if devices.is_empty() {
+                self.devices.remove(&user);
+            }
+        }
+        for key in self.keys_of(&address.application) {
+            self.with(&key, |owner, out| owner.handle_detached(now, address, out));
+        }
+    }
+
+    /// A device says something about a call.
+    ///
+    /// # Errors
+    /// A [`WireError`] for the command's outcome; nothing changed then.
+    pub fn handle_message(
+        &mut self,
+        now: Instant,
+        from: &DeviceAddress,
+        call_id: &CallId,
+        message: ClientMessage,
+    ) -> Result<(), WireError> {
+        let key = (from.application.clone(), call_id.clone());
+        if let ClientMessage::CallStart(start) = message {
+            return self.start(now, from, key, start);
+        }
+        if !self.calls.contains_key(&key) {
+            return Err(WireError::UnknownCall);
+        }
+        let mut result = Ok(());
+        self.with(&key, |owner, out| result = owner.handle_message(now, from, message, out));
+        result
+    }
+
+    /// All calls of a device.
+    #[must_use]
+    pub fn snapshot_for(&self, address: &DeviceAddress) -> Snapshot {
+        let own = self.calls.iter().filter(|((application, _), _)| *application == address.application);
+        Snapshot { calls: own.filter_map(|(_, owner)| owner.snapshot_for(address)).collect() }
+    }
+
+    /// Fires what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, key)) = self.deadlines.first().cloned()
+            && at <= now
+        {
+            self.with(&key, |owner, out| owner.handle_timeout(now, out));
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<SwitchboardOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn start(
+        &mut self,
+        now: Instant,
+        from: &DeviceAddress,
+        key: CallKey,
+        start: CallStart,
+    ) -> Result<(), WireError> {
+        if self.calls.contains_key(&key) {
+            return Err(WireError::DuplicateCall);
+        }
+        if self.snapshot_for(from).calls.len() >= MOST_CALLS_PER_DEVICE {
+            return Err(WireError::RateLimited);
+        }
+        if self.rings(&from.application, &start.to, &from.user) {
+            // Glare: the other's call came first and already rings here; this one ends before the other's devices hear of it.
+            let ended = Ended { cause: CallEndCause::Canceled, error: Some(WireError::Glare) };
+            let message = ServerMessage::CallEnded(ended);
+            self.outputs.push_back(SwitchboardOutput::Send { to: from.clone(), call_id: key.1, message });
+            return Ok(());
+        }
+        let user = (from.application.clone(), start.to.clone());
+        let devices = self.devices.get(&user).cloned().unwrap_or_default();
+        let own = from.device.clone();
+        let to_self = start.to == from.user;
+        let devices = devices.into_iter().filter(|device| !(to_self && *device == own));
+        let mut out = Vec::new();
+        let owner = Owner::start(now, self.timers, key.1.clone(), from, start, devices, &mut out);
+        self.insert(key.clone(), owner);
+        self.publish(&key, out);
+        Ok(())
+    }
+
+    /// Whether a call from `caller` to `callee` rings.
+    fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
+        let mut own = self.calls.iter().filter(|((key, _), _)| key == application);
+        own.any(|(_, owner)| {
+            owner.is_ringing() && owner.caller() == caller && owner.callee() == callee && caller != callee
+        })
+    }
+
+    fn keys_of(&self, application: &ApplicationKey) -> Vec<CallKey> {
+        self.calls.keys().filter(|(key, _)| key == application).cloned().collect()
+    }
+
+    fn insert(&mut self, key: CallKey, owner: Owner) {
+        if let Some(at) = owner.poll_timeout() {
+            self.deadlines.insert((at, key.clone()));
+        }
+        self.calls.insert(key, owner);
+    }
+
+    /// Runs `act` on a call and keeps its deadline and outputs in step.
+    fn with(&mut self, key: &CallKey, act: impl FnOnce(&mut Owner, &mut Vec<OwnerOutput>)) {
+        let Some(owner) = self.calls.get_mut(key) else { return };
+        let mut out = Vec::new();
+        let before = owner.poll_timeout();
+        act(owner, &mut out);
+        let after = owner.poll_timeout();
+        if before != after {
+            if let Some(at) = before {
+                self.deadlines.remove(&(at, key.clone()));
+            }
+            if let Some(at) = after {
+                self.deadlines.insert((at, key.clone()));
+            }
+        }
+        self.publish(key, out);
+    }
+
+    fn publish(&mut self, key: &CallKey, out: Vec<OwnerOutput>) {
+        for output in out {
+            let output = match output {
+                OwnerOutput::Send(to, message) => {
+                    SwitchboardOutput::Send { to, call_id: key.1.clone(), message }
+                }
+                OwnerOutput::Ended(record) => {
+                    self.calls.remove(key);
+                    SwitchboardOutput::Ended(record)
+                }
+            };
+            self.outputs.push_back(output);
+        }
+    }
+}
