@@ -1,0 +1,11 @@
+//! How good a call was, by numbers that were measured: the E-model, and warnings while it runs.
+//!
+//! Pure functions. What was not measured is `None`.
+
+mod impairment;
+mod score;
+mod warnings;
+
+pub use impairment::ImpairedSound;
+pub use score::{Score, ScoreInput, score};
+pub use warnings::{QualityInput, QualityMonitor, QualityWarning, WarningEvent, WarningKind};

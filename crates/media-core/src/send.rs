@@ -1,0 +1,10 @@
+//! Microphone sound to RTP payloads: enhance, level, encode, packetize, in this order.
+
+mod dtmf;
+mod enhance;
+mod packet;
+mod pipeline;
+
+pub use dtmf::QueueDtmfError;
+pub use packet::{MOST_PAYLOAD, OutgoingPacket};
+pub use pipeline::{SendConfig, SendError, SendPipeline, SendStats};

@@ -1,0 +1,314 @@
+//! The stages in order.
+
+use thiserror::Error;
+
+use super::dtmf::{DtmfSender, Report};
+use super::enhance::Enhancer;
+use super::{OutgoingPacket, QueueDtmfError};
+use crate::codec::telephone_event::DtmfDigit;
+use crate::codec::{EncoderConfig, OpusEncoder, OpusError};
+use crate::dsp::{AudioLevel, LevelMeter};
+use crate::rt_context::RtContext;
+use crate::units::{BitsPerSecond, PacketTime};
+
+/// Longest packet of any packet time.
+const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
+/// A DTX packet is at most this long; it is not sent.
+const DTX_BYTES: usize = 2;
+
+/// How to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendConfig {
+    /// Media time per packet.
+    pub packet_time: PacketTime,
+    /// The encoder's settings.
+    pub encoder: EncoderConfig,
+    /// RTP payload type of Opus.
+    pub opus_payload_type: u8,
+    /// RTP payload type of telephone-event at 48 kHz, where the peer takes it.
+    pub dtmf_payload_type: Option<u8>,
+    /// RTP timestamp of the first sample.
+    pub initial_timestamp: u32,
+}
+
+impl Default for SendConfig {
+    /// 10 ms packets, Opus as payload type 111, no DTMF.
+    fn default() -> Self {
+        Self {
+            packet_time: PacketTime::Ms10,
+            encoder: EncoderConfig::default(),
+            opus_payload_type: 111,
+            dtmf_payload_type: None,
+            initial_timestamp: 0,
+        }
+    }
+}
+
+/// Why a pipeline could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SendError {
+    /// The encoder refused its settings.
+    #[error("the Opus encoder could not be made: {0}")]
+    Encoder(#[from] OpusError),
+}
+
+/// Counters of a pipeline, from its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendStats {
+    /// Packets handed to the transport.
+    pub packets: u64,
+    /// Payload bytes in them.
+    pub payload_bytes: u64,
+    /// Packets the encoder failed to make.
+    pub encode_errors: u64,
+    /// Level of the near end in the last packet, after muting.
+    pub level: AudioLevel,
+    /// Whether the near end is muted.
+    pub muted: bool,
+}
+
+/// Microphone samples in, packets out.
+#[derive(Debug)]
+pub struct SendPipeline {
+    config: SendConfig,
+    enhancer: Enhancer,
+    meter: LevelMeter,
+    encoder: OpusEncoder,
+    dtmf: DtmfSender,
+    waiting: Box<[f32; MOST_SAMPLES]>,
+    filled: usize,
+    packet_time: PacketTime,
+    next_packet_time: PacketTime,
+    timestamp: u32,
+    silent: bool,
+    packet: Box<OutgoingPacket>,
+    stats: SendStats,
+}
+
+impl SendPipeline {
+    /// Makes a pipeline.
+    ///
+    /// # Errors
+    /// [`SendError::Encoder`].
+    ///
+    /// # Real-time
+    /// Allocates: not for the real-time thread.
+    #[expect(clippy::disallowed_methods, reason = "constructor")]
+    pub fn new(config: &SendConfig) -> Result<Self, SendError> {
+        Ok(Self {
+            config: *config,
+            enhancer: Enhancer::new(),
+            meter: LevelMeter::default(),
+            encoder: OpusEncoder::new(&config.encoder)?,
+            dtmf: DtmfSender::default(),
+            waiting: Box::new([0.0; MOST_SAMPLES]),
+            filled: 0,
+            packet_time: config.packet_time,
+            next_packet_time: config.packet_time,
+            timestamp: config.initial_timestamp,
+            silent: true,
+            packet: Box::new(OutgoingPacket::empty()),
+            stats: SendStats {
+                packets: 0,
+                payload_bytes: 0,
+                encode_errors: 0,
+                level: AudioLevel::SILENCE,
+                muted: false,
+            },
+        })
+    }
+
+    /// Takes any number of mono samples at 48 kHz in -1..=1 and hands each finished packet to `emit`.
+    pub fn push(&mut self, cx: &mut RtContext, mut samples: &[f32], emit: &mut dyn FnMut(&OutgoingPacket)) {
+        while !samples.is_empty() {
+            let whole = self.packet_time.samples();
+            let take = samples.len().min(whole - self.filled);
+            self.waiting[self.filled..self.filled + take].copy_from_slice(&samples[..take]);
+            self.filled += take;
+            samples = &samples[take..];
+            if self.filled == whole {
+                self.finish_packet(cx, emit);
+            }
+        }
+    }
+
+    /// Mutes or unmutes without a click; silence goes on being sent, so that the connection stays warm.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.enhancer.set_muted(muted);
+        self.stats.muted = self.enhancer.is_muted();
+    }
+
+    /// Changes the rate from the next packet on; a rate libopus refuses changes nothing.
+    pub fn set_bitrate(&mut self, bitrate: BitsPerSecond) {
+        let _ = self.encoder.set_bitrate(bitrate);
+    }
+
+    /// Changes the loss to be ready for.
+    pub fn set_expected_loss(&mut self, percent: u8) {
+        let _ = self.encoder.set_expected_loss(percent);
+    }
+
+    /// Changes the packet time from the next packet on.
+    pub fn set_packet_time(&mut self, packet_time: PacketTime) {
+        self.next_packet_time = packet_time;
+    }
+
+    /// Sends a key when those before it were sent: 100 ms of it, then a pause of 60 ms. Speech is not sent meanwhile.
+    ///
+    /// # Errors
+    /// [`QueueDtmfError`].
+    pub fn queue_dtmf(&mut self, digit: DtmfDigit) -> Result<(), QueueDtmfError> {
+        if self.config.dtmf_payload_type.is_none() {
+            return Err(QueueDtmfError::NotNegotiated);
+        }
+        self.dtmf.queue(digit)
+    }
+
+    /// Counters so far.
+    pub const fn stats(&self) -> SendStats {
+        self.stats
+    }
+
+    fn finish_packet(&mut self, _cx: &mut RtContext, emit: &mut dyn FnMut(&OutgoingPacket)) {
+        let samples = std::mem::take(&mut self.filled);
+        let sound = &mut self.waiting[..samples];
+        self.enhancer.apply(sound);
+        self.stats.level = self.meter.measure(sound);
+        // Encoded even while a key sounds, so that the codec's memory is whole when speech comes back.
+        let encoded = self.packet.fill(|bytes| self.encoder.encode(self.packet_time, sound, bytes));
+        let key = self.dtmf.advance(samples as u32);
+        if let Some(report) = key {
+            self.send_key(&report, samples as u32, emit);
+        }
+        match encoded {
+            Err(_) => self.stats.encode_errors += 1,
+            Ok(()) if key.is_some() || self.dtmf.is_sending() || self.is_suppressed() => self.silent = true,
+            Ok(()) => self.send_speech(emit),
+        }
+        self.timestamp = self.timestamp.wrapping_add(samples as u32);
+        self.packet_time = self.next_packet_time;
+    }
+
+    /// Whether the encoder made a packet that says only that nobody speaks.
+    fn is_suppressed(&self) -> bool {
+        self.config.encoder.dtx && self.packet.payload().len() <= DTX_BYTES
+    }
+
+    fn send_speech(&mut self, emit: &mut dyn FnMut(&OutgoingPacket)) {
+        self.packet.payload_type = self.config.opus_payload_type;
+        self.packet.marker = std::mem::replace(&mut self.silent, false);
+        self.packet.timestamp = self.timestamp;
+        self.packet.level = self.stats.level;
+        self.stats.count(&self.packet);
+        emit(&self.packet);
+    }
+
+    /// All reports of a key carry the timestamp of its beginning.
+    fn send_key(&mut self, report: &Report, samples: u32, emit: &mut dyn FnMut(&OutgoingPacket)) {
+        let Some(payload_type) = self.config.dtmf_payload_type else {
+            return;
+        };
+        let mut packet = OutgoingPacket::empty();
+        packet.payload_type = payload_type;
+        packet.marker = report.first;
+        packet.timestamp = self.timestamp.wrapping_add(samples).wrapping_sub(report.began);
+        packet.level = self.stats.level;
+        if packet.fill(|bytes| report.write(bytes)).is_ok() {
+            self.stats.count(&packet);
+            emit(&packet);
+        }
+    }
+}
+
+impl SendStats {
+    fn count(&mut self, packet: &OutgoingPacket) {
+        self.packets += 1;
+        self.payload_bytes += packet.payload().len() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::opus_toc;
+    use crate::units::MediaTime;
+
+    fn cx() -> RtContext {
+        RtContext::new(MediaTime::ZERO)
+    }
+
+    fn pushed(pipeline: &mut SendPipeline, samples: &[f32], chunk: usize) -> Vec<OutgoingPacket> {
+        let mut packets = Vec::new();
+        for chunk in samples.chunks(chunk) {
+            pipeline.push(&mut cx(), chunk, &mut |packet| packets.push(*packet));
+        }
+        packets
+    }
+
+    #[test]
+    fn timestamps_follow_the_samples_across_packet_times() {
+        let config = SendConfig { initial_timestamp: u32::MAX - 500, ..SendConfig::default() };
+        let mut pipeline = SendPipeline::new(&config).unwrap();
+        let first = pushed(&mut pipeline, &[0.1; 960], 77);
+        pipeline.set_packet_time(PacketTime::Ms20);
+        let second = pushed(&mut pipeline, &[0.1; 480 + 1920], 1000);
+        let stamps: Vec<u32> = first
+            .iter()
+            .chain(&second)
+            .map(|packet| packet.timestamp.wrapping_sub(config.initial_timestamp))
+            .collect();
+        assert_eq!(stamps, [0, 480, 960, 1440, 2400]);
+        assert!(first[0].marker && !first[1].marker);
+        assert_eq!(opus_toc::samples(second[1].payload()), Some(960));
+    }
+
+    #[test]
+    fn a_muted_pipeline_sends_silence() {
+        let mut pipeline = SendPipeline::new(&SendConfig::default()).unwrap();
+        pipeline.set_muted(true);
+        let packets = pushed(&mut pipeline, &vec![0.5; 48_000], 480);
+        assert_eq!(packets.len(), 100);
+        assert_eq!(packets[99].level.level.get(), 127);
+    }
+
+    #[test]
+    fn keys_replace_speech_and_share_its_clock() {
+        let config = SendConfig { dtmf_payload_type: Some(110), ..SendConfig::default() };
+        let mut pipeline = SendPipeline::new(&config).unwrap();
+        pipeline.queue_dtmf(DtmfDigit::from_char('5').unwrap()).unwrap();
+        let packets = pushed(&mut pipeline, &[0.1; 48_000], 480);
+        let keys: Vec<_> = packets.iter().filter(|packet| packet.payload_type == 110).collect();
+        assert!(keys.len() >= 7 && keys[0].marker && keys[1..].iter().all(|packet| !packet.marker));
+        assert!(keys.iter().all(|packet| packet.timestamp == keys[0].timestamp));
+        assert!(packets.len() < 100);
+        let speech = packets.iter().filter(|packet| packet.payload_type == 111);
+        assert_eq!(speech.filter(|packet| packet.marker).count(), 1);
+    }
+
+    #[test]
+    fn keys_the_peer_does_not_take_are_refused() {
+        let mut pipeline = SendPipeline::new(&SendConfig::default()).unwrap();
+        let digit = DtmfDigit::from_char('5').unwrap();
+        assert_eq!(pipeline.queue_dtmf(digit), Err(QueueDtmfError::NotNegotiated));
+    }
+
+    #[test]
+    fn silence_is_suppressed_and_speech_after_it_is_marked() {
+        let encoder = EncoderConfig { dtx: true, ..EncoderConfig::default() };
+        let config = SendConfig { encoder, packet_time: PacketTime::Ms20, ..SendConfig::default() };
+        let mut pipeline = SendPipeline::new(&config).unwrap();
+        let silent = pushed(&mut pipeline, &[0.0; 96_000], 480);
+        assert!(silent.len() < 50, "{} of 100 packets", silent.len());
+        let tone: Vec<f32> = (0..9600).map(|n| (n as f32 * 0.05).sin() * 0.5).collect();
+        let speech = pushed(&mut pipeline, &tone, 480);
+        assert!(speech.len() >= 9 && speech[0].marker && !speech[1].marker);
+        assert!(speech[5].level.voice && !silent[0].level.voice);
+    }
+
+    #[test]
+    fn sound_that_is_no_number_does_no_harm() {
+        let mut pipeline = SendPipeline::new(&SendConfig::default()).unwrap();
+        let packets = pushed(&mut pipeline, &[f32::NAN, f32::INFINITY, -1e30, 0.0].repeat(1200), 480);
+        assert_eq!((packets.len(), pipeline.stats().encode_errors), (10, 0));
+    }
+}

@@ -1,0 +1,105 @@
+//! The send path does not allocate, whatever is asked of it.
+
+#![expect(clippy::disallowed_methods, reason = "the sound is made before the count starts")]
+#![expect(unsafe_code, reason = "an allocator that counts is an allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use offhook_media_core::codec::EncoderConfig;
+use offhook_media_core::codec::telephone_event::DtmfDigit;
+use offhook_media_core::dsp::Resampler;
+use offhook_media_core::rt_context::RtContext;
+use offhook_media_core::send::{SendConfig, SendPipeline};
+use offhook_media_core::units::{BitsPerSecond, MediaTime, PacketTime, Ppm};
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count() -> u64 {
+    COUNT.with(Cell::get)
+}
+
+/// Sound of two seconds, half of it silent.
+fn sound() -> Vec<f32> {
+    let tone = |n: usize| (n as f32 * 0.03).sin() * 0.3 * f32::from(u8::from(n < 48_000));
+    (0..96_000).map(tone).collect()
+}
+
+fn change(pipeline: &mut SendPipeline, tick: usize) {
+    const TIMES: [PacketTime; 4] = [PacketTime::Ms10, PacketTime::Ms20, PacketTime::Ms5, PacketTime::Ms60];
+    match tick % 97 {
+        0 => pipeline.set_muted(tick.is_multiple_of(2)),
+        20 => pipeline.set_packet_time(TIMES[tick % TIMES.len()]),
+        40 => pipeline.set_bitrate(BitsPerSecond(12_000 + (tick as u32 * 7) % 52_000)),
+        60 => pipeline.set_expected_loss((tick % 30) as u8),
+        80 => drop(pipeline.queue_dtmf(DtmfDigit::from_char('7').expect("a key"))),
+        _ => {}
+    }
+}
+
+#[test]
+fn mute_keys_and_changed_settings_allocate_nothing() {
+    let encoder = EncoderConfig { dtx: true, ..EncoderConfig::default() };
+    let config = SendConfig { encoder, dtmf_payload_type: Some(110), ..SendConfig::default() };
+    let mut pipeline = SendPipeline::new(&config).unwrap();
+    let sound = sound();
+    let (mut packets, mut keys) = (0, 0);
+    let before = count();
+    for tick in 0..5000 {
+        change(&mut pipeline, tick);
+        let (start, length) = (tick * 480 % 90_000, 24 + tick * 37 % 900);
+        let mut cx = RtContext::new(MediaTime::from_micros(tick as i64 * 10_000));
+        pipeline.push(&mut cx, &sound[start..start + length], &mut |packet| {
+            packets += 1;
+            keys += u32::from(packet.payload_type == 110);
+        });
+    }
+    assert_eq!(count() - before, 0);
+    assert!(packets > 1000 && keys > 100, "{packets} packets, {keys} of keys");
+}
+
+#[test]
+fn resampling_allocates_nothing() {
+    let sound = sound();
+    let mut resampler = Resampler::new(44_100, 48_000).unwrap();
+    let before = count();
+    let mut made = 0;
+    for tick in 0..2000 {
+        if tick % 10 == 0 {
+            resampler.follow(Ppm(f64::from(tick % 600) - 300.0));
+        }
+        let (start, length) = (tick as usize * 441 % 90_000, 24 + tick as usize * 37 % 900);
+        resampler.process(&sound[start..start + length], |block| made += block.len());
+    }
+    assert_eq!(count() - before, 0);
+    assert!(made > 900_000, "{made}");
+}
+
+#[test]
+fn the_count_counts() {
+    let before = count();
+    drop(sound());
+    assert_eq!(count() - before, 2);
+}
