@@ -1,0 +1,246 @@
+//! The sender's clock against ours: how far it runs off, and sound at the right speed for it.
+
+use crate::units::{MediaTime, Ppm};
+
+/// Fastest packets of one second each, over which a line is laid.
+const SECONDS: usize = 60;
+/// A drift is told after this many, once it is known this well.
+const LEAST_SECONDS: usize = 5;
+const MOST_UNCERTAINTY: f64 = 15e-6;
+/// Crystals do not differ by more; what looks like more is the network.
+const MOST_PPM: f64 = 1000.0;
+/// A jump of the fastest packet from one second to the next by more than this is a new route, not drift, in microseconds.
+const ROUTE_JUMP: i64 = 3000;
+
+/// Lays a line through the fastest packet of each second.
+#[derive(Debug, Clone)]
+pub struct DriftEstimator {
+    fastest: [(f64, f64); SECONDS],
+    count: usize,
+    current: Option<(MediaTime, i64)>,
+    second_began: Option<MediaTime>,
+    drift: Option<Ppm>,
+}
+
+impl Default for DriftEstimator {
+    fn default() -> Self {
+        Self { fastest: [(0.0, 0.0); SECONDS], count: 0, current: None, second_began: None, drift: None }
+    }
+}
+
+impl DriftEstimator {
+    /// A packet with this offset (arrival minus media time, microseconds) came.
+    pub fn arrived(&mut self, now: MediaTime, offset: i64) {
+        let began = *self.second_began.get_or_insert(now);
+        if now.micros_since(began) >= 1_000_000 {
+            self.second_began = Some(now);
+            if let Some((at, offset)) = self.current.take() {
+                self.close_second(at, offset);
+            }
+        }
+        if self.current.is_none_or(|(_, fastest)| offset < fastest) {
+            self.current = Some((now, offset));
+        }
+    }
+
+    /// How much faster the sender's clock runs than ours; `None` until it is established.
+    pub const fn drift(&self) -> Option<Ppm> {
+        self.drift
+    }
+
+    fn close_second(&mut self, at: MediaTime, offset: i64) {
+        if self.count > 0 {
+            let last = self.fastest[(self.count - 1) % SECONDS].1;
+            if (offset as f64 - last).abs() > ROUTE_JUMP as f64 {
+                // What was learned of the clock stays true on the new route.
+                self.count = 0;
+            }
+        }
+        self.fastest[self.count % SECONDS] = (at.as_micros() as f64, offset as f64);
+        self.count += 1;
+        if self.count >= LEAST_SECONDS {
+            self.drift = self.slope().filter(|ppm| ppm.0.abs() <= MOST_PPM).or(self.drift);
+        }
+    }
+
+    /// Least squares; offsets of a fast sender shrink.
+    fn slope(&self) -> Option<Ppm> {
+        let points = &self.fastest[..self.count.min(SECONDS)];
+        let n = points.len() as f64;
+        let mean = points.iter().fold((0.0, 0.0), |sum, point| (sum.0 + point.0 / n, sum.1 + point.1 / n));
+        let (mut above, mut below, mut error) = (0.0, 0.0, 0.0);
+        for (time, offset) in points {
+            above += (time - mean.0) * (offset - mean.1);
+            below += (time - mean.0) * (time - mean.0);
+        }
+        let slope = above / below;
+        for (time, offset) in points {
+            let distance = offset - mean.1 - slope * (time - mean.0);
+            error += distance * distance;
+        }
+        // A slope within twice its own uncertainty is no drift.
+        let uncertainty = (error / (n - 2.0) / below).sqrt();
+        let known = below > 0.0 && uncertainty <= MOST_UNCERTAINTY;
+        known.then(|| Ppm(if slope.abs() < 2.0 * uncertainty { 0.0 } else { -slope * 1e6 }))
+    }
+}
+
+const TAPS: usize = 32;
+const PHASES: usize = 256;
+
+/// Plays sound a little faster or slower by interpolation; at speed 1 it passes sound untouched.
+#[derive(Debug, Clone)]
+pub struct DriftResampler {
+    /// `PHASES + 1` rows of a windowed sinc, `TAPS` each.
+    table: Box<[[f32; TAPS]]>,
+    /// The last `TAPS` inputs, oldest first.
+    history: [f32; TAPS],
+    /// Position of the next output between two inputs, 0..1.
+    fraction: f64,
+    /// Inputs per output, minus 1.
+    speed: f64,
+    engaged: bool,
+}
+
+impl Default for DriftResampler {
+    /// # Real-time
+    /// Allocates: not for the real-time thread.
+    #[expect(clippy::disallowed_methods, reason = "constructor")]
+    fn default() -> Self {
+        let table = (0..=PHASES).map(|phase| sinc_row(phase as f64 / PHASES as f64)).collect();
+        Self { table, history: [0.0; TAPS], fraction: 0.0, speed: 0.0, engaged: false }
+    }
+}
+
+impl DriftResampler {
+    /// Speed above 1: `Ppm(100.0)` consumes 100 samples more per million.
+    pub fn set_speed(&mut self, speed: Ppm) {
+        self.speed = speed.0.clamp(-2.0 * MOST_PPM, 2.0 * MOST_PPM) * 1e-6;
+        self.engaged |= self.speed != 0.0;
+    }
+
+    /// How many inputs [`Self::process`] takes for `outputs`.
+    pub fn inputs_for(&self, outputs: usize) -> usize {
+        if self.engaged { (self.fraction + outputs as f64 * (1.0 + self.speed)) as usize } else { outputs }
+    }
+
+    /// Fills `out` from exactly [`Self::inputs_for`] inputs. Once engaged, sound is later by half the filter, a third of a millisecond.
+    pub fn process(&mut self, input: &[f32], out: &mut [f32]) {
+        if !self.engaged {
+            out.copy_from_slice(input);
+            for sample in input.iter().skip(input.len().saturating_sub(TAPS)) {
+                self.shift_in(*sample);
+            }
+            return;
+        }
+        let mut input = input.iter();
+        for out in out {
+            self.fraction += 1.0 + self.speed;
+            while self.fraction >= 1.0 {
+                let Some(sample) = input.next() else { break };
+                self.fraction -= 1.0;
+                self.shift_in(*sample);
+            }
+            *out = self.interpolate();
+        }
+        for sample in input {
+            self.fraction -= 1.0;
+            self.shift_in(*sample);
+        }
+        self.fraction = self.fraction.clamp(0.0, 0.999_999);
+    }
+
+    fn shift_in(&mut self, sample: f32) {
+        self.history.copy_within(1.., 0);
+        self.history[TAPS - 1] = sample;
+    }
+
+    fn interpolate(&self) -> f32 {
+        let position = self.fraction * PHASES as f64;
+        let row = (position as usize).min(PHASES - 1);
+        let between = (position - row as f64) as f32;
+        let rows = self.table[row].iter().zip(&self.table[row + 1]);
+        rows.zip(&self.history).map(|((low, high), sample)| (low + (high - low) * between) * sample).sum()
+    }
+}
+
+/// The filter for an output that lies `fraction` after the sample in the middle.
+fn sinc_row(fraction: f64) -> [f32; TAPS] {
+    const MIDDLE: f64 = (TAPS / 2 - 1) as f64;
+    let mut row = [0.0; TAPS];
+    let mut sum = 0.0;
+    for (tap, value) in row.iter_mut().enumerate() {
+        let distance = tap as f64 - MIDDLE - fraction;
+        let sinc = if distance == 0.0 {
+            1.0
+        } else {
+            (std::f64::consts::PI * distance).sin() / (std::f64::consts::PI * distance)
+        };
+        let place = (distance / (TAPS as f64 / 2.0)).clamp(-1.0, 1.0);
+        let window = 0.42
+            + 0.5 * (std::f64::consts::PI * place).cos()
+            + 0.08 * (2.0 * std::f64::consts::PI * place).cos();
+        *value = (sinc * window) as f32;
+        sum += sinc * window;
+    }
+    row.map(|value| (f64::from(value) / sum) as f32)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may allocate")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drift_of_a_clock_is_found_through_jitter() {
+        for ppm in [-200_i64, 0, 200] {
+            let mut estimator = DriftEstimator::default();
+            for packet in 0..2500_i64 {
+                let jitter = (packet.wrapping_mul(2_654_435_761) >> 5).rem_euclid(10_000);
+                let offset = -(packet * 20_000 * ppm / 1_000_000) + jitter;
+                estimator.arrived(MediaTime::from_micros(packet * 20_000 + jitter), offset);
+            }
+            let found = estimator.drift().unwrap().0;
+            assert!((found - ppm as f64).abs() < 20.0, "{ppm}: {found}");
+        }
+    }
+
+    #[test]
+    fn speed_one_passes_sound_untouched() {
+        let mut resampler = DriftResampler::default();
+        let input: Vec<f32> = (0..480).map(|n| n as f32).collect();
+        let mut out = vec![0.0; 480];
+        resampler.process(&input, &mut out);
+        assert_eq!(input, out);
+    }
+
+    #[test]
+    fn a_resampled_tone_stays_clean_and_takes_the_inputs_it_says() {
+        let mut resampler = DriftResampler::default();
+        resampler.set_speed(Ppm(200.0));
+        let (hertz, mut consumed, mut output) = (3000.0, 0_usize, Vec::new());
+        let tone = |n: usize| (n as f64 * hertz / 48_000.0 * std::f64::consts::TAU).sin() as f32;
+        for _ in 0..2000 {
+            let needed = resampler.inputs_for(240);
+            let input: Vec<f32> = (consumed..consumed + needed).map(tone).collect();
+            let mut out = [0.0; 240];
+            resampler.process(&input, &mut out);
+            consumed += needed;
+            output.extend_from_slice(&out);
+        }
+        assert!((consumed as f64 - 480_000.0 * 1.0002).abs() < 3.0, "{consumed}");
+        let (mut sine, mut cosine, mut total) = (0.0_f64, 0.0_f64, 0.0_f64);
+        let rate = hertz * 1.0002 / 48_000.0 * std::f64::consts::TAU;
+        // A whole number of its periods: 15,003.
+        let samples = &output[48_000..288_000];
+        for (n, sample) in samples.iter().enumerate() {
+            let sample = f64::from(*sample);
+            sine += sample * (n as f64 * rate).sin();
+            cosine += sample * (n as f64 * rate).cos();
+            total += sample * sample;
+        }
+        let in_tone = 2.0 * (sine * sine + cosine * cosine) / samples.len() as f64;
+        let noise = 10.0 * ((total - in_tone).abs() / in_tone).log10();
+        assert!(noise < -60.0, "{noise}");
+    }
+}

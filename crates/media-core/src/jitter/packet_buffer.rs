@@ -1,0 +1,208 @@
+//! Packets that wait for their playout, in fixed slots found by sequence number.
+
+use crate::codec::opus_toc;
+use crate::units::MediaTime;
+
+const SLOTS: usize = 256;
+/// Most bytes of a payload that is kept.
+pub const MOST_PACKET_BYTES: usize = 1280;
+
+/// One waiting packet.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    /// Extended sequence number.
+    pub sequence: i64,
+    /// Extended media time of its first sample, in samples at 48 kHz.
+    pub timestamp: i64,
+    /// Samples in it.
+    pub samples: i64,
+    /// When it came.
+    pub arrival: MediaTime,
+    /// Whether it holds a copy of the frame before it.
+    pub has_fec: bool,
+    len: usize,
+    bytes: [u8; MOST_PACKET_BYTES],
+}
+
+impl Slot {
+    /// The Opus packet.
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Media time after its last sample.
+    pub const fn end(&self) -> i64 {
+        self.timestamp + self.samples
+    }
+}
+
+/// What became of an inserted packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// It waits.
+    Waiting,
+    /// It is here already.
+    Duplicate,
+    /// Not an Opus packet, or too large.
+    Invalid,
+}
+
+/// The buffer. A packet that is 256 newer takes the slot of an old one: the newest survive, never none.
+pub struct PacketBuffer {
+    slots: Box<[Slot]>,
+    used: [bool; SLOTS],
+    count: usize,
+    overwritten: u64,
+}
+
+impl std::fmt::Debug for PacketBuffer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PacketBuffer").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+impl Default for PacketBuffer {
+    /// # Real-time
+    /// Allocates: not for the real-time thread.
+    #[expect(clippy::disallowed_macros, reason = "constructor")]
+    fn default() -> Self {
+        let slot = Slot {
+            sequence: 0,
+            timestamp: 0,
+            samples: 0,
+            arrival: MediaTime::ZERO,
+            has_fec: false,
+            len: 0,
+            bytes: [0; MOST_PACKET_BYTES],
+        };
+        Self { slots: vec![slot; SLOTS].into_boxed_slice(), used: [false; SLOTS], count: 0, overwritten: 0 }
+    }
+}
+
+impl PacketBuffer {
+    /// Keeps a packet.
+    pub fn insert(&mut self, sequence: i64, timestamp: i64, arrival: MediaTime, payload: &[u8]) -> Inserted {
+        let Some(samples) = opus_toc::samples(payload).filter(|_| payload.len() <= MOST_PACKET_BYTES) else {
+            return Inserted::Invalid;
+        };
+        let index = sequence.rem_euclid(SLOTS as i64) as usize;
+        if self.used[index] {
+            if self.slots[index].sequence == sequence {
+                return Inserted::Duplicate;
+            }
+            self.overwritten += 1;
+        } else {
+            self.count += 1;
+        }
+        self.used[index] = true;
+        let slot = &mut self.slots[index];
+        slot.sequence = sequence;
+        slot.timestamp = timestamp;
+        slot.samples = samples as i64;
+        slot.arrival = arrival;
+        slot.has_fec = opus_toc::has_fec(payload);
+        slot.len = payload.len();
+        slot.bytes[..payload.len()].copy_from_slice(payload);
+        Inserted::Waiting
+    }
+
+    /// The packet with this number.
+    pub fn get(&self, sequence: i64) -> Option<&Slot> {
+        let index = sequence.rem_euclid(SLOTS as i64) as usize;
+        Some(&self.slots[index]).filter(|slot| self.used[index] && slot.sequence == sequence)
+    }
+
+    /// The earliest packet that ends after `media_time`.
+    pub fn first_after(&self, media_time: i64) -> Option<&Slot> {
+        if self.count == 0 {
+            return None;
+        }
+        self.waiting().filter(|slot| slot.end() > media_time).min_by_key(|slot| slot.timestamp)
+    }
+
+    /// Media time after the last sample of the newest packet.
+    pub fn newest_end(&self) -> Option<i64> {
+        self.waiting().map(Slot::end).max()
+    }
+
+    /// Drops every packet that ends at or before `media_time`; returns how many.
+    pub fn drop_until(&mut self, media_time: i64) -> u64 {
+        let mut dropped = 0;
+        if self.count == 0 {
+            return 0;
+        }
+        for index in 0..SLOTS {
+            if self.used[index] && self.slots[index].end() <= media_time {
+                self.used[index] = false;
+                self.count -= 1;
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    /// Frees the slot of a packet that was played.
+    pub fn release(&mut self, sequence: i64) {
+        let index = sequence.rem_euclid(SLOTS as i64) as usize;
+        if self.used[index] && self.slots[index].sequence == sequence {
+            self.used[index] = false;
+            self.count -= 1;
+        }
+    }
+
+    /// Packets that wait.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether none waits.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Packets that lost their slot to newer ones, from the beginning.
+    pub const fn overwritten(&self) -> u64 {
+        self.overwritten
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.used = [false; SLOTS];
+        self.count = 0;
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().zip(&self.used).filter(|(_, used)| **used).map(|(slot, _)| slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_MS: [u8; 2] = [16 << 3 | 2 << 3, 0];
+
+    #[test]
+    fn packets_come_out_by_media_time() {
+        let mut buffer = PacketBuffer::default();
+        assert_eq!(buffer.insert(2, 960, MediaTime::ZERO, &TEN_MS), Inserted::Waiting);
+        assert_eq!(buffer.insert(1, 480, MediaTime::ZERO, &TEN_MS), Inserted::Waiting);
+        assert_eq!(buffer.insert(1, 480, MediaTime::ZERO, &TEN_MS), Inserted::Duplicate);
+        assert_eq!(buffer.insert(3, 960, MediaTime::ZERO, &[]), Inserted::Invalid);
+        assert_eq!(buffer.first_after(0).map(|slot| slot.timestamp), Some(480));
+        assert_eq!(buffer.first_after(960).map(|slot| slot.timestamp), Some(960));
+        assert_eq!(buffer.drop_until(960), 1);
+        buffer.release(2);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn the_newest_survive_an_overflow() {
+        let mut buffer = PacketBuffer::default();
+        for sequence in 0..300 {
+            buffer.insert(sequence, sequence * 480, MediaTime::ZERO, &TEN_MS);
+        }
+        assert_eq!((buffer.len(), buffer.overwritten()), (SLOTS, 44));
+        assert_eq!(buffer.first_after(0).map(|slot| slot.sequence), Some(44));
+    }
+}

@@ -1,0 +1,355 @@
+//! The wanted playout offset: the one that costs least, in delay and in concealed sound, on what the network did of late.
+
+use crate::units::MediaTime;
+
+/// Offsets are counted in bins of this many microseconds.
+const BIN: i64 = 1000;
+const BINS: usize = 1000;
+/// The recent picture holds the last one to two of these, in microseconds; then it has forgotten.
+const RECENT_SPAN: i64 = 1_000_000;
+/// The long picture forgets this slowly.
+const LONG_SECONDS: f32 = 40.0;
+/// The network is better than the long picture remembers once that asks for so much more than the recent one.
+const BETTER_RATIO: usize = 5;
+const BETTER_BINS: usize = 10;
+/// So many offsets in a row outside of what is known are a new route.
+const STEP_PACKETS: u32 = 25;
+/// An arrival this much above the wanted offset is a stall.
+const STALL: i64 = 40_000;
+/// Stalls are expected to come back while the last few came at most this far apart.
+const STALL_MEMORY: i64 = 12_000_000;
+/// Late packets closer together than this belong to one stall.
+const STALL_APART: i64 = 1_000_000;
+/// So many stalls make a link that stalls.
+const STALLS_TO_HOLD: usize = 3;
+/// Offsets of the latest packets, for the step detector.
+const RECENT: usize = STEP_PACKETS as usize;
+/// Least time between two searches for the cheapest offset.
+const SEARCH_EVERY: i64 = 20_000;
+
+/// A histogram of offsets above an anchor that forgets exponentially. Instead of aging every bin, new counts weigh more.
+#[derive(Debug, Clone)]
+struct Picture {
+    bins: Box<[f32; BINS]>,
+    total: f32,
+    weight: f32,
+    seconds: f32,
+    updated: Option<MediaTime>,
+}
+
+impl Picture {
+    #[expect(clippy::disallowed_methods, reason = "constructor")]
+    fn new(seconds: f32) -> Self {
+        Self { bins: Box::new([0.0; BINS]), total: 0.0, weight: 1.0, seconds, updated: None }
+    }
+
+    fn add(&mut self, now: MediaTime, offset_bin: usize, share: f32) {
+        let passed =
+            self.updated.map_or(0, |updated| now.micros_since(updated)).clamp(0, 10_000_000) as f32 / 1e6;
+        self.updated = Some(now);
+        self.weight *= (passed / self.seconds).exp();
+        self.bins[offset_bin] += self.weight * share;
+        self.total += self.weight * share;
+        if self.weight > 1e20 {
+            let scale = 1.0 / self.weight;
+            self.bins.iter_mut().for_each(|bin| *bin *= scale);
+            self.total *= scale;
+            self.weight = 1.0;
+        }
+    }
+
+    /// Moves every count up by `bins`, for an anchor that moved down.
+    fn shift(&mut self, bins: usize) {
+        let bins = bins.min(BINS);
+        self.bins.copy_within(..BINS - bins, bins);
+        self.bins[..bins].fill(0.0);
+        self.total = self.bins.iter().sum();
+    }
+
+    fn clear(&mut self) {
+        self.bins.fill(0.0);
+        self.total = 0.0;
+        self.weight = 1.0;
+    }
+
+    /// Counts what `other` holds.
+    fn absorb(&mut self, other: &Self) {
+        let scale = self.weight / other.weight;
+        for (own, other) in self.bins.iter_mut().zip(other.bins.iter()) {
+            *own += other * scale;
+        }
+        self.total += other.total * scale;
+    }
+
+    /// The bin where delay plus the price of what comes later is least.
+    fn cheapest(&self, price_per_percent: f32) -> usize {
+        let mut later = self.total;
+        let mut best = (f32::INFINITY, 0);
+        for (bin, count) in self.bins.iter().enumerate() {
+            later -= count;
+            let late_percent = 100.0 * (later / self.total.max(f32::MIN_POSITIVE)).max(0.0);
+            let cost = bin as f32 + price_per_percent * late_percent;
+            if cost < best.0 - 1e-3 {
+                best = (cost, bin);
+            }
+            if later <= self.total * 1e-6 {
+                break;
+            }
+        }
+        best.1
+    }
+}
+
+/// Watches arrivals and says which offset to play at.
+#[derive(Debug, Clone)]
+pub struct TargetDelay {
+    price_per_percent: f32,
+    long: Picture,
+    newer: Picture,
+    older: Picture,
+    both: Picture,
+    rotated: Option<MediaTime>,
+    /// Offset of bin 0, in microseconds.
+    anchor: Option<i64>,
+    wanted: i64,
+    searched: Option<MediaTime>,
+    recent: [i64; RECENT],
+    recent_count: u32,
+    outside: u32,
+    /// Anchor and wanted offset before the packets that are now outside of them.
+    known: Option<(i64, i64)>,
+    stalls: [MediaTime; STALLS_TO_HOLD],
+    stall_count: u32,
+    last_stalled: Option<MediaTime>,
+}
+
+impl TargetDelay {
+    /// `price_per_percent`: milliseconds of delay that one percent of concealed sound is worth.
+    ///
+    /// # Real-time
+    /// Allocates: not for the real-time thread.
+    pub fn new(price_per_percent: f32) -> Self {
+        Self {
+            price_per_percent,
+            long: Picture::new(LONG_SECONDS),
+            newer: Picture::new(f32::INFINITY),
+            older: Picture::new(f32::INFINITY),
+            both: Picture::new(f32::INFINITY),
+            rotated: None,
+            anchor: None,
+            wanted: 0,
+            searched: None,
+            recent: [0; RECENT],
+            recent_count: 0,
+            outside: 0,
+            known: None,
+            stalls: [MediaTime::ZERO; STALLS_TO_HOLD],
+            stall_count: 0,
+            last_stalled: None,
+        }
+    }
+
+    /// A packet with this offset (microseconds) came.
+    pub fn arrived(&mut self, now: MediaTime, offset: i64) {
+        self.detect_step(now, offset);
+        self.note_stall(now, offset);
+        self.count(now, offset, 1.0);
+    }
+
+    /// A lost frame could be restored from a packet whose arrival puts the frame at this offset; `share` is how much better a restored frame
+    /// is than a concealed one.
+    pub fn restorable(&mut self, now: MediaTime, offset: i64, share: f32) {
+        self.count(now, offset, share);
+    }
+
+    /// The wanted offset in microseconds, without what the pull itself needs; `None` before the first packet.
+    pub const fn wanted(&self) -> Option<i64> {
+        match self.anchor {
+            Some(_) => Some(self.wanted),
+            None => None,
+        }
+    }
+
+    /// How far the wanted offset lies above that of the fastest packets, in microseconds.
+    pub fn spread(&self) -> Option<i64> {
+        self.anchor.map(|anchor| self.wanted - anchor)
+    }
+
+    /// Forgets everything, before another stream.
+    pub fn reset(&mut self) {
+        self.clear_pictures();
+        self.anchor = None;
+        self.outside = 0;
+        self.known = None;
+        self.recent_count = 0;
+        self.stall_count = 0;
+        self.last_stalled = None;
+    }
+
+    fn count(&mut self, now: MediaTime, offset: i64, share: f32) {
+        let anchor = match self.anchor {
+            None => {
+                self.anchor = Some(offset);
+                self.wanted = offset;
+                offset
+            }
+            Some(anchor) if offset < anchor => self.lower_anchor(anchor, offset),
+            Some(anchor) => anchor,
+        };
+        let bin = usize::try_from((offset - anchor + BIN - 1) / BIN).unwrap_or(0).min(BINS - 1);
+        self.rotate(now);
+        self.newer.add(now, bin, share);
+        self.long.add(now, bin, share);
+        if self.searched.is_none_or(|searched| now.micros_since(searched) >= SEARCH_EVERY)
+            || offset > self.wanted
+        {
+            self.searched = Some(now);
+            self.search(now, anchor);
+        }
+    }
+
+    fn lower_anchor(&mut self, anchor: i64, offset: i64) -> i64 {
+        let bins = (anchor - offset + BIN - 1) / BIN;
+        let shift = usize::try_from(bins).unwrap_or(BINS);
+        for picture in [&mut self.long, &mut self.newer, &mut self.older] {
+            picture.shift(shift);
+        }
+        let lowered = anchor - bins * BIN;
+        self.anchor = Some(lowered);
+        lowered
+    }
+
+    fn rotate(&mut self, now: MediaTime) {
+        let rotated = *self.rotated.get_or_insert(now);
+        if now.micros_since(rotated) >= RECENT_SPAN {
+            self.rotated = Some(now);
+            std::mem::swap(&mut self.newer, &mut self.older);
+            self.newer.clear();
+        }
+    }
+
+    fn clear_pictures(&mut self) {
+        for picture in [&mut self.long, &mut self.newer, &mut self.older] {
+            picture.clear();
+        }
+    }
+
+    /// The long picture is trusted until the recent one shows that the network has become much better; a link that stalls again and again
+    /// is given no such credit.
+    fn search(&mut self, now: MediaTime, anchor: i64) {
+        self.both.clear();
+        self.both.absorb(&self.newer);
+        self.both.absorb(&self.older);
+        let recent = self.both.cheapest(self.price_per_percent);
+        let long = self.long.cheapest(self.price_per_percent);
+        let better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS;
+        let bin = if better && !self.stalls_often(now) { recent } else { long.max(recent) };
+        self.wanted = anchor + bin as i64 * BIN;
+    }
+
+    fn stalls_often(&self, now: MediaTime) -> bool {
+        let first = self.stalls[self.stall_count as usize % STALLS_TO_HOLD];
+        self.stall_count as usize >= STALLS_TO_HOLD
+            && now.micros_since(first) < STALL_MEMORY * STALLS_TO_HOLD as i64
+    }
+
+    fn note_stall(&mut self, now: MediaTime, offset: i64) {
+        if self.anchor.is_none_or(|anchor| offset <= anchor + STALL) {
+            return;
+        }
+        if self.last_stalled.is_none_or(|last| now.micros_since(last) > STALL_APART) {
+            self.stalls[self.stall_count as usize % STALLS_TO_HOLD] = now;
+            self.stall_count = self.stall_count.wrapping_add(1).max(1);
+        }
+        self.last_stalled = Some(now);
+    }
+
+    /// A route that changed shows as a run of packets that all lie outside of what is known.
+    fn detect_step(&mut self, now: MediaTime, offset: i64) {
+        let Some(anchor) = self.anchor else { return };
+        let slot = self.recent_count as usize % RECENT;
+        self.recent[slot] = offset;
+        self.recent_count = self.recent_count.wrapping_add(1);
+        // What is wanted follows at once; what was known before the run does not.
+        let (floor, ceiling) = self.known.unwrap_or((anchor, self.wanted));
+        let is_outside = offset > ceiling + 3 * BIN || offset < floor - 3 * BIN;
+        self.known = is_outside.then_some((floor, ceiling));
+        self.outside = if is_outside { self.outside + 1 } else { 0 };
+        if self.outside >= STEP_PACKETS {
+            self.outside = 0;
+            self.known = None;
+            self.clear_pictures();
+            self.stall_count = 0;
+            let lowest = self.recent.iter().copied().min().unwrap_or(offset);
+            self.anchor = Some(lowest);
+            let recent = self.recent;
+            for offset in recent {
+                let bin = usize::try_from((offset - lowest) / BIN).unwrap_or(0).min(BINS - 1);
+                self.newer.add(now, bin, 1.0);
+                self.long.add(now, bin, 1.0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(target: &mut TargetDelay, from_ms: i64, to_ms: i64, offset: impl Fn(i64) -> i64) {
+        for ms in (from_ms..to_ms).step_by(20) {
+            target.arrived(MediaTime::from_micros(ms * 1000), offset(ms));
+        }
+    }
+
+    // A fixed mixing of the time, so that runs are equal.
+    fn noise(ms: i64, span: i64) -> i64 {
+        (ms.wrapping_mul(2_654_435_761) >> 7).rem_euclid(span)
+    }
+
+    #[test]
+    fn a_quiet_network_wants_no_delay() {
+        let mut target = TargetDelay::new(40.0);
+        feed(&mut target, 0, 10_000, |ms| 5000 + noise(ms, 300));
+        assert!((5000..=6500).contains(&target.wanted().unwrap()), "{:?}", target.wanted());
+    }
+
+    #[test]
+    fn uniform_jitter_wants_its_span() {
+        let mut target = TargetDelay::new(40.0);
+        feed(&mut target, 0, 20_000, |ms| 50_000 + noise(ms, 20_000));
+        let wanted = target.wanted().unwrap();
+        assert!((68_000..=71_000).contains(&wanted), "{wanted}");
+    }
+
+    #[test]
+    fn a_route_step_moves_the_target_in_half_a_second_and_does_not_overshoot() {
+        let mut target = TargetDelay::new(40.0);
+        feed(&mut target, 0, 10_000, |ms| 20_000 + noise(ms, 2000));
+        feed(&mut target, 10_000, 10_600, |ms| 100_000 + noise(ms, 2000));
+        let wanted = target.wanted().unwrap();
+        assert!((100_000..=103_500).contains(&wanted), "{wanted}");
+        feed(&mut target, 10_600, 11_300, |ms| 20_000 + noise(ms, 2000));
+        let wanted = target.wanted().unwrap();
+        assert!(wanted <= 23_500, "{wanted}");
+    }
+
+    #[test]
+    fn a_bad_patch_is_forgotten_in_seconds() {
+        let mut target = TargetDelay::new(40.0);
+        feed(&mut target, 0, 5000, |ms| noise(ms, 1000));
+        feed(&mut target, 5000, 10_000, |ms| noise(ms, 80_000));
+        assert!(target.wanted().unwrap() > 60_000);
+        feed(&mut target, 10_000, 12_100, |ms| noise(ms, 1000));
+        assert!(target.wanted().unwrap() < 6000, "{:?}", target.wanted());
+    }
+
+    #[test]
+    fn adding_a_constant_to_every_offset_changes_nothing_else() {
+        let mut here = TargetDelay::new(40.0);
+        let mut there = TargetDelay::new(40.0);
+        feed(&mut here, 0, 3000, |ms| noise(ms, 30_000));
+        feed(&mut there, 0, 3000, |ms| noise(ms, 30_000) - 7_000_000_000);
+        assert_eq!(here.wanted().unwrap() - 7_000_000_000, there.wanted().unwrap());
+    }
+}

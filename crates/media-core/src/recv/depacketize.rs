@@ -1,0 +1,242 @@
+//! Where a packet belongs in the stream, whatever its header says.
+
+use crate::jitter::{SeenWindow, Unwrapper};
+use crate::units::MediaTime;
+
+/// Timestamps off by less than this are where the sequence number puts them: 2.5 ms.
+const WOBBLE: i64 = 120;
+/// Media time may run ahead of or behind the clock by so much before a packet has to prove itself: 2 s.
+const MOST_JUMP: i64 = 96_000;
+/// Sequence numbers may leap by so much.
+const MOST_SEQUENCE_JUMP: i64 = 3000;
+/// So many consistent packets in a row make a new stream.
+const PROOF: u32 = 3;
+
+/// A packet off the network, decrypted, header parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncomingPacket<'a> {
+    /// When it came, on the engine's clock, as close to the wire as can be had.
+    pub arrival: MediaTime,
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// RTP marker bit.
+    pub marker: bool,
+    /// RTP synchronization source.
+    pub ssrc: u32,
+    /// RTP sequence number.
+    pub sequence: u16,
+    /// RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    /// RTP payload.
+    pub payload: &'a [u8],
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It waits to be played.
+    Waiting,
+    /// Its time was over.
+    Late,
+    /// It is here already.
+    Duplicate,
+    /// It cannot be used: unknown payload type, or no Opus packet.
+    Discarded,
+    /// It jumps in time or names another source: only the third consistent one in a row is believed.
+    OnProbation,
+    /// It reported a key.
+    Event,
+}
+
+/// Extended sequence number and media time of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) sequence: i64,
+    pub(super) timestamp: i64,
+}
+
+/// Whether a packet is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    Probation,
+    Repeated,
+    NewStream(Place),
+    Member(Place),
+}
+
+/// The stream that is believed, and the one that is on probation.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    member: Option<Member>,
+    probation: Option<Probation>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    ssrc: u32,
+    sequence: Unwrapper<16>,
+    timestamp: Unwrapper<32>,
+    seen: SeenWindow,
+    newest: Newest,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    place: Place,
+    /// Its timestamp before it was put in line.
+    wire: i64,
+    samples: i64,
+    arrival: MediaTime,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Probation {
+    ssrc: u32,
+    next_sequence: u16,
+    next_timestamp: u32,
+    count: u32,
+}
+
+impl Stream {
+    /// Finds the place of a packet with `samples` samples.
+    pub(super) fn admit(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Admission {
+        let Some(member) = self.member.as_mut().filter(|member| member.ssrc == packet.ssrc) else {
+            return if self.member.is_none() {
+                self.begin(packet, samples)
+            } else {
+                self.prove(packet, samples)
+            };
+        };
+        match member.place(packet, samples) {
+            // What was heard once proves nothing and teaches nothing.
+            Some(place) if !member.seen.insert(place.sequence) => Admission::Repeated,
+            Some(place) => {
+                self.probation = None;
+                Admission::Member(place)
+            }
+            None => self.prove(packet, samples),
+        }
+    }
+
+    fn begin(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Admission {
+        let (mut sequence, mut timestamp) = (Unwrapper::default(), Unwrapper::default());
+        let wire = timestamp.accept(packet.timestamp);
+        // Media time starts with the stream, so that nothing depends on where the sender's numbers start.
+        let place = Place { sequence: sequence.accept(packet.sequence.into()), timestamp: 0 };
+        let newest = Newest { place, wire, samples, arrival: packet.arrival };
+        let seen = SeenWindow::starting_with(place.sequence);
+        self.member = Some(Member { ssrc: packet.ssrc, sequence, timestamp, seen, newest });
+        self.probation = None;
+        Admission::NewStream(place)
+    }
+
+    fn prove(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Admission {
+        let count = match self.probation {
+            Some(probation) if probation.expects(packet) => probation.count + 1,
+            _ => 1,
+        };
+        if count >= PROOF {
+            return self.begin(packet, samples);
+        }
+        self.probation = Some(Probation {
+            ssrc: packet.ssrc,
+            next_sequence: packet.sequence.wrapping_add(1),
+            next_timestamp: packet.timestamp.wrapping_add(samples as u32),
+            count,
+        });
+        Admission::Probation
+    }
+}
+
+impl Member {
+    fn place(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Option<Place> {
+        let newest = self.newest;
+        let sequence = self.sequence.peek(packet.sequence.into());
+        let wire = self.timestamp.peek(packet.timestamp);
+        let steps = sequence - newest.place.sequence;
+        if steps.abs() > MOST_SEQUENCE_JUMP {
+            return None;
+        }
+        let step = if steps > 0 { newest.samples } else { samples };
+        let expected = newest.place.timestamp + steps * step;
+        let claimed = newest.place.timestamp + wire - newest.wire;
+        let in_line = (claimed - expected).abs() < WOBBLE.min(samples.min(newest.samples) / 2 + 1);
+        if !in_line
+            && !Self::plausible(steps, claimed - newest.place.timestamp, packet.arrival, newest.arrival)
+        {
+            return None;
+        }
+        let place = Place { sequence, timestamp: if in_line { expected } else { claimed } };
+        if steps > 0 {
+            self.sequence.accept(packet.sequence.into());
+            self.timestamp.accept(packet.timestamp);
+            self.newest = Newest { place, wire, samples, arrival: packet.arrival };
+        }
+        Some(place)
+    }
+
+    /// A pause or a loss moves media time forward as the clock does; what comes out of order lies a little back.
+    fn plausible(steps: i64, moved: i64, arrival: MediaTime, newest: MediaTime) -> bool {
+        let passed = arrival.micros_since(newest).saturating_mul(6) / 125;
+        match steps {
+            0 => moved == 0,
+            1.. => moved > 0 && (moved - passed).abs() <= MOST_JUMP,
+            _ => (-MOST_JUMP..0).contains(&moved),
+        }
+    }
+}
+
+impl Probation {
+    fn expects(&self, packet: &IncomingPacket<'_>) -> bool {
+        let off = packet.timestamp.wrapping_sub(self.next_timestamp) as i32;
+        self.ssrc == packet.ssrc && self.next_sequence == packet.sequence && i64::from(off).abs() < WOBBLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(millis: i64, ssrc: u32, sequence: u16, timestamp: u32) -> IncomingPacket<'static> {
+        let arrival = MediaTime::from_micros(millis * 1000);
+        IncomingPacket { arrival, payload_type: 111, marker: false, ssrc, sequence, timestamp, payload: &[] }
+    }
+
+    #[test]
+    fn a_wobbling_timestamp_stays_in_line_across_both_wraps() {
+        let mut stream = Stream::default();
+        let (sequence, timestamp) = (u16::MAX - 2, u32::MAX - 1000);
+        let Admission::NewStream(first) = stream.admit(&packet(0, 1, sequence, timestamp), 960) else {
+            panic!()
+        };
+        for n in 1..20 {
+            let wobble = if n % 2 == 0 { 8 } else { 0_u32.wrapping_sub(8) };
+            let wire = timestamp.wrapping_add(960 * n).wrapping_add(wobble);
+            let admission =
+                stream.admit(&packet(i64::from(n) * 20, 1, sequence.wrapping_add(n as u16), wire), 960);
+            let n = i64::from(n);
+            let place = Place { sequence: first.sequence + n, timestamp: first.timestamp + 960 * n };
+            assert_eq!(admission, Admission::Member(place));
+        }
+    }
+
+    #[test]
+    fn one_far_packet_is_not_believed_and_three_are() {
+        let mut stream = Stream::default();
+        stream.admit(&packet(0, 1, 10, 0), 960);
+        assert_eq!(stream.admit(&packet(20, 1, 11, 1 << 30), 960), Admission::Probation);
+        assert!(matches!(stream.admit(&packet(20, 1, 11, 960), 960), Admission::Member(_)));
+        assert_eq!(stream.admit(&packet(40, 2, 7, 100), 960), Admission::Probation);
+        assert_eq!(stream.admit(&packet(60, 2, 8, 1060), 960), Admission::Probation);
+        assert!(matches!(stream.admit(&packet(80, 2, 9, 2020), 960), Admission::NewStream(_)));
+    }
+
+    #[test]
+    fn a_pause_moves_time_with_the_clock() {
+        let mut stream = Stream::default();
+        stream.admit(&packet(0, 1, 10, 0), 960);
+        let hour = stream.admit(&packet(3_600_000, 1, 11, 3600 * 48_000), 960);
+        assert_eq!(hour, Admission::Member(Place { sequence: 11, timestamp: 3600 * 48_000 }));
+        assert_eq!(stream.admit(&packet(3_600_020, 1, 12, 4 * 3600 * 48_000), 960), Admission::Probation);
+    }
+}

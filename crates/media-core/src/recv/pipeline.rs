@@ -1,0 +1,156 @@
+//! The stages in order.
+
+use bytes::Buf;
+use thiserror::Error;
+use webrtc_util::marshal::Unmarshal;
+
+use super::SlotDecoder;
+use super::depacketize::{Admission, IncomingPacket, Stream, Taken};
+use super::playout::Playout;
+use crate::codec::telephone_event::{DtmfDigit, TelephoneEvent};
+use crate::codec::{DecoderConfig, OpusDecoder, OpusError, opus_toc};
+use crate::jitter::{MOST_PACKET_BYTES, ReceiveStats};
+use crate::rt_context::RtContext;
+
+/// Keys received and not asked for yet; older ones give way.
+const MOST_DIGITS: usize = 32;
+
+/// How to receive.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReceiveConfig {
+    /// RTP payload type of Opus.
+    pub opus_payload_type: u8,
+    /// RTP payload type of telephone-event.
+    pub dtmf_payload_type: Option<u8>,
+    /// The decoder's settings.
+    pub decoder: DecoderConfig,
+    /// What one percent of concealed sound is worth, in milliseconds of delay.
+    pub price_per_percent: f32,
+}
+
+impl Default for ReceiveConfig {
+    /// Opus as payload type 111, neural concealment, 40 ms per percent: conversation.
+    fn default() -> Self {
+        Self {
+            opus_payload_type: 111,
+            dtmf_payload_type: None,
+            decoder: DecoderConfig::default(),
+            price_per_percent: 40.0,
+        }
+    }
+}
+
+/// Why a pipeline could not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReceiveError {
+    /// The decoder refused its settings.
+    #[error("the Opus decoder could not be made: {0}")]
+    Decoder(#[from] OpusError),
+}
+
+/// Packets in, sound out, in the receiver's own time.
+#[derive(Debug)]
+pub struct ReceivePipeline<D = OpusDecoder> {
+    config: ReceiveConfig,
+    stream: Stream,
+    playout: Playout<D>,
+    digits: [Option<DtmfDigit>; MOST_DIGITS],
+    digit_head: usize,
+    last_event: Option<u32>,
+}
+
+impl ReceivePipeline<OpusDecoder> {
+    /// Makes a pipeline.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Decoder`].
+    ///
+    /// # Real-time
+    /// Allocates: not for the real-time thread.
+    pub fn new(config: &ReceiveConfig) -> Result<Self, ReceiveError> {
+        Ok(Self::with_decoder(config, OpusDecoder::new(&config.decoder)?))
+    }
+}
+
+impl<D: SlotDecoder> ReceivePipeline<D> {
+    /// Makes a pipeline around another decoder.
+    ///
+    /// # Real-time
+    /// Allocates: not for the real-time thread.
+    pub fn with_decoder(config: &ReceiveConfig, decoder: D) -> Self {
+        Self {
+            config: *config,
+            stream: Stream::default(),
+            playout: Playout::new(config.price_per_percent, decoder),
+            digits: [None; MOST_DIGITS],
+            digit_head: 0,
+            last_event: None,
+        }
+    }
+
+    /// Takes a packet in.
+    pub fn insert(&mut self, cx: &mut RtContext, packet: &IncomingPacket<'_>) -> Taken {
+        if Some(packet.payload_type) == self.config.dtmf_payload_type {
+            return self.insert_event(packet);
+        }
+        let samples = opus_toc::samples(packet.payload).filter(|_| packet.payload.len() <= MOST_PACKET_BYTES);
+        let Some(samples) = samples.filter(|_| packet.payload_type == self.config.opus_payload_type) else {
+            self.playout.count_discarded();
+            return Taken::Discarded;
+        };
+        match self.stream.admit(packet, samples as i64) {
+            Admission::Probation => {
+                self.playout.count_discarded();
+                Taken::OnProbation
+            }
+            Admission::Repeated => {
+                self.playout.count_duplicate();
+                Taken::Duplicate
+            }
+            Admission::NewStream(place) => {
+                self.playout.restart(place.sequence, place.timestamp);
+                self.playout.insert(cx, place.sequence, place.timestamp, packet.arrival, packet.payload)
+            }
+            Admission::Member(place) => {
+                self.playout.insert(cx, place.sequence, place.timestamp, packet.arrival, packet.payload)
+            }
+        }
+    }
+
+    /// Fills `out` (mono, 48 kHz, any length up to 20 ms; longer is filled in parts) with the sound that is due now.
+    pub fn pull(&mut self, cx: &mut RtContext, out: &mut [f32]) {
+        for part in out.chunks_mut(super::playout::MOST_PULLED) {
+            self.playout.pull(cx, part);
+        }
+    }
+
+    /// Counters so far.
+    pub fn stats(&self) -> ReceiveStats {
+        self.playout.stats()
+    }
+
+    /// The next key the far end pressed.
+    pub fn poll_digit(&mut self) -> Option<DtmfDigit> {
+        let slots = (0..MOST_DIGITS).map(|n| (self.digit_head + n) % MOST_DIGITS);
+        let index = slots.into_iter().find(|index| self.digits[*index].is_some())?;
+        self.digits[index].take()
+    }
+
+    fn insert_event(&mut self, packet: &IncomingPacket<'_>) -> Taken {
+        let mut payload = packet.payload;
+        let Ok(event) = TelephoneEvent::unmarshal(&mut payload) else {
+            self.playout.count_discarded();
+            return Taken::Discarded;
+        };
+        debug_assert!(payload.remaining() < packet.payload.len());
+        // All reports of one key share its timestamp.
+        if self.last_event != Some(packet.timestamp)
+            && let Some(digit) = event.digit()
+        {
+            self.last_event = Some(packet.timestamp);
+            self.digits[self.digit_head] = Some(digit);
+            self.digit_head = (self.digit_head + 1) % MOST_DIGITS;
+        }
+        Taken::Event
+    }
+}

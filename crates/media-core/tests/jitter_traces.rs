@@ -1,0 +1,133 @@
+//! What the receive path makes of networks of known kinds, in delay, order and completeness.
+
+#![expect(clippy::disallowed_methods, reason = "tests may allocate")]
+
+mod receive_support;
+
+use offhook_media_core::jitter::ReceiveStats;
+use receive_support::{Dice, Listener, PACKET_MICROS, Sent, Shift, stream};
+
+const SECOND: i64 = 1_000_000;
+
+fn played(packets: &[Sent], quantum: usize, seconds: i64) -> (Listener, ReceiveStats) {
+    let mut listener = Listener::new(Shift::default());
+    listener.run(packets, quantum, seconds * SECOND);
+    let stats = listener.pipeline.stats();
+    (listener, stats)
+}
+
+/// Microseconds from capture to play at each 5 ms, one frame included; made-up and blended sound is left out.
+fn latencies(listener: &Listener) -> Vec<(i64, i64)> {
+    let samples = listener.heard.iter().enumerate().step_by(240);
+    samples
+        .filter(|(n, sample)| {
+            let next = listener.heard.get(n + 1);
+            **sample >= 1.0 && sample.fract() == 0.0 && next == Some(&(**sample + 1.0))
+        })
+        .map(|(n, sample)| (n as i64 * 125 / 6, (n as i64 - (*sample as i64 - 1)) * 125 / 6))
+        .collect()
+}
+
+fn mean_latency(listener: &Listener, from: i64, until: i64) -> i64 {
+    let of_span: Vec<i64> = latencies(listener)
+        .into_iter()
+        .filter(|(at, _)| (from..until).contains(at))
+        .map(|(_, latency)| latency)
+        .collect();
+    assert!(!of_span.is_empty());
+    of_span.iter().sum::<i64>() / of_span.len() as i64
+}
+
+#[test]
+fn a_clean_network_is_played_whole_in_order_and_at_once() {
+    for (quantum, most) in [(120, 3500), (240, 6000), (441, 11_000), (480, 11_000)] {
+        let (listener, stats) = played(&stream(1500, false, |_| Some(0)), quantum, 30);
+        assert_eq!((stats.concealed, stats.fec, stats.stretches, stats.packets_late), (0, 0, 0, 0));
+        let first = listener.heard.iter().position(|sample| *sample > 0.0).unwrap();
+        assert!(
+            listener.heard[first..].windows(2).all(|pair| pair[1] == pair[0] + 1.0),
+            "pulls of {quantum}"
+        );
+        assert!(first as i64 * 125 / 6 <= PACKET_MICROS + 11_000, "first sound at {first}");
+        let buffer = mean_latency(&listener, 0, 30 * SECOND) - PACKET_MICROS;
+        assert!(buffer <= most, "pulls of {quantum}: {buffer}");
+    }
+}
+
+#[test]
+fn uniform_jitter_costs_its_span() {
+    let mut dice = Dice(1);
+    let (listener, stats) = played(&stream(3000, false, |_| Some(dice.below(20_000) as i64)), 240, 59);
+    assert!(stats.concealed < 48 * 40, "{stats:?}");
+    let buffer = mean_latency(&listener, 5 * SECOND, 59 * SECOND) - PACKET_MICROS;
+    assert!(buffer <= 28_000, "{buffer}");
+}
+
+#[test]
+fn lost_packets_come_back_from_their_successors() {
+    let mut dice = Dice(2);
+    let (_, stats) = played(&stream(3000, true, |_| (dice.below(10) > 0).then_some(0)), 240, 59);
+    assert!(stats.packets_lost > 200);
+    assert!(stats.fec > 8 * stats.concealed, "{stats:?}");
+}
+
+#[test]
+fn without_copies_a_hole_is_as_long_as_what_was_lost() {
+    let lost = |k| (500..1000).contains(&k) && k % 25 == 0;
+    let (_, stats) = played(&stream(1500, false, |k| (!lost(k)).then_some(0)), 240, 29);
+    assert_eq!(stats.packets_lost, 20);
+    assert!((20 * 960..=20 * 960 + 480).contains(&stats.concealed), "{stats:?}");
+}
+
+#[test]
+fn a_bad_patch_is_over_two_seconds_after_it() {
+    for seed in 10..14 {
+        let mut dice = Dice(seed);
+        let packets = stream(1500, false, |k| {
+            Some(if (500..750).contains(&k) { dice.below(80_000) as i64 } else { 0 })
+        });
+        let (listener, _) = played(&packets, 240, 29);
+        let before = mean_latency(&listener, 5 * SECOND, 10 * SECOND);
+        let after = mean_latency(&listener, 17_100_000, 29 * SECOND);
+        assert!((after - before).abs() <= 5000, "seed {seed}: {before} then {after}");
+    }
+}
+
+#[test]
+fn a_longer_route_neither_overshoots_nor_lingers() {
+    let mut dice = Dice(20);
+    let packets = stream(2500, false, |k| {
+        Some(dice.below(2000) as i64 + if (750..1500).contains(&k) { 80_000 } else { 0 })
+    });
+    let (listener, stats) = played(&packets, 240, 49);
+    let before = mean_latency(&listener, 5 * SECOND, 15 * SECOND);
+    let most = latencies(&listener).into_iter().map(|(_, latency)| latency).max().unwrap();
+    assert!(most <= before + 100_000, "{before} then at most {most}");
+    let longer = mean_latency(&listener, 16_200_000, 29 * SECOND);
+    assert!((longer - before - 80_000).abs() <= 12_000, "{before} then {longer}");
+    let back = mean_latency(&listener, 33 * SECOND, 49 * SECOND);
+    assert!((back - before).abs() <= 6000, "{before} then back to {back}");
+    assert!(stats.concealed <= 48 * 150, "{stats:?}");
+}
+
+#[test]
+fn a_drifting_clock_is_followed_for_an_hour_without_a_cut() {
+    for ppm in [-200_i64, 200] {
+        let packets = stream(3600 * 50, false, |k| {
+            Some(if ppm > 0 { 0 } else { 800_000 } + i64::from(k) * 20_000 * ppm / 1_000_000)
+        });
+        let mut listener = Listener::new(Shift::default());
+        let (mut least, mut most) = (i64::MAX, 0);
+        for second in 1..3590 {
+            listener.run(&packets, 240, second * SECOND);
+            listener.heard.clear();
+            if let Some(delay) = listener.pipeline.stats().playout_delay.filter(|_| second > 20) {
+                let delay = delay.as_micros() as i64;
+                (least, most) = (least.min(delay), most.max(delay));
+            }
+        }
+        let stats = listener.pipeline.stats();
+        assert_eq!((stats.stretches, stats.concealed, stats.skipped), (0, 0, 0), "{ppm} ppm: {stats:?}");
+        assert!(most - least <= 2000, "{ppm} ppm: from {least} to {most}");
+    }
+}

@@ -1,0 +1,79 @@
+//! The receive path does not allocate, whatever the network does.
+
+#![expect(clippy::disallowed_methods, reason = "the packets are made before the count starts")]
+#![expect(unsafe_code, reason = "an allocator that counts is an allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use offhook_media_core::codec::{EncoderConfig, OpusEncoder};
+use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline};
+use offhook_media_core::rt_context::RtContext;
+use offhook_media_core::units::{MediaTime, PacketTime};
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn loss_pauses_reordering_and_another_stream_allocate_nothing() {
+    let mut encoder = OpusEncoder::new(&EncoderConfig::default()).unwrap();
+    let packets: Vec<Vec<u8>> = (0..50)
+        .map(|frame| {
+            let sound: Vec<f32> = (0..960).map(|n| ((frame * 960 + n) as f32 * 0.02).sin() * 0.3).collect();
+            let mut bytes = [0; 1275];
+            let len = encoder.encode(PacketTime::Ms20, &sound, &mut bytes).unwrap();
+            bytes[..len].to_vec()
+        })
+        .collect();
+    let config = ReceiveConfig { dtmf_payload_type: Some(110), ..ReceiveConfig::default() };
+    let mut receiver = ReceivePipeline::new(&config).unwrap();
+    let mut out = [0.0; 240];
+    let before = COUNT.with(Cell::get);
+    for tick in 0..12_000_u32 {
+        let now = i64::from(tick) * 5000;
+        let mut cx = RtContext::new(MediaTime::from_micros(now));
+        let k = tick / 4;
+        let is_lost = k % 11 == 3 || (k / 100) % 7 == 5;
+        if tick % 4 == 0 && !is_lost {
+            // Every fifth pair comes in the wrong order, and the peer changes half-way.
+            let k = if k % 10 < 2 { k ^ 1 } else { k };
+            let packet = IncomingPacket {
+                arrival: MediaTime::from_micros(now - i64::from(tick % 7) * 300),
+                payload_type: if k % 50 == 49 { 110 } else { 111 },
+                marker: false,
+                ssrc: k / 1500,
+                sequence: k as u16,
+                timestamp: k * 960,
+                payload: &packets[k as usize % packets.len()],
+            };
+            receiver.insert(&mut cx, &packet);
+        }
+        receiver.pull(&mut cx, &mut out);
+        let _ = receiver.poll_digit();
+        let _ = receiver.stats();
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    let stats = receiver.stats();
+    assert!(stats.decoded > 0 && stats.concealed > 0 && stats.packets_lost > 0, "{stats:?}");
+}

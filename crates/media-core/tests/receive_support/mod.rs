@@ -1,0 +1,171 @@
+//! A codec whose sound tells its media time, and a network and a clock in virtual time.
+
+use offhook_media_core::codec::OpusError;
+use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, SlotDecoder, Taken};
+use offhook_media_core::rt_context::RtContext;
+use offhook_media_core::units::MediaTime;
+
+/// Samples of a packet.
+pub(crate) const PACKET: u32 = 960;
+/// Microseconds of a packet.
+pub(crate) const PACKET_MICROS: i64 = 20_000;
+
+/// Each decoded sample is its own media time plus one; what is made up is zero.
+#[derive(Debug, Default)]
+pub(crate) struct TimeDecoder;
+
+impl SlotDecoder for TimeDecoder {
+    fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
+        let time = time_of(packet).ok_or(OpusError::InvalidPacket)?;
+        fill(time, &mut out[..PACKET as usize]);
+        Ok(PACKET as usize)
+    }
+
+    fn decode_fec(&mut self, successor: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
+        let time = time_of(successor).ok_or(OpusError::InvalidPacket)?;
+        let len = out.len();
+        fill(time.wrapping_sub(len as u32), out);
+        Ok(len)
+    }
+
+    fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
+        out.fill(0.0);
+        Ok(out.len())
+    }
+}
+
+fn time_of(packet: &[u8]) -> Option<u32> {
+    packet.get(2..6).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
+fn fill(time: u32, out: &mut [f32]) {
+    for (n, sample) in (0_u32..).zip(out) {
+        // Whole numbers this small are exact.
+        *sample = (time.wrapping_add(n) % (1 << 23) + 1) as f32;
+    }
+}
+
+/// A 20 ms SILK packet by its first bytes, with or without a copy of the frame before it; `time` is its content.
+pub(crate) fn payload(time: u32, fec: bool) -> [u8; 6] {
+    let [a, b, c, d] = time.to_le_bytes();
+    [1 << 3, if fec { 0xc0 } else { 0x80 }, a, b, c, d]
+}
+
+/// A packet as the network carries it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) arrival: i64,
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) content: u32,
+    pub(crate) fec: bool,
+}
+
+/// What is added to every number of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shift {
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) clock: i64,
+}
+
+/// A receiver and what it has played.
+pub(crate) struct Listener {
+    pub(crate) pipeline: ReceivePipeline<TimeDecoder>,
+    pub(crate) heard: Vec<f32>,
+    pub(crate) now: i64,
+    /// What arrived by then is inserted.
+    arrived_until: i64,
+    /// Sixths of a microsecond that `now` is behind.
+    sixths: i64,
+    shift: Shift,
+}
+
+impl Listener {
+    pub(crate) fn new(shift: Shift) -> Self {
+        let pipeline = ReceivePipeline::with_decoder(&ReceiveConfig::default(), TimeDecoder);
+        Self { pipeline, heard: Vec::new(), now: 0, arrived_until: -1, sixths: 0, shift }
+    }
+
+    pub(crate) fn insert(&mut self, sent: &Sent) -> Taken {
+        let packet = IncomingPacket {
+            arrival: MediaTime::from_micros(sent.arrival + self.shift.clock),
+            payload_type: 111,
+            marker: false,
+            ssrc: sent.ssrc,
+            sequence: sent.sequence.wrapping_add(self.shift.sequence),
+            timestamp: sent.timestamp.wrapping_add(self.shift.timestamp),
+            payload: &payload(sent.content, sent.fec),
+        };
+        let mut cx = self.cx();
+        self.pipeline.insert(&mut cx, &packet)
+    }
+
+    /// Pulls at the present time; the output is checked to be all written.
+    pub(crate) fn pull(&mut self, samples: usize) {
+        let mut longest = [f32::NAN; 960];
+        let out = &mut longest[..samples];
+        let mut cx = self.cx();
+        self.pipeline.pull(&mut cx, out);
+        assert!(out.iter().all(|sample| sample.is_finite()), "a sample was not written");
+        self.heard.extend_from_slice(out);
+    }
+
+    /// Lets `packets` (in order of arrival) arrive while pulling `quantum` samples at a time until `until` microseconds.
+    pub(crate) fn run(&mut self, packets: &[Sent], quantum: usize, until: i64) {
+        while self.now < until {
+            self.let_arrive(packets);
+            self.pull(quantum);
+            self.pass(quantum);
+        }
+    }
+
+    /// Inserts those of `packets` that have arrived and are not inserted yet.
+    pub(crate) fn let_arrive(&mut self, packets: &[Sent]) {
+        let first = packets.partition_point(|packet| packet.arrival <= self.arrived_until);
+        let now = self.now;
+        for packet in packets[first..].iter().take_while(|packet| packet.arrival <= now) {
+            self.insert(packet);
+        }
+        self.arrived_until = self.now;
+    }
+
+    /// Lets the time of so many samples pass, exactly.
+    pub(crate) fn pass(&mut self, samples: usize) {
+        let sixths = samples as i64 * 125 + self.sixths;
+        self.now += sixths / 6;
+        self.sixths = sixths % 6;
+    }
+
+    fn cx(&self) -> RtContext {
+        RtContext::new(MediaTime::from_micros(self.now + self.shift.clock))
+    }
+}
+
+/// `count` packets, each after its last sample was captured plus what `delay` says for it (`None`: lost), in order of arrival.
+pub(crate) fn stream(count: u32, fec: bool, mut delay: impl FnMut(u32) -> Option<i64>) -> Vec<Sent> {
+    let mut packets: Vec<Sent> = (0..count)
+        .filter_map(|k| {
+            let arrival = i64::from(k + 1) * PACKET_MICROS + delay(k)?;
+            let timestamp = k * PACKET;
+            Some(Sent { arrival, ssrc: 1, sequence: k as u16, timestamp, content: timestamp, fec })
+        })
+        .collect();
+    packets.sort_by_key(|packet| packet.arrival);
+    packets
+}
+
+/// Numbers that look random and are the same in every run.
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(pub u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
