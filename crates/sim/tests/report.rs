@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use offhook_sim::measure::{compare, level_track};
+use offhook_sim::measure::compare;
 use offhook_sim::report::{
-    CallReport, DelaySample, Direction, Envelope, Figure, LatencyPart, LevelSample, Mark, MarkKind, Side,
-    TimelineEvent, Verdict,
+    CallReport, DelaySample, Direction, Envelope, Figure, LatencyPart, Mark, MarkKind, Side, TimelineEvent,
+    Verdict,
 };
 use offhook_sim::sound::synthetic_speech;
 
@@ -22,33 +22,34 @@ fn direction(speaker: &str, listener: &str, seed: u64) -> Direction {
     heard[150_000..153_000].fill(0.0);
     let comparison = compare(&spoken, &heard);
     let delay = comparison.mouth_to_ear.expect("heard holds spoken").p50;
-    let levels = |sound: &[f32]| LevelSample::from_track(&level_track(sound, ms(50)));
     let mark = |at, length, kind| Mark { at: ms(at), length: ms(length), kind };
-    Direction {
-        speaker: speaker.into(),
-        listener: listener.into(),
-        spoken: Envelope::of(&spoken, 900),
-        heard: Envelope::of(&heard, 900),
-        delay: DelaySample::from_track(&comparison.track),
-        spoken_level: levels(&spoken),
-        heard_level: levels(&heard),
-        marks: vec![
-            mark(3125, 62, MarkKind::Gap),
-            mark(3100, 0, MarkKind::Lost),
-            mark(5200, 40, MarkKind::Concealed),
-            mark(8000, 20, MarkKind::Recovered),
-        ],
-        figures: vec![
-            Figure::new(
-                "Mouth to ear, median",
-                Some(format!("{:.1}", delay.as_secs_f64() * 1e3)),
-                "ms",
-                "half of the time it was shorter",
-            ),
-            Figure::new("Packets sent / received / lost", Some("600 / 599 / 1".into()), "", ""),
-            Figure::new("Clock drift", None, "ppm", "how much the two sound devices' clocks differ"),
-        ],
-    }
+    let mut direction = Direction::measured(speaker, listener, (&spoken, &heard), &comparison);
+    direction.marks.extend([
+        mark(3100, 0, MarkKind::Lost),
+        mark(5200, 40, MarkKind::Concealed),
+        mark(8000, 20, MarkKind::Recovered),
+    ]);
+    let median = Some(format!("{:.1}", delay.as_secs_f64() * 1e3));
+    direction.figures = vec![
+        Figure::new("Mouth to ear, median", median, "ms", "half of the time it was shorter"),
+        Figure::new("Packets sent / received / lost", Some("600 / 599 / 1".into()), "", ""),
+        Figure::new("Clock drift", None, "ppm", "how much the two sound devices' clocks differ"),
+    ];
+    direction
+}
+
+#[test]
+fn a_measured_direction_marks_the_gap_where_it_was_heard() {
+    // Samples 150000 to 153000 of what was heard are silent: 3.125 s, for 62 ms.
+    let direction = direction("alice", "bob", 21);
+    // Gaps of 20 ms, the shortest that can be told, may be found where the delay steps by 10 ms.
+    let is_gap = |mark: &&Mark| mark.kind == MarkKind::Gap && mark.length > ms(20);
+    let gaps: Vec<&Mark> = direction.marks.iter().filter(is_gap).collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].at.abs_diff(ms(3125)) < ms(15), "{gaps:?}");
+    assert!((ms(45)..=ms(70)).contains(&gaps[0].length), "{gaps:?}");
+    assert_eq!((direction.spoken.columns.len(), direction.heard_level.len()), (900, 240));
+    assert!(!direction.delay.is_empty());
 }
 
 fn sample() -> CallReport {

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{DelayTrack, LevelPoint};
+use crate::measure::{Comparison, DelayTrack, LevelPoint, level_track};
+
+/// Columns of a waveform in the page: about one per unit of the plot's width.
+const WAVEFORM_COLUMNS: usize = 900;
+/// Length of one point of a level plot.
+const LEVEL_FRAME: Duration = Duration::from_millis(50);
 
 /// One call, as told to a person. Durations are seconds in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +95,40 @@ pub struct Direction {
     pub marks: Vec<Mark>,
     /// This direction's figures, shown as a table.
     pub figures: Vec<Figure>,
+}
+
+impl Direction {
+    /// A direction with everything that follows from the sound: waveforms, delay, levels, and a mark for every gap.
+    /// `comparison` is that of `spoken` and `heard`. Figures and further marks are the caller's to add.
+    pub fn measured(
+        speaker: impl Into<String>,
+        listener: impl Into<String>,
+        (spoken, heard): (&[f32], &[f32]),
+        comparison: &Comparison,
+    ) -> Self {
+        Self {
+            speaker: speaker.into(),
+            listener: listener.into(),
+            spoken: Envelope::of(spoken, WAVEFORM_COLUMNS),
+            heard: Envelope::of(heard, WAVEFORM_COLUMNS),
+            delay: DelaySample::from_track(&comparison.track),
+            spoken_level: LevelSample::from_track(&level_track(spoken, LEVEL_FRAME)),
+            heard_level: LevelSample::from_track(&level_track(heard, LEVEL_FRAME)),
+            marks: gap_marks(comparison),
+            figures: Vec::new(),
+        }
+    }
+}
+
+/// Gaps at the time they were heard.
+fn gap_marks(comparison: &Comparison) -> Vec<Mark> {
+    let gaps = comparison.silence.iter().flat_map(|silence| &silence.gaps);
+    gaps.map(|gap| Mark {
+        at: gap.at + comparison.track.at(gap.at).unwrap_or_default(),
+        length: gap.length,
+        kind: MarkKind::Gap,
+    })
+    .collect()
 }
 
 /// A waveform reduced to its lowest and highest value per column.
