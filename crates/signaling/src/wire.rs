@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{CallId, MessageId};
-use crate::message::{ClientMessage, Headers, Limits, ServerMessage, WireError};
+use crate::message::{Candidate, ClientMessage, Headers, Limits, ServerMessage, WireError};
 
 /// The protocol version in `v`.
 pub const VERSION: u32 = 1;
@@ -174,9 +174,7 @@ impl Message for ClientMessage {
             }
             Self::CallAnswer(m) => sdp(&m.sdp, limits),
             Self::CallUpdate(m) => sdp(&m.sdp, limits),
-            Self::CallCandidate(m) => {
-                at_most("candidate", m.candidate.len() + m.mid.len() + m.ufrag.len(), 1024)
-            }
+            Self::CallCandidate(m) => candidate(m),
             _ => Ok(()),
         }
     }
@@ -195,9 +193,14 @@ impl Message for ServerMessage {
             }
             Self::CallAnswered(m) => sdp(&m.sdp, limits),
             Self::CallUpdate(m) => sdp(&m.sdp, limits),
+            Self::CallCandidate(m) => candidate(m),
             _ => Ok(()),
         }
     }
+}
+
+fn candidate(m: &Candidate) -> Result<(), ParseError> {
+    at_most("candidate", m.candidate.len() + m.mid.len() + m.ufrag.len(), 1024)
 }
 
 fn sdp(text: &str, limits: &Limits) -> Result<(), ParseError> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{CallEndCause, CallState};
 use crate::UnixSeconds;
+use crate::message::WireError;
 
 /// The times of a call, as this end saw them. What did not happen is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct CallDetails {
     pub ended: Option<Instant>,
     /// Why it ended.
     pub end_cause: CallEndCause,
+    /// The error, when one ended it.
+    pub error: Option<WireError>,
 }
 
 impl CallDetails {
@@ -39,6 +42,7 @@ impl CallDetails {
             established: None,
             ended: None,
             end_cause: CallEndCause::None,
+            error: None,
         }
     }
 

@@ -1,13 +1,14 @@
 //! One call at the server: who may answer, who won, when it ends. Decides alone, without clock or I/O.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{CallEndCause, CallState, CallTimers};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
-    Answered, CallSnapshot, CallStart, Candidate, ClientMessage, Empty, Ended, Hangup, Incoming, LiveCall,
-    ServerMessage, Update, WireError,
+    Answered, CallSnapshot, CallStart, Candidate, Empty, Ended, Incoming, LiveCall, ServerMessage,
 };
 
 const MOST_CANDIDATES: usize = 64;
@@ -93,7 +94,7 @@ pub(super) struct Owner {
     start: CallStart,
     answer: Option<String>,
     candidates: Vec<Candidate>,
-    callee_candidates: usize,
+    callee_candidates: Vec<Candidate>,
     legs: BTreeMap<DeviceId, Leg>,
     refusal: Option<Ended>,
     rang: bool,
@@ -124,7 +125,7 @@ impl Owner {
             start,
             answer: None,
             candidates: Vec::new(),
-            callee_candidates: 0,
+            callee_candidates: Vec::new(),
             legs: BTreeMap::new(),
             refusal: None,
             rang: false,
@@ -155,7 +156,7 @@ impl Owner {
             callee,
             answer: None,
             candidates: Vec::new(),
-            callee_candidates: 0,
+            callee_candidates: Vec::new(),
             legs: BTreeMap::new(),
             refusal: None,
             rang: true,
@@ -186,21 +187,24 @@ impl Owner {
         self.timers.values().min().copied()
     }
 
-    /// A device of the callee came online, or a side of an answered call came back.
+    /// A device came online: it may have to ring, or it may be a side of an answered call that came back.
     pub(super) fn handle_attached(
         &mut self,
         address: &DeviceAddress,
         live: Option<&LiveCall>,
+        may_ring: bool,
         out: &mut Outputs,
     ) {
         if self.answered.is_none() {
-            if address.user == self.callee.user && !self.is_caller(address) {
+            if may_ring && address.user == self.callee.user && !self.is_caller(address) {
                 self.offer(address.device.clone(), out);
             }
         } else if let Some(live) = live {
-            let party = if live.outgoing { &mut self.caller } else { &mut self.callee };
-            if party.user == address.user && party.device.is_none() {
-                party.device = Some(address.device.clone());
+            let (caller, callee) = (&mut self.caller, &mut self.callee);
+            let (local, remote) = if live.outgoing { (caller, callee) } else { (callee, caller) };
+            // Both must remember the same two people: a call id alone lets nobody in.
+            if local.user == address.user && remote.user == live.remote && local.device.is_none() {
+                local.device = Some(address.device.clone());
             }
         }
         self.handle_connected(address);
@@ -243,37 +247,6 @@ impl Owner {
         }
     }
 
-    /// Something happened on a device.
-    ///
-    /// # Errors
-    /// [`WireError::OutOfOrder`] for what may not come now, [`WireError::UnknownCall`] for a device that has no part in the call,
-    /// [`WireError::TooLarge`] for too many candidates. Nothing changed then.
-    pub(super) fn handle_message(
-        &mut self,
-        now: Instant,
-        from: &DeviceAddress,
-        message: ClientMessage,
-        out: &mut Outputs,
-    ) -> Result<(), WireError> {
-        let caller = self.is_caller(from);
-        if !caller && !self.is_callee(from) && !self.has_live_leg(from) {
-            return Err(WireError::UnknownCall);
-        }
-        match message {
-            ClientMessage::CallRinging(_) => self.handle_ringing(from, out),
-            ClientMessage::CallAnswer(answer) => self.handle_answer(now, from, answer.sdp, out),
-            ClientMessage::CallCandidate(candidate) if caller => self.handle_caller_candidate(candidate, out),
-            ClientMessage::CallCandidate(candidate) => self.handle_callee_candidate(from, candidate, out),
-            ClientMessage::CallUpdate(update) => self.handle_update(caller, update, out),
-            ClientMessage::CallEstablished(_) => self.handle_established(caller, out),
-            ClientMessage::CallHangup(hangup) => {
-                self.handle_hangup(now, from, hangup, out);
-                Ok(())
-            }
-            _ => Err(WireError::OutOfOrder),
-        }
-    }
-
     /// Fires what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outputs) {
         let due: Vec<OwnerTimer> =
@@ -287,10 +260,10 @@ impl Owner {
 
     /// The call as a device should see it; `None` when the device has no part in it.
     pub(super) fn snapshot_for(&self, address: &DeviceAddress) -> Option<CallSnapshot> {
-        let outgoing = self.is_caller(address);
-        if !outgoing && !self.is_callee(address) && !self.has_live_leg(address) {
+        if !self.involves(address) {
             return None;
         }
+        let outgoing = self.is_caller(address);
         let state = match (self.answered, outgoing) {
             (Some(_), _) => CallState::Answered,
             (None, true) if self.rang => CallState::Ringing,
@@ -311,13 +284,34 @@ impl Owner {
         })
     }
 
+    /// Says again what a snapshot does not hold. A device that knows it already takes no notice.
+    pub(super) fn resend(&self, address: &DeviceAddress, out: &mut Outputs) {
+        let to_caller = self.is_caller(address);
+        if !self.involves(address) || (self.answered.is_some() && self.start.sdp.is_empty()) {
+            return;
+        }
+        let mut send = |message| out.push(OwnerOutput::Send(address.clone(), message));
+        match (&self.answer, to_caller) {
+            (Some(sdp), true) => send(ServerMessage::CallAnswered(Answered { sdp: sdp.clone() })),
+            (None, false) => send(ServerMessage::CallIncoming(self.incoming())),
+            _ => {}
+        }
+        let candidates = if to_caller { &self.callee_candidates } else { &self.candidates };
+        candidates.iter().for_each(|candidate| send(ServerMessage::CallCandidate(candidate.clone())));
+    }
+
+    /// Whether a device has a part in the call.
+    pub(super) fn involves(&self, address: &DeviceAddress) -> bool {
+        self.is_caller(address) || self.is_callee(address) || self.has_live_leg(address)
+    }
+
     fn fire(&mut self, now: Instant, timer: OwnerTimer, out: &mut Outputs) {
         match timer {
             OwnerTimer::Progress if self.rang => {}
             OwnerTimer::Progress => self.end_both(now, CallEndCause::Timeout, out),
             OwnerTimer::Setup => self.end_both(now, CallEndCause::NoAnswer, out),
             OwnerTimer::Acknowledge => {
-                self.legs.retain(|_, leg| *leg != Leg::Offered);
+                self.withdraw_unacknowledged(out);
                 self.end_if_refused_by_all(now, out);
             }
             OwnerTimer::CallerGone => self.end_both(now, CallEndCause::Canceled, out),
@@ -333,133 +327,29 @@ impl Owner {
         }
         let address = self.callee_address(device.clone());
         self.legs.insert(device, Leg::Offered);
-        let incoming = Incoming {
-            from: self.caller.user.clone(),
-            headers: self.start.headers.clone(),
-            sdp: self.start.sdp.clone(),
-        };
-        out.push(OwnerOutput::Send(address.clone(), ServerMessage::CallIncoming(incoming)));
+        out.push(OwnerOutput::Send(address.clone(), ServerMessage::CallIncoming(self.incoming())));
         for candidate in &self.candidates {
             out.push(OwnerOutput::Send(address.clone(), ServerMessage::CallCandidate(candidate.clone())));
         }
     }
 
-    fn handle_ringing(&mut self, from: &DeviceAddress, out: &mut Outputs) -> Result<(), WireError> {
-        let leg = self.legs.get_mut(&from.device).filter(|_| from.user == self.callee.user);
-        let (Some(leg @ Leg::Offered), None) = (leg, self.answered) else {
-            return Err(WireError::OutOfOrder);
-        };
-        *leg = Leg::Ringing;
-        self.timers.remove(&OwnerTimer::Progress);
-        if !std::mem::replace(&mut self.rang, true) {
-            self.to_caller(ServerMessage::CallRinging(Empty {}), out);
+    fn incoming(&self) -> Incoming {
+        Incoming {
+            from: self.caller.user.clone(),
+            headers: self.start.headers.clone(),
+            sdp: self.start.sdp.clone(),
         }
-        Ok(())
     }
 
-    fn handle_answer(
-        &mut self,
-        now: Instant,
-        from: &DeviceAddress,
-        sdp: String,
-        out: &mut Outputs,
-    ) -> Result<(), WireError> {
-        if self.answered.is_some() || !self.has_live_leg(from) {
-            return Err(WireError::OutOfOrder);
-        }
-        self.answered = Some(now);
-        self.callee.device = Some(from.device.clone());
-        self.timers.clear();
-        self.answer = Some(sdp.clone());
-        self.to_caller(ServerMessage::CallAnswered(Answered { sdp }), out);
-        out.push(OwnerOutput::Send(
-            from.clone(),
-            ServerMessage::CallAnswered(Answered { sdp: String::new() }),
-        ));
-        self.end_legs(Some(&from.device), ended(CallEndCause::OtherDeviceAnswered), out);
-        Ok(())
-    }
-
-    fn handle_caller_candidate(&mut self, candidate: Candidate, out: &mut Outputs) -> Result<(), WireError> {
-        if self.candidates.len() >= MOST_CANDIDATES {
-            return Err(WireError::TooLarge);
-        }
-        let message = ServerMessage::CallCandidate(candidate.clone());
-        if self.answered.is_some() {
-            self.to_callee(message, out);
-        } else {
-            let live = self.legs.iter().filter(|(_, leg)| **leg != Leg::Refused);
-            for (device, _) in live {
-                out.push(OwnerOutput::Send(self.callee_address(device.clone()), message.clone()));
-            }
-        }
-        self.candidates.push(candidate);
-        Ok(())
-    }
-
-    fn handle_callee_candidate(
-        &mut self,
-        from: &DeviceAddress,
-        candidate: Candidate,
-        out: &mut Outputs,
-    ) -> Result<(), WireError> {
-        if !self.is_callee(from) {
-            return Err(WireError::OutOfOrder);
-        }
-        if self.callee_candidates >= MOST_CANDIDATES {
-            return Err(WireError::TooLarge);
-        }
-        self.callee_candidates += 1;
-        self.to_caller(ServerMessage::CallCandidate(candidate), out);
-        Ok(())
-    }
-
-    fn handle_update(
-        &mut self,
-        from_caller: bool,
-        update: Update,
-        out: &mut Outputs,
-    ) -> Result<(), WireError> {
-        if self.answered.is_none() {
-            return Err(WireError::OutOfOrder);
-        }
-        // A new generation of candidates may follow a new description.
-        self.candidates.clear();
-        self.callee_candidates = 0;
-        self.to_other(from_caller, ServerMessage::CallUpdate(update), out);
-        Ok(())
-    }
-
-    fn handle_established(&mut self, from_caller: bool, out: &mut Outputs) -> Result<(), WireError> {
-        if self.answered.is_none() {
-            return Err(WireError::OutOfOrder);
-        }
-        self.to_other(from_caller, ServerMessage::CallEstablished(Empty {}), out);
-        Ok(())
-    }
-
-    fn handle_hangup(&mut self, now: Instant, from: &DeviceAddress, hangup: Hangup, out: &mut Outputs) {
-        let told = Ended { cause: hangup.cause, error: hangup.error };
-        match self.answered {
-            Some(_) => {
-                let told = Ended { cause: after_answer(hangup.cause), ..told };
-                self.end_all(now, told, told, out);
-            }
-            None if self.is_caller(from) => {
-                self.end_all(now, told, ended(CallEndCause::Canceled), out);
-            }
-            None if hangup.cause == CallEndCause::Denied && hangup.error.is_none() => {
-                self.legs.insert(from.device.clone(), Leg::Refused);
-                out.push(OwnerOutput::Send(from.clone(), ServerMessage::CallEnded(told)));
-                self.end_all(now, ended(CallEndCause::Denied), ended(CallEndCause::Canceled), out);
-            }
-            None => {
-                self.legs.insert(from.device.clone(), Leg::Refused);
-                out.push(OwnerOutput::Send(from.clone(), ServerMessage::CallEnded(told)));
-                self.refusal.get_or_insert(told);
-                self.timers.entry(OwnerTimer::Acknowledge).or_insert(now + self.limits.acknowledge);
-                self.end_if_refused_by_all(now, out);
-            }
+    fn withdraw_unacknowledged(&mut self, out: &mut Outputs) {
+        for (device, _) in self.legs.extract_if(.., |_, leg| *leg == Leg::Offered) {
+            let address = DeviceAddress {
+                application: self.application.clone(),
+                user: self.callee.user.clone(),
+                device,
+            };
+            let canceled = ServerMessage::CallEnded(ended(CallEndCause::Canceled));
+            out.push(OwnerOutput::Send(address, canceled));
         }
     }
 
@@ -544,12 +434,4 @@ impl Owner {
 
 const fn ended(cause: CallEndCause) -> Ended {
     Ended { cause, error: None }
-}
-
-// What a side may say of an answered call; anything else is a plain hang-up.
-const fn after_answer(cause: CallEndCause) -> CallEndCause {
-    match cause {
-        CallEndCause::Failure | CallEndCause::Inactive => cause,
-        _ => CallEndCause::HungUp,
-    }
 }

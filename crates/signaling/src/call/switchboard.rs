@@ -6,10 +6,14 @@ use std::time::Instant;
 use super::owner::{CallRecord, DeviceAddress, Owner, OwnerOutput};
 use super::{CallEndCause, CallTimers};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
-use crate::message::{CallStart, ClientMessage, Ended, LiveCall, ServerMessage, Snapshot, WireError};
+use crate::message::{
+    CallStart, ClientMessage, Ended, Headers, LiveCall, ServerMessage, Snapshot, WireError,
+};
 
 /// Calls of one device at once.
 const MOST_CALLS_PER_DEVICE: usize = 32;
+/// Calls with all they have in one snapshot; with what is left of the others it stays below the frame limit.
+const SNAPSHOT_BYTES: usize = 48 * 1024;
 
 type CallKey = (ApplicationKey, CallId);
 type UserKey = (ApplicationKey, UserId);
@@ -71,7 +75,15 @@ impl Switchboard {
         }
         for key in self.keys_of(&address.application) {
             let live = live.iter().find(|live| live.call_id == key.1);
-            self.with(&key, |owner, out| owner.handle_attached(address, live, out));
+            let may_ring = self.may_ring(address);
+            self.with(&key, |owner, out| owner.handle_attached(address, live, may_ring, out));
+        }
+    }
+
+    /// A device was sent a snapshot because events are gone: says again, as events, what the snapshot does not hold.
+    pub fn handle_snapshot_sent(&mut self, address: &DeviceAddress) {
+        for key in self.keys_of(&address.application) {
+            self.with(&key, |owner, out| owner.resend(address, out));
         }
     }
 
@@ -126,11 +138,32 @@ impl Switchboard {
         result
     }
 
-    /// All calls of a device.
+    /// All calls of a device. Descriptions and headers are left out where the frame would grow too large: see
+    /// [`Self::handle_snapshot_sent`].
     #[must_use]
     pub fn snapshot_for(&self, address: &DeviceAddress) -> Snapshot {
-        let own = self.calls.iter().filter(|((application, _), _)| *application == address.application);
-        Snapshot { calls: own.filter_map(|(_, owner)| owner.snapshot_for(address)).collect() }
+        let mut room = SNAPSHOT_BYTES;
+        let mut snapshot = Snapshot {
+            calls: self
+                .calls_of(&address.application)
+                .filter_map(|owner| owner.snapshot_for(address))
+                .collect(),
+        };
+        for call in &mut snapshot.calls {
+            // Escapes count: a control character takes six bytes.
+            let size = serde_json::to_string(call).map_or(usize::MAX, |text| text.len());
+            match room.checked_sub(size) {
+                Some(left) => room = left,
+                None => (call.sdp, call.headers) = (None, Headers::new()),
+            }
+        }
+        snapshot
+    }
+
+    /// Whether a device has a call.
+    #[must_use]
+    pub fn is_in_call(&self, address: &DeviceAddress) -> bool {
+        self.calls_of(&address.application).any(|owner| owner.involves(address))
     }
 
     /// Fires what is due.
@@ -163,7 +196,7 @@ impl Switchboard {
         if self.calls.contains_key(&key) {
             return Err(WireError::DuplicateCall);
         }
-        if self.snapshot_for(from).calls.len() >= MOST_CALLS_PER_DEVICE {
+        if !self.may_ring(from) {
             return Err(WireError::RateLimited);
         }
         if self.rings(&from.application, &start.to, &from.user) {
@@ -177,7 +210,10 @@ impl Switchboard {
         let devices = self.devices.get(&user).cloned().unwrap_or_default();
         let own = from.device.clone();
         let to_self = start.to == from.user;
-        let devices = devices.into_iter().filter(|device| !(to_self && *device == own));
+        let devices = devices.into_iter().filter(|device| !(to_self && *device == own)).filter(|device| {
+            let (application, user) = user.clone();
+            self.may_ring(&DeviceAddress { application, user, device: device.clone() })
+        });
         let mut out = Vec::new();
         let owner = Owner::start(now, self.timers, key.1.clone(), from, start, devices, &mut out);
         self.insert(key.clone(), owner);
@@ -187,10 +223,19 @@ impl Switchboard {
 
     /// Whether a call from `caller` to `callee` rings.
     fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
-        let mut own = self.calls.iter().filter(|((key, _), _)| key == application);
-        own.any(|(_, owner)| {
+        self.calls_of(application).any(|owner| {
             owner.is_ringing() && owner.caller() == caller && owner.callee() == callee && caller != callee
         })
+    }
+
+    /// Whether a device can have one more call.
+    fn may_ring(&self, address: &DeviceAddress) -> bool {
+        let own = self.calls_of(&address.application).filter(|owner| owner.involves(address));
+        own.count() < MOST_CALLS_PER_DEVICE
+    }
+
+    fn calls_of(&self, application: &ApplicationKey) -> impl Iterator<Item = &Owner> {
+        self.calls.iter().filter(move |((key, _), _)| key == application).map(|(_, owner)| owner)
     }
 
     fn keys_of(&self, application: &ApplicationKey) -> Vec<CallKey> {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{ClientMachine, CommandError, Output, Timer};
+use super::{ClientMachine, CommandError, Output, Phase, Timer};
 use crate::call::{CallDetails, CallEndCause, CallState};
 use crate::entropy::EntropySource;
 use crate::event::{CallEvent, ClientEvent};
@@ -17,6 +17,8 @@ use crate::wire;
 const MOST_OVER: usize = 64;
 /// Own candidates kept back until the person accepts.
 const MOST_HELD: usize = 64;
+/// Candidates of the other side between two descriptions; the server passes on half as many.
+const MOST_REMOTE: usize = 128;
 /// The server ends a call in time; this much later the client does it alone.
 const SERVER_LATE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -31,6 +33,7 @@ pub struct ClientCall {
     offer: Option<String>,
     media_connected: bool,
     held: Vec<Candidate>,
+    remote_candidates: Vec<Candidate>,
 }
 
 impl ClientCall {
@@ -44,6 +47,7 @@ impl ClientCall {
             offer: None,
             media_connected: false,
             held: Vec::new(),
+            remote_candidates: Vec::new(),
         }
     }
 
@@ -147,6 +151,7 @@ impl<E: EntropySource> ClientMachine<E> {
             self.send_command(Some(id.clone()), ClientMessage::CallCandidate(candidate));
         }
         self.emit(ClientEvent::Call(id.clone(), CallEvent::Answered));
+        self.establish_if_ready(now, id);
         Ok(())
     }
 
@@ -221,6 +226,14 @@ impl<E: EntropySource> ClientMachine<E> {
         }
     }
 
+    /// Ends every call without telling the server: the client stops for good.
+    pub(super) fn end_all(&mut self, now: Instant, cause: CallEndCause) {
+        let live: Vec<CallId> = self.live_calls().map(|(id, _)| id.clone()).collect();
+        for id in live {
+            self.end(now, &id, Ended { cause, error: None });
+        }
+    }
+
     pub(super) fn hang_up_all(&mut self, now: Instant) {
         let live: Vec<CallId> = self.live_calls().map(|(id, _)| id.clone()).collect();
         for id in live {
@@ -237,14 +250,17 @@ impl<E: EntropySource> ClientMachine<E> {
             }
             ServerMessage::CallRinging(_) => self.advance(now, id, CallState::Ringing, CallEvent::Ringing),
             ServerMessage::CallAnswered(answered) => self.handle_answered(now, id, answered),
-            ServerMessage::CallCandidate(candidate) => self.tell(id, CallEvent::RemoteCandidate(candidate)),
-            ServerMessage::CallUpdate(update) => self.tell(id, CallEvent::RemoteUpdate(update)),
+            ServerMessage::CallCandidate(candidate) => self.handle_candidate(id, candidate),
+            ServerMessage::CallUpdate(update) => self.handle_update(id, update),
             ServerMessage::CallEnded(ended) => self.end(now, id, ended),
             _ => {}
         }
     }
 
     pub(super) fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) {
+        if self.phase != Phase::AwaitingSnapshot {
+            return;
+        }
         let gone: Vec<CallId> = self
             .live_calls()
             .map(|(id, _)| id)
@@ -256,13 +272,14 @@ impl<E: EntropySource> ClientMachine<E> {
         for id in gone {
             self.end(now, &id, Ended { cause: CallEndCause::Failure, error: None });
         }
-        self.go_online();
+        self.go_online(now);
         for call in snapshot.calls {
             self.adopt(now, call);
         }
     }
 
-    pub(super) fn start_refused(&mut self, now: Instant, id: &CallId, error: WireError) {
+    /// The server refused a start, or knows nothing of a call: it is over.
+    pub(super) fn call_refused(&mut self, now: Instant, id: &CallId, error: WireError) {
         self.end(now, id, Ended { cause: CallEndCause::Failure, error: Some(error) });
     }
 
@@ -292,6 +309,8 @@ impl<E: EntropySource> ClientMachine<E> {
                     Incoming { from: snapshot.remote, headers: snapshot.headers, sdp },
                 );
             }
+            // Its event follows: it did not fit into the snapshot.
+            (false, CallState::Init, None) => {}
             // A call of this device's past life: nobody here can talk in it any more.
             _ => {
                 let hangup = Hangup { cause: CallEndCause::Inactive, error: None };
@@ -325,6 +344,22 @@ impl<E: EntropySource> ClientMachine<E> {
         self.establish_if_ready(now, id);
     }
 
+    fn handle_candidate(&mut self, id: &CallId, candidate: Candidate) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        // After a snapshot the server says all of them again.
+        if call.remote_candidates.contains(&candidate) || call.remote_candidates.len() >= MOST_REMOTE {
+            return;
+        }
+        call.remote_candidates.push(candidate.clone());
+        self.tell(id, CallEvent::RemoteCandidate(candidate));
+    }
+
+    fn handle_update(&mut self, id: &CallId, update: Update) {
+        let Some(call) = self.calls.get_mut(id).filter(|call| call.is_answered()) else { return };
+        call.remote_candidates.clear();
+        self.tell(id, CallEvent::RemoteUpdate(update));
+    }
+
     fn establish_if_ready(&mut self, now: Instant, id: &CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.media_connected && call.enter(now, CallState::Established) {
@@ -356,6 +391,8 @@ impl<E: EntropySource> ClientMachine<E> {
             return;
         }
         call.details.end_cause = ended.cause;
+        call.details.error = ended.error;
+        self.link.forget_call(id);
         self.timers.remove(&Timer::CallSetup(id.clone()));
         let event = CallEvent::Ended { cause: ended.cause, error: ended.error };
         self.outputs.push_back(Output::Event(ClientEvent::Call(id.clone(), event)));

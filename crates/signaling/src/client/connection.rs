@@ -16,6 +16,8 @@ const GREETING: Duration = Duration::from_secs(10);
 const ACKNOWLEDGE: Duration = Duration::from_secs(1);
 /// Pings without any answer before the connection counts as dead.
 const SILENT_HEARTBEATS: u32 = 2;
+/// Between two questions for new credentials.
+const SHORTEST_RENEWAL: Duration = Duration::from_secs(30);
 pub(super) const USUAL_HEARTBEAT: Duration = Duration::from_secs(10);
 
 impl<E: EntropySource> ClientMachine<E> {
@@ -62,6 +64,7 @@ impl<E: EntropySource> ClientMachine<E> {
         }
         // What this version does not understand is newer than it: the rest of the conversation goes on.
         let Ok(frame) = wire::parse::<ServerMessage>(text) else { return };
+        self.latest = Some(now);
         self.timers.remove(&Timer::Silence);
         if !self.link.accept(frame.seq) {
             return;
@@ -87,7 +90,9 @@ impl<E: EntropySource> ClientMachine<E> {
 
     pub(super) fn require_token(&mut self) {
         self.phase = Phase::WaitingForToken;
-        self.timers.clear();
+        self.renewing = false;
+        // Running calls keep their limits.
+        self.timers.retain(|timer, _| matches!(timer, Timer::CallSetup(_)));
         self.emit(ClientEvent::CredentialsRequired);
     }
 
@@ -127,9 +132,22 @@ impl<E: EntropySource> ClientMachine<E> {
         }
     }
 
-    pub(super) fn ask_for_renewal(&mut self) {
+    pub(super) fn ask_for_renewal(&mut self, now: Instant) {
+        // Should the application never answer, it is asked again.
+        self.postpone_renewal(now);
         self.renewing = true;
         self.emit(ClientEvent::CredentialsRequired);
+    }
+
+    /// The next question comes half-way to the end of the registration, but not in a storm.
+    pub(super) fn postpone_renewal(&mut self, now: Instant) {
+        let wait = (self.registration_left(now) / 2).max(SHORTEST_RENEWAL);
+        self.timers.insert(Timer::Renewal, now + wait);
+    }
+
+    fn registration_left(&self, now: Instant) -> Duration {
+        let expires = self.credential.as_ref().map_or(0, |credential| credential.expires.0);
+        Duration::from_secs(expires.saturating_sub(self.wall_now(now).0))
     }
 
     pub(super) fn renew(&mut self, _now: Instant, token: String) {
@@ -153,15 +171,11 @@ impl<E: EntropySource> ClientMachine<E> {
         if self.phase != Phase::Greeting {
             return;
         }
-        self.timers.remove(&Timer::Greeting);
-        self.timers.remove(&Timer::Start);
-        self.backoff.reset();
         self.token = None;
         self.wall = Some((now, welcome.server_time));
         self.ice_servers = welcome.ice_servers;
         self.heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms))
             .clamp(Duration::from_secs(1), USUAL_HEARTBEAT * 6);
-        self.timers.insert(Timer::Heartbeat, now + self.heartbeat);
         self.link.opened(welcome.session, welcome.resume_token, welcome.resumed);
         if let Some(credential) = welcome.credential {
             self.keep(now, credential);
@@ -169,14 +183,18 @@ impl<E: EntropySource> ClientMachine<E> {
             self.schedule_renewal(now);
         }
         if welcome.resumed {
-            self.go_online();
+            self.go_online(now);
         } else {
             self.phase = Phase::AwaitingSnapshot;
         }
     }
 
-    pub(super) fn go_online(&mut self) {
+    pub(super) fn go_online(&mut self, now: Instant) {
         self.phase = Phase::Online;
+        self.timers.remove(&Timer::Greeting);
+        self.timers.remove(&Timer::Start);
+        self.backoff.reset();
+        self.timers.insert(Timer::Heartbeat, now + self.heartbeat);
         for text in self.link.repeat() {
             self.outputs.push_back(Output::Send(text));
         }
@@ -193,8 +211,7 @@ impl<E: EntropySource> ClientMachine<E> {
     }
 
     fn schedule_renewal(&mut self, now: Instant) {
-        let Some(credential) = &self.credential else { return };
-        let left = Duration::from_secs(credential.expires.0.saturating_sub(self.wall_now(now).0));
+        let left = self.registration_left(now);
         // A registration shorter than the margin is renewed half-way.
         let wait = left.saturating_sub(self.config.renewal_margin).max(left / 2);
         self.timers.insert(Timer::Renewal, now + wait);
@@ -203,10 +220,12 @@ impl<E: EntropySource> ClientMachine<E> {
     fn handle_outcome(&mut self, now: Instant, outcome: &Outcome) {
         let Some(frame) = outcome.of.as_ref().and_then(|id| self.link.settle(id)) else { return };
         let Some(error) = outcome.error else { return };
-        match (frame.message, frame.call_id) {
-            (ClientMessage::Register(_), _) => self.ask_for_renewal(),
-            (ClientMessage::CallStart(_), Some(call)) if error != WireError::DuplicateCall => {
-                self.start_refused(now, &call, error)
+        match (frame.message, frame.call_id, error) {
+            // The application's token was not good; asking at once would be answered with the same one.
+            (ClientMessage::Register(_), ..) => self.postpone_renewal(now),
+            (ClientMessage::CallStart(_), _, WireError::DuplicateCall) => {}
+            (ClientMessage::CallStart(_), Some(call), _) | (_, Some(call), WireError::UnknownCall) => {
+                self.call_refused(now, &call, error)
             }
             _ => {}
         }
@@ -222,8 +241,7 @@ impl<E: EntropySource> ClientMachine<E> {
                 self.require_token();
             }
             (ByeAction::Stop, error) => {
-                self.hang_up_all(now);
-                self.fail(ClientError::stopped_by_server(error));
+                self.fail(now, ClientError::stopped_by_server(error));
             }
             (ByeAction::Resume | ByeAction::Reconnect, _) => {
                 self.outputs.push_back(Output::Disconnect);

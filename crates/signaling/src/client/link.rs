@@ -92,6 +92,14 @@ impl Link {
         })
     }
 
+    /// The call is over at this end: nothing of it needs to reach the server but its hang-up. A start that was never
+    /// received would otherwise ring after a reconnect.
+    pub(super) fn forget_call(&mut self, call: &CallId) {
+        self.pending.retain(|frame| {
+            frame.call_id.as_ref() != Some(call) || matches!(frame.message, ClientMessage::CallHangup(_))
+        });
+    }
+
     fn frame(&mut self, call_id: Option<CallId>, message: ClientMessage) -> Frame<ClientMessage> {
         self.next_command += 1;
         self.acknowledged = self.last_seq;

@@ -16,7 +16,7 @@ pub use calls::ClientCall;
 use self::backoff::Backoff;
 use self::link::Link;
 use crate::UnixSeconds;
-use crate::call::CallTimers;
+use crate::call::{CallEndCause, CallTimers};
 use crate::entropy::EntropySource;
 use crate::error::ClientError;
 use crate::event::ClientEvent;
@@ -169,6 +169,8 @@ pub struct ClientMachine<E> {
     entropy: E,
     phase: Phase,
     was_started: bool,
+    /// The latest time the shell told.
+    latest: Option<Instant>,
     /// Wall clock: `(when, what it showed)`.
     wall: Option<(Instant, UnixSeconds)>,
     token: Option<String>,
@@ -191,6 +193,7 @@ impl<E: EntropySource> ClientMachine<E> {
             entropy,
             phase: Phase::Stopped,
             was_started: false,
+            latest: None,
             wall: None,
             token: None,
             credential: None,
@@ -218,6 +221,7 @@ impl<E: EntropySource> ClientMachine<E> {
         if self.phase != Phase::Stopped {
             return Err(CommandError::AlreadyStarted);
         }
+        self.latest = Some(now);
         self.wall = Some((now, wall));
         self.was_started = false;
         self.link = Link::default();
@@ -235,6 +239,7 @@ impl<E: EntropySource> ClientMachine<E> {
     /// # Errors
     /// [`CommandError::NotRequired`] when none was asked for.
     pub fn register(&mut self, now: Instant, token: String) -> Result<(), CommandError> {
+        self.latest = Some(now);
         match self.phase {
             Phase::WaitingForToken => {
                 self.token = Some(token);
@@ -247,12 +252,14 @@ impl<E: EntropySource> ClientMachine<E> {
         Ok(())
     }
 
-    /// The application has no token: a start fails; a running client goes on until its registration ends.
+    /// The application has no token: a start fails; a running client asks again later, until its registration ends.
     pub fn register_failed(&mut self) {
+        let Some(now) = self.latest else { return };
         if self.phase == Phase::WaitingForToken {
-            self.fail(ClientError::authentication("the application could not get a registration token"));
+            self.fail(now, ClientError::authentication("the application could not get a registration token"));
+        } else if std::mem::take(&mut self.renewing) {
+            self.postpone_renewal(now);
         }
-        self.renewing = false;
     }
 
     /// Ends everything: calls, connection, timers. The machine can be started again.
@@ -268,6 +275,12 @@ impl<E: EntropySource> ClientMachine<E> {
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.was_started && self.phase != Phase::Stopped
+    }
+
+    /// Whether the server knows this client now: it is welcomed, and nothing is missing.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.phase == Phase::Online
     }
 
     /// STUN and TURN servers of the last welcome.
@@ -289,6 +302,7 @@ impl<E: EntropySource> ClientMachine<E> {
 
     /// Fires what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.latest = Some(now);
         let due: Vec<Timer> =
             self.timers.iter().filter(|(_, at)| **at <= now).map(|(timer, _)| timer.clone()).collect();
         for timer in due {
@@ -310,10 +324,10 @@ impl<E: EntropySource> ClientMachine<E> {
         match timer {
             Timer::Reconnect => self.connect(now),
             Timer::Greeting | Timer::Silence => self.drop_connection(now),
-            Timer::Start => self.fail(ClientError::unreachable()),
+            Timer::Start => self.fail(now, ClientError::unreachable()),
             Timer::Heartbeat => self.ping(now),
             Timer::Acknowledge => self.acknowledge(now),
-            Timer::Renewal => self.ask_for_renewal(),
+            Timer::Renewal => self.ask_for_renewal(now),
             Timer::CallSetup(call) => self.call_set_up_expired(now, &call),
         }
     }
@@ -329,7 +343,8 @@ impl<E: EntropySource> ClientMachine<E> {
         self.outputs.push_back(Output::Event(event));
     }
 
-    fn fail(&mut self, error: ClientError) {
+    fn fail(&mut self, now: Instant, error: ClientError) {
+        self.end_all(now, CallEndCause::Failure);
         self.stop();
         self.emit(ClientEvent::Failed(error));
     }
