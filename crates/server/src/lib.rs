@@ -1,1 +1,39 @@
-//! The Offhook signaling server: one binary, no external service.
+//! The Offhook signaling server: one process, no external service.
+//!
+//! ```no_run
+//! use offhook_server::{Server, ServerConfig};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::bind(ServerConfig::default().data("data")).await?;
+//! println!("listening on {}", server.url());
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A connection's way through the files: `accept` takes the socket (limits, TLS), `http` upgrades it, `connection`
+//! reads the hello, `auth` checks it against the `store`, and the application's `hub` owns the session and all calls.
+//! What is said on the wire, and who wins a call, is decided in `offhook-signaling`; this crate adds sockets, storage,
+//! limits and clocks.
+
+mod accept;
+mod application;
+mod auth;
+mod close;
+mod config;
+mod connection;
+mod environment;
+mod http;
+mod hub;
+mod limit;
+mod outbox;
+mod server;
+mod store;
+mod tls;
+
+pub use application::{Application, ApplicationError, DevelopmentApplication};
+pub use close::CloseReason;
+pub use config::{ConfigError, Limits, Rate, ServerConfig, SessionTimers, TlsFiles};
+pub use server::{RunningServer, Server, StartError};
+pub use store::{CredentialHash, DeviceRecord, MemoryStore, SqliteStore, Store, StoreError, StoreFuture};
+pub use tls::TlsError;

@@ -1,0 +1,125 @@
+//! Who may in: tokens of the application, then the credentials of the device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::message::{Credential, IssuedCredential, WireError};
+use offhook_signaling::token::{ApplicationSecret, Claims, NonceUse, TokenPolicy, Verifier};
+use offhook_signaling::{ApplicationKey, DeviceCredential, UserId};
+
+use crate::application::Application;
+use crate::config::Rate;
+use crate::environment::{self, OsEntropy};
+use crate::limit::Pacer;
+use crate::store::{CredentialHash, DeviceRecord, Store, StoreError};
+
+/// Checks credentials and issues new ones.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    verifier: Verifier,
+    clock_tolerance: Duration,
+    credential_lifetime: Duration,
+    applications: HashMap<ApplicationKey, Vec<ApplicationSecret>>,
+    store: Arc<dyn Store>,
+    registrations: Mutex<Pacer<(ApplicationKey, UserId)>>,
+}
+
+impl Auth {
+    pub(crate) fn new(
+        applications: &[Application],
+        policy: TokenPolicy,
+        credential_lifetime: Duration,
+        registrations: Rate,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let secrets = |application: &Application| (application.key().clone(), application.secrets().to_vec());
+        Self {
+            verifier: Verifier::new(policy),
+            clock_tolerance: policy.clock_tolerance,
+            credential_lifetime,
+            applications: applications.iter().map(secrets).collect(),
+            store,
+            registrations: Mutex::new(Pacer::new(registrations)),
+        }
+    }
+
+    /// Lets a device in. A token brings a new credential with it; a credential that is good brings none.
+    pub(crate) async fn admit(
+        &self,
+        address: &DeviceAddress,
+        credential: &Credential,
+    ) -> Result<Option<IssuedCredential>, WireError> {
+        match credential {
+            Credential::Token(token) => self.register(address, token).await.map(Some),
+            Credential::Device(secret) => self.log_in(address, secret).await.map(|()| None),
+        }
+    }
+
+    /// Registers a device by token, or extends its registration.
+    pub(crate) async fn register(
+        &self,
+        address: &DeviceAddress,
+        token: &str,
+    ) -> Result<IssuedCredential, WireError> {
+        let DeviceAddress { application, user, .. } = address;
+        let now = environment::wall();
+        // An unknown application has no secrets: the same refusal as for a wrong secret.
+        let secrets = self.applications.get(application).map_or(&[][..], Vec::as_slice);
+        let claims = self.verifier.verify(token, application, user, now, secrets).map_err(|error| {
+            tracing::debug!(%application, %error, "token refused");
+            error.wire()
+        })?;
+        if !self.may_register(application, user) {
+            return Err(WireError::RateLimited);
+        }
+        self.bind_nonce(address, &claims).await?;
+        self.issue(address, &claims).await
+    }
+
+    async fn log_in(&self, address: &DeviceAddress, secret: &DeviceCredential) -> Result<(), WireError> {
+        let record = self.store.device(CredentialHash::of(secret)).await.map_err(failed)?;
+        match record {
+            Some(record) if record.address == *address && record.expires > environment::wall() => Ok(()),
+            _ => Err(WireError::CredentialRefused),
+        }
+    }
+
+    async fn bind_nonce(&self, address: &DeviceAddress, claims: &Claims) -> Result<(), WireError> {
+        let scope = format!("{}/{}", address.application, address.user);
+        // The verifier accepts a token until its end plus the tolerance: so long it must be remembered.
+        let expires = claims.expires.plus(self.clock_tolerance.as_secs());
+        let now = environment::wall();
+        let bound = self.store.bind_nonce(&scope, &claims.nonce, &address.device, expires, now);
+        match bound.await.map_err(failed)? {
+            NonceUse::First | NonceUse::Repeated => Ok(()),
+            NonceUse::OtherDevice => Err(WireError::TokenReplayed),
+            NonceUse::Full => Err(WireError::RateLimited),
+        }
+    }
+
+    async fn issue(&self, address: &DeviceAddress, claims: &Claims) -> Result<IssuedCredential, WireError> {
+        let now = environment::wall();
+        let expires = claims.instance_expires.unwrap_or_else(|| now.plus(self.credential_lifetime.as_secs()));
+        if expires <= now {
+            return Err(WireError::TokenExpired);
+        }
+        let secret = DeviceCredential::random(&mut OsEntropy);
+        let hash = CredentialHash::of(&secret);
+        let record = DeviceRecord { address: address.clone(), hash, issued: now, expires };
+        self.store.put_device(&record).await.map_err(failed)?;
+        Ok(IssuedCredential { secret, expires })
+    }
+
+    fn may_register(&self, application: &ApplicationKey, user: &UserId) -> bool {
+        let mut registrations = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        registrations.allow((application.clone(), user.clone()), environment::now())
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+fn failed(error: StoreError) -> WireError {
+    tracing::error!(%error, "store failed");
+    WireError::Internal
+}

@@ -1,0 +1,223 @@
+//! The TOML file. Times are seconds and may have a fraction; unknown settings are refused, so that a slip is seen.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use offhook_signaling::message::IceServer;
+use offhook_signaling::token::ApplicationSecret;
+use serde::Deserialize;
+
+use super::{ConfigError, Rate, ServerConfig, TlsFiles};
+use crate::application::{Application, ApplicationError};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    credential_lifetime_seconds: Option<Seconds>,
+    application: Vec<FileApplication>,
+    tls: Option<FileTls>,
+    ice_server: Vec<IceServer>,
+    limits: FileLimits,
+    sessions: FileSessions,
+    calls: FileCalls,
+    tokens: FileTokens,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileApplication {
+    key: String,
+    secret: String,
+    previous_secret: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTls {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLimits {
+    connections: Option<usize>,
+    connections_per_address: Option<usize>,
+    devices_per_user: Option<usize>,
+    devices_per_application: Option<usize>,
+    attempts_per_address: Option<FileRate>,
+    registrations_per_user: Option<FileRate>,
+    calls_per_user: Option<FileRate>,
+    messages_per_connection: Option<FileRate>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileRate {
+    interval_seconds: Seconds,
+    burst: u32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileSessions {
+    hello_seconds: Option<Seconds>,
+    heartbeat_seconds: Option<Seconds>,
+    write_seconds: Option<Seconds>,
+    resume_seconds: Option<Seconds>,
+    shutdown_seconds: Option<Seconds>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileCalls {
+    setup_seconds: Option<Seconds>,
+    progress_seconds: Option<Seconds>,
+    acknowledge_seconds: Option<Seconds>,
+    caller_gone_seconds: Option<Seconds>,
+    resume_seconds: Option<Seconds>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileTokens {
+    clock_tolerance_seconds: Option<Seconds>,
+    max_lifetime_seconds: Option<Seconds>,
+}
+
+/// Seconds as written; not negative, not infinite.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+struct Seconds(Duration);
+
+impl TryFrom<f64> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        Duration::try_from_secs_f64(seconds).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads `text` over the defaults.
+pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
+    let file: File = toml::from_str(text)?;
+    let mut config = ServerConfig::default();
+    set(&mut config.listen, file.listen);
+    config.data = file.data;
+    set_time(&mut config.credential_lifetime, file.credential_lifetime_seconds);
+    config.applications = file.application.into_iter().map(application).collect::<Result<_, _>>()?;
+    config.tls = file.tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key });
+    config.ice_servers = file.ice_server;
+    limits(&mut config, &file.limits);
+    times(&mut config, &file.sessions, &file.calls, &file.tokens);
+    Ok(config)
+}
+
+fn application(file: FileApplication) -> Result<Application, ConfigError> {
+    let fail = |source| ConfigError::Application { key: file.key.clone(), source };
+    let application = Application::from_parts(&file.key, &file.secret).map_err(fail)?;
+    let Some(previous) = file.previous_secret else { return Ok(application) };
+    let previous = ApplicationSecret::from_base64(&previous).map_err(|_| fail(ApplicationError::Secret))?;
+    Ok(application.with_previous_secret(previous))
+}
+
+fn limits(config: &mut ServerConfig, file: &FileLimits) {
+    let limits = &mut config.limits;
+    set(&mut limits.connections, file.connections);
+    set(&mut limits.connections_per_address, file.connections_per_address);
+    set(&mut limits.devices_per_user, file.devices_per_user);
+    set(&mut limits.devices_per_application, file.devices_per_application);
+    set_rate(&mut limits.attempts_per_address, file.attempts_per_address);
+    set_rate(&mut limits.registrations_per_user, file.registrations_per_user);
+    set_rate(&mut limits.calls_per_user, file.calls_per_user);
+    set_rate(&mut limits.messages_per_connection, file.messages_per_connection);
+}
+
+fn times(config: &mut ServerConfig, sessions: &FileSessions, calls: &FileCalls, tokens: &FileTokens) {
+    set_time(&mut config.sessions.hello, sessions.hello_seconds);
+    set_time(&mut config.sessions.heartbeat, sessions.heartbeat_seconds);
+    set_time(&mut config.sessions.write, sessions.write_seconds);
+    set_time(&mut config.sessions.resume, sessions.resume_seconds);
+    set_time(&mut config.sessions.shutdown, sessions.shutdown_seconds);
+    set_time(&mut config.calls.setup, calls.setup_seconds);
+    set_time(&mut config.calls.progress, calls.progress_seconds);
+    set_time(&mut config.calls.acknowledge, calls.acknowledge_seconds);
+    set_time(&mut config.calls.caller_gone, calls.caller_gone_seconds);
+    set_time(&mut config.calls.resume, calls.resume_seconds);
+    set_time(&mut config.tokens.clock_tolerance, tokens.clock_tolerance_seconds);
+    set_time(&mut config.tokens.max_lifetime, tokens.max_lifetime_seconds);
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn set_time(place: &mut Duration, value: Option<Seconds>) {
+    set(place, value.map(|seconds| seconds.0));
+}
+
+fn set_rate(place: &mut Rate, value: Option<FileRate>) {
+    set(place, value.map(|rate| Rate { interval: rate.interval_seconds.0, burst: rate.burst }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"
+        listen = "0.0.0.0:8443"
+        data = "/var/lib/offhook"
+        credential_lifetime_seconds = 3600
+        [[application]]
+        key = "a32e5a8d-f7d8-411c-9645-9038e8dd051d"
+        secret = "ax8hTTQJF0OPXL32r1LHMA=="
+        previous_secret = "bx8hTTQJF0OPXL32r1LHMA=="
+        [tls]
+        certificate = "cert.pem"
+        key = "key.pem"
+        [[ice_server]]
+        urls = ["stun:stun.example.org"]
+        [limits]
+        devices_per_user = 3
+        calls_per_user = { interval_seconds = 0.5, burst = 2 }
+        [sessions]
+        heartbeat_seconds = 20
+        [calls]
+        setup_seconds = 30
+        [tokens]
+        max_lifetime_seconds = 600
+    "#;
+
+    #[test]
+    fn every_section_is_read_and_the_rest_keeps_its_default() {
+        let config = ServerConfig::from_toml(FULL).unwrap();
+        assert_eq!(config.listen, "0.0.0.0:8443".parse().unwrap());
+        assert_eq!(config.applications[0].secrets().len(), 2);
+        assert_eq!(config.tls.unwrap().key, PathBuf::from("key.pem"));
+        assert_eq!(config.ice_servers.len(), 1);
+        assert_eq!(config.limits.devices_per_user, 3);
+        assert_eq!(config.limits.calls_per_user, Rate { interval: Duration::from_millis(500), burst: 2 });
+        assert_eq!(config.sessions.heartbeat, Duration::from_secs(20));
+        assert_eq!(config.calls.setup, Duration::from_secs(30));
+        assert_eq!(config.calls.progress, ServerConfig::default().calls.progress);
+        assert_eq!(config.tokens.max_lifetime, Duration::from_secs(600));
+    }
+
+    #[test]
+    fn slips_are_refused_by_name() {
+        let error = |text: &str| ServerConfig::from_toml(text).unwrap_err().to_string();
+        assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
+        assert!(error("[sessions]\nhello_seconds = -1").contains("negative"));
+        assert!(error("[sessions]\nhello_seconds = 0").contains("sessions.hello"));
+        assert!(error("[limits]\nconnections = 0").contains("limits.connections"));
+        assert!(error("[[application]]\nkey = 'x'\nsecret = 'y'").contains("application x"));
+        assert!(error("[tls]\nkey = 'k.pem'").contains("certificate"));
+        let twice = "[[application]]\nkey = 'a32e5a8d-f7d8-411c-9645-9038e8dd051d'\nsecret = 'ax8hTTQJF0OPXL32r1LHMA=='\n";
+        assert!(error(&twice.repeat(2)).contains("twice"));
+    }
+}

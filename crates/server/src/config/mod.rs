@@ -1,0 +1,330 @@
+//! What a server is told: defaults, setters, a TOML file, and the checks before it starts.
+
+mod file;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use offhook_signaling::call::CallTimers;
+use offhook_signaling::message::IceServer;
+use offhook_signaling::token::TokenPolicy;
+
+use crate::application::{Application, ApplicationError};
+
+/// The port without a configuration.
+const PORT: u16 = 7070;
+
+/// Everything a server is told. Start from [`ServerConfig::default`] or [`ServerConfig::load`] and set what differs.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) applications: Vec<Application>,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) limits: Limits,
+    pub(crate) sessions: SessionTimers,
+    pub(crate) calls: CallTimers,
+    pub(crate) tokens: TokenPolicy,
+    pub(crate) credential_lifetime: Duration,
+}
+
+/// A certificate chain and its private key, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// How often something may happen: one per `interval`, and `burst` of them at once after a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The time between two at a steady pace.
+    pub interval: Duration,
+    /// How many at once after a pause; at least 1.
+    pub burst: u32,
+}
+
+/// How much a server bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections in all.
+    pub connections: usize,
+    /// Open connections from one address (one /64 for IPv6).
+    pub connections_per_address: usize,
+    /// Registered devices of one user at once.
+    pub devices_per_user: usize,
+    /// Registered devices of one application at once.
+    pub devices_per_application: usize,
+    /// New connections from one address.
+    pub attempts_per_address: Rate,
+    /// Registrations by token of one user.
+    pub registrations_per_user: Rate,
+    /// Calls started by one user.
+    pub calls_per_user: Rate,
+    /// Messages on one connection.
+    pub messages_per_connection: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 100_000,
+            connections_per_address: 1024,
+            devices_per_user: 10,
+            devices_per_application: 100_000,
+            attempts_per_address: Rate { interval: Duration::from_millis(20), burst: 500 },
+            registrations_per_user: Rate { interval: Duration::from_secs(1), burst: 60 },
+            calls_per_user: Rate { interval: Duration::from_secs(1), burst: 30 },
+            messages_per_connection: Rate { interval: Duration::from_millis(20), burst: 300 },
+        }
+    }
+}
+
+/// The times of a connection and of the session it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimers {
+    /// From accepting a socket to its `hello`, for TLS, HTTP and the frame each.
+    pub hello: Duration,
+    /// How often a client sends `ping`; two and a half of it in silence end the connection.
+    pub heartbeat: Duration,
+    /// How long one frame may take to be written.
+    pub write: Duration,
+    /// How long a session without a call waits for its client to come back.
+    pub resume: Duration,
+    /// How long a shutdown waits for connections to end.
+    pub shutdown: Duration,
+}
+
+impl Default for SessionTimers {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(15),
+            write: Duration::from_secs(10),
+            resume: Duration::from_secs(60),
+            shutdown: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why a configuration cannot be used. Correct it; the message names the place.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the documented form.
+    #[error("the configuration is not usable: {0}")]
+    Form(#[from] toml::de::Error),
+    /// An application's key or secret is malformed.
+    #[error("application {key}: {source}")]
+    Application {
+        /// The key as written.
+        key: String,
+        /// Why.
+        source: ApplicationError,
+    },
+    /// The same application key stands twice.
+    #[error("application {0} is configured twice")]
+    DuplicateApplication(String),
+    /// A number is outside of what makes sense.
+    #[error("{name} must be {rule}")]
+    Range {
+        /// The setting.
+        name: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+}
+
+impl Default for ServerConfig {
+    /// Loopback port 7070, storage in memory, no application: a development application is made at start.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
+            data: None,
+            applications: Vec::new(),
+            tls: None,
+            ice_servers: Vec::new(),
+            limits: Limits::default(),
+            sessions: SessionTimers::default(),
+            calls: CallTimers::default(),
+            tokens: TokenPolicy::default(),
+            credential_lifetime: Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Reads a TOML file; what it does not name keeps its default. `docs/SERVER.md` lists the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming what is wrong.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::from_toml(&text)
+    }
+
+    /// Reads TOML text; what it does not name keeps its default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming what is wrong.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let config = file::read(text)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Listens on this address. Port 0 takes a free one.
+    #[must_use]
+    pub const fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Keeps registrations in this folder, which is made when missing. Without it they are kept in memory.
+    #[must_use]
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data = Some(folder.into());
+        self
+    }
+
+    /// Adds an application.
+    #[must_use]
+    pub fn application(mut self, application: Application) -> Self {
+        self.applications.push(application);
+        self
+    }
+
+    /// Replaces all applications.
+    #[must_use]
+    pub fn applications(mut self, applications: Vec<Application>) -> Self {
+        self.applications = applications;
+        self
+    }
+
+    /// Speaks TLS with this certificate chain and key (PEM files).
+    #[must_use]
+    pub fn tls(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls = Some(TlsFiles { certificate: certificate.into(), key: key.into() });
+        self
+    }
+
+    /// STUN and TURN servers that every client is told.
+    #[must_use]
+    pub fn ice_servers(mut self, servers: Vec<IceServer>) -> Self {
+        self.ice_servers = servers;
+        self
+    }
+
+    /// How much the server bears.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The times of connections and sessions.
+    #[must_use]
+    pub const fn session_timers(mut self, timers: SessionTimers) -> Self {
+        self.sessions = timers;
+        self
+    }
+
+    /// The times of calls.
+    #[must_use]
+    pub const fn call_timers(mut self, timers: CallTimers) -> Self {
+        self.calls = timers;
+        self
+    }
+
+    /// Which tokens are accepted.
+    #[must_use]
+    pub const fn token_policy(mut self, policy: TokenPolicy) -> Self {
+        self.tokens = policy;
+        self
+    }
+
+    /// How long a device credential lives when its token does not say.
+    #[must_use]
+    pub const fn credential_lifetime(mut self, lifetime: Duration) -> Self {
+        self.credential_lifetime = lifetime;
+        self
+    }
+
+    /// Checks what can be checked without starting.
+    ///
+    /// # Errors
+    /// [`ConfigError::DuplicateApplication`] or [`ConfigError::Range`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut keys: Vec<_> = self.applications.iter().map(Application::key).collect();
+        keys.sort();
+        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::DuplicateApplication(twice[0].to_string()));
+        }
+        self.limits.validate()?;
+        self.validate_times()
+    }
+
+    fn validate_times(&self) -> Result<(), ConfigError> {
+        let SessionTimers { hello, heartbeat, write, resume, shutdown } = self.sessions;
+        let CallTimers { setup, progress, acknowledge, caller_gone, resume: call_resume } = self.calls;
+        for (name, time) in [
+            ("sessions.hello", hello),
+            ("sessions.heartbeat", heartbeat),
+            ("sessions.write", write),
+            ("sessions.resume", resume),
+            ("sessions.shutdown", shutdown),
+            ("calls.setup", setup),
+            ("calls.progress", progress),
+            ("calls.acknowledge", acknowledge),
+            ("calls.caller_gone", caller_gone),
+            ("calls.resume", call_resume),
+        ] {
+            if time < Duration::from_millis(1) || time > Duration::from_secs(86_400) {
+                return Err(ConfigError::Range { name, rule: "between a millisecond and a day" });
+            }
+        }
+        if self.credential_lifetime < Duration::from_secs(1) {
+            return Err(ConfigError::Range { name: "credential_lifetime", rule: "at least a second" });
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ConfigError> {
+        for (name, count) in [
+            ("limits.connections", self.connections),
+            ("limits.connections_per_address", self.connections_per_address),
+            ("limits.devices_per_user", self.devices_per_user),
+            ("limits.devices_per_application", self.devices_per_application),
+        ] {
+            if count == 0 {
+                return Err(ConfigError::Range { name, rule: "at least 1" });
+            }
+        }
+        for (name, rate) in [
+            ("limits.attempts_per_address", self.attempts_per_address),
+            ("limits.registrations_per_user", self.registrations_per_user),
+            ("limits.calls_per_user", self.calls_per_user),
+            ("limits.messages_per_connection", self.messages_per_connection),
+        ] {
+            if rate.burst == 0 || rate.interval.is_zero() || rate.interval > Duration::from_secs(86_400) {
+                return Err(ConfigError::Range { name, rule: "a burst of at least 1, at most a day apart" });
+            }
+        }
+        Ok(())
+    }
+}

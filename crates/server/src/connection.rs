@@ -1,0 +1,226 @@
+//! One WebSocket connection: hello, then frames both ways until somebody ends it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::message::{Hello, Outcome, WireError};
+use offhook_signaling::wire::{self, Frame, ParseError};
+use offhook_signaling::{ClientMessage, EntropySource as _, MessageId, ServerMessage};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+
+use crate::close::CloseReason;
+use crate::environment::{self, OsEntropy};
+use crate::hub::{Command, Line, Open};
+use crate::limit::Pace;
+use crate::outbox::{self, Delivery, Inbox};
+use crate::server::Shared;
+
+/// Frames in a row that cannot be read, before the connection is given up.
+const MOST_UNREADABLE: u32 = 16;
+/// How long a closing connection may take.
+const CLOSING: Duration = Duration::from_secs(1);
+/// Clients are asked to come back spread over this long at most.
+const MOST_SPREAD_MS: u32 = 30_000;
+
+/// Serves `socket` until its end.
+pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>) {
+    let reason = match greet(&mut socket, &shared).await {
+        Ok(conversation) => conversation.run(&mut socket).await,
+        Err(reason) => reason,
+    };
+    tracing::debug!(code = reason.code(), reason = reason.text(), "connection closed");
+    // A peer that does not take part in closing is left behind.
+    let _ = timeout(CLOSING, close(&mut socket, reason, &shared)).await;
+}
+
+/// Reads the hello, checks who it is and takes the session.
+async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversation, CloseReason> {
+    let mut stop = shared.stop();
+    let hello = tokio::select! {
+        hello = timeout(shared.config.sessions.hello, hello(socket)) => hello.map_err(|_| CloseReason::HelloTimeout)??,
+        () = stop.draining() => return Err(CloseReason::Shutdown),
+    };
+    let Hello { application_key: application, user, device_id: device, credential, resume, calls } = hello;
+    let address = Arc::new(DeviceAddress { application, user, device });
+    let credential = shared.auth.admit(&address, &credential).await.map_err(refusal)?;
+    if stop.is_draining() {
+        return Err(CloseReason::Shutdown);
+    }
+    let hub = shared.hub(&address.application);
+    let (outbox, inbox) = outbox::channel();
+    let (opened, answer) = oneshot::channel();
+    let open = Open { address, resume, calls, credential, outbox, opened };
+    hub.send(Command::Open(Box::new(open))).await.map_err(|_| CloseReason::Internal)?;
+    let line = answer.await.map_err(|_| CloseReason::Internal)??;
+    let pace = Pace::new(shared.config.limits.messages_per_connection, environment::now());
+    Ok(Conversation { shared: shared.clone(), hub, line, inbox, pace, unreadable: 0 })
+}
+
+async fn hello(socket: &mut WebSocket) -> Result<Hello, CloseReason> {
+    let text = loop {
+        if let Some(text) = text_of(socket.recv().await)? {
+            break text;
+        }
+    };
+    match wire::parse::<ClientMessage>(text.as_str()) {
+        Ok(Frame { message: ClientMessage::Hello(hello), .. }) => Ok(hello),
+        Ok(_) => Err(CloseReason::Protocol),
+        Err(error) => {
+            tracing::debug!(%error, "unreadable hello");
+            Err(CloseReason::Protocol)
+        }
+    }
+}
+
+fn refusal(error: WireError) -> CloseReason {
+    match error {
+        WireError::Internal => CloseReason::Internal,
+        WireError::RateLimited => CloseReason::Limited,
+        other => CloseReason::Refused(other),
+    }
+}
+
+/// The text of a message; `None` for pings and pongs, which the library answers.
+fn text_of(
+    message: Option<Result<Message, axum::Error>>,
+) -> Result<Option<axum::extract::ws::Utf8Bytes>, CloseReason> {
+    match message {
+        Some(Ok(Message::Text(text))) => Ok(Some(text)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Binary(_))) => Err(CloseReason::Binary),
+        Some(Ok(Message::Close(_))) | None => Err(CloseReason::Gone),
+        Some(Err(error)) => Err(match error.into_inner().downcast_ref() {
+            Some(tungstenite::Error::Capacity(_)) => CloseReason::TooLarge,
+            Some(tungstenite::Error::Utf8(_) | tungstenite::Error::Protocol(_)) => CloseReason::Protocol,
+            _ => CloseReason::Gone,
+        }),
+    }
+}
+
+/// A connection whose device is known.
+struct Conversation {
+    shared: Arc<Shared>,
+    hub: mpsc::Sender<Command>,
+    line: Line,
+    inbox: Inbox,
+    pace: Pace,
+    unreadable: u32,
+}
+
+impl Conversation {
+    async fn run(mut self, socket: &mut WebSocket) -> CloseReason {
+        let reason = match self.exchange(socket).await {
+            Ok(never) => match never {},
+            Err(reason) => reason,
+        };
+        // A hub that is gone has nothing to be told.
+        let _ = self.hub.send(Command::Closed(self.line)).await;
+        reason
+    }
+
+    async fn exchange(&mut self, socket: &mut WebSocket) -> Result<std::convert::Infallible, CloseReason> {
+        let mut stop = self.shared.stop();
+        let mut silent_at = self.silence_from(environment::now());
+        loop {
+            tokio::select! {
+                delivery = self.inbox.next() => match delivery {
+                    Delivery::Frame(text) => self.write(socket, text).await?,
+                    Delivery::Close(reason) => return Err(reason),
+                },
+                message = socket.recv() => {
+                    silent_at = self.silence_from(environment::now());
+                    if let Some(text) = text_of(message)? {
+                        self.handle_text(text.as_str()).await?;
+                    }
+                }
+                () = sleep_until(silent_at.into()) => return Err(CloseReason::Silent),
+                () = stop.now() => return Err(CloseReason::Gone),
+            }
+        }
+    }
+
+    fn silence_from(&self, now: Instant) -> Instant {
+        now + self.shared.config.sessions.heartbeat * 5 / 2
+    }
+
+    async fn write(&self, socket: &mut WebSocket, text: String) -> Result<(), CloseReason> {
+        tokio::select! {
+            sent = socket.send(Message::Text(text.into())) => sent.map_err(|_| CloseReason::Gone),
+            reason = self.inbox.cut() => Err(reason),
+            () = sleep(self.shared.config.sessions.write) => Err(CloseReason::SlowConsumer),
+        }
+    }
+
+    async fn handle_text(&mut self, text: &str) -> Result<(), CloseReason> {
+        while !self.pace.allow(environment::now()) {
+            // Not reading on is felt by the sender as a slower link; nothing is lost.
+            sleep(self.shared.config.limits.messages_per_connection.interval).await;
+        }
+        let command = match wire::parse::<ClientMessage>(text) {
+            Ok(frame) => {
+                self.unreadable = 0;
+                self.command_of(frame).await
+            }
+            Err(error) => self.unreadable_command(&error)?,
+        };
+        self.hub.send(command).await.map_err(|_| CloseReason::Internal)
+    }
+
+    /// Renewals are checked here, where waiting for the store holds up nobody else.
+    async fn command_of(&self, frame: Frame<ClientMessage>) -> Command {
+        let line = self.line.clone();
+        match frame.message {
+            ClientMessage::Register(register) => {
+                let result = self.shared.auth.register(&line.address, &register.token).await;
+                Command::Registered(line, frame.id, result)
+            }
+            _ => Command::Frame(line, Box::new(frame)),
+        }
+    }
+
+    fn unreadable_command(&mut self, error: &ParseError) -> Result<Command, CloseReason> {
+        self.unreadable += 1;
+        if self.unreadable > MOST_UNREADABLE {
+            return Err(CloseReason::Protocol);
+        }
+        let outcome =
+            Outcome { of: error.id().cloned(), error: Some(error.wire()), message: error.to_string() };
+        Ok(Command::Unreadable(self.line.clone(), outcome))
+    }
+}
+
+/// Says `bye` where the client should know what to do next, closes, and waits for the other half.
+async fn close(socket: &mut WebSocket, reason: CloseReason, shared: &Shared) {
+    if reason == CloseReason::Gone {
+        return;
+    }
+    if let Some(mut bye) = reason.bye() {
+        bye.retry_after_ms += spread_ms(reason, shared);
+        // The peer may have gone first; the close below fails in the same way.
+        let _ = socket.send(Message::Text(outside_session(ServerMessage::Bye(bye)).into())).await;
+    }
+    let frame = CloseFrame { code: reason.code(), reason: reason.text().into() };
+    let _ = socket.send(Message::Close(Some(frame))).await;
+    // Closing a socket with unread bytes would reset it, and the peer might lose the `bye`.
+    while let Some(Ok(_)) = socket.recv().await {}
+}
+
+/// One more millisecond per connection keeps a thousand clients a second coming back after a restart.
+fn spread_ms(reason: CloseReason, shared: &Shared) -> u32 {
+    if reason != CloseReason::Shutdown {
+        return 0;
+    }
+    let spread = u32::try_from(shared.connections.count()).unwrap_or(MOST_SPREAD_MS).min(MOST_SPREAD_MS);
+    let mut bytes = [0; 4];
+    OsEntropy.fill(&mut bytes);
+    u32::from_ne_bytes(bytes) % (spread + 1)
+}
+
+fn outside_session(message: ServerMessage) -> String {
+    let id = MessageId::new("s0").expect("a letter and a digit are a well-formed identifier");
+    wire::write(&Frame { id, seq: 0, ack: 0, call_id: None, message })
+}

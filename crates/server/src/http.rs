@@ -1,0 +1,110 @@
+//! The HTTP side: the WebSocket upgrade, and pages for those who watch the server.
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Json, Response};
+use axum::routing::{Router, get};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use offhook_signaling::message::Limits;
+use offhook_signaling::{PATH, SUBPROTOCOL, wire};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::accept::Guest;
+use crate::connection;
+use crate::server::Shared;
+
+/// The default of 128 KiB would be paid by every idle connection.
+const READ_BUFFER: usize = 4096;
+const MOST_WRITE_BUFFER: usize = 256 * 1024;
+/// Enough for the headers of an upgrade and of a probe.
+const MOST_HEADER: usize = 16 * 1024;
+
+/// All routes.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route(PATH, get(signal))
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/version", get(version))
+        .with_state(shared)
+}
+
+/// Serves the one connection of `guest`: a request or two, or an upgrade.
+pub(crate) async fn serve<S>(stream: S, router: Router, guest: Guest, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router.layer(Extension(Arc::new(guest))));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.config.sessions.hello)
+        .max_buf_size(MOST_HEADER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut stop = shared.stop();
+    tokio::select! {
+        served = connection => {
+            if let Err(error) = served {
+                tracing::trace!(%error, "request failed");
+            }
+        }
+        () = stop.draining() => {}
+    }
+}
+
+/// Upgrades to the signaling protocol.
+async fn signal(
+    State(shared): State<Arc<Shared>>,
+    Extension(guest): Extension<Arc<Guest>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let limit = Limits::default().frame_bytes as usize;
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MOST_WRITE_BUFFER)
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    if upgrade.selected_protocol().is_none() {
+        return (StatusCode::BAD_REQUEST, format!("the subprotocol {SUBPROTOCOL} is required\n"))
+            .into_response();
+    }
+    upgrade.on_upgrade(async move |socket| {
+        connection::run(socket, shared).await;
+        drop(guest);
+    })
+}
+
+/// The process lives. Depends on nothing else, so that a failing disk does not make an orchestrator kill calls.
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// New clients are welcome: the store works and no shutdown has begun.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.stop().is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
+    }
+    match shared.store.check().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::error!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the store does not work\n").into_response()
+        }
+    }
+}
+
+async fn version() -> Json<serde_json::Value> {
+    Json(serde_json::json!({
+        "name": "offhook",
+        "version": env!("CARGO_PKG_VERSION"),
+        "protocol": SUBPROTOCOL,
+        "protocol_version": wire::VERSION,
+    }))
+}

@@ -1,0 +1,362 @@
+//! One task per application owns its sessions and its calls: no locks, one order of events.
+//!
+//! The decisions are made by the `Switchboard` and `ServerSession` machines; this task gives them commands and time and
+//! carries out what they want.
+
+mod sessions;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use offhook_signaling::call::{CallRecord, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput};
+use offhook_signaling::message::{
+    Empty, IceServer, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
+};
+use offhook_signaling::wire::Frame;
+use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
+use tokio::sync::{mpsc, oneshot};
+
+use self::sessions::{Entry, Sessions};
+use crate::close::CloseReason;
+use crate::config::ServerConfig;
+use crate::environment::{self, OsEntropy};
+use crate::limit::Pacer;
+use crate::outbox::Outbox;
+
+const QUEUED_COMMANDS: usize = 1024;
+
+/// One connection of one device; a later connection of the same device has another number.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) address: Arc<DeviceAddress>,
+    pub(crate) connection: u64,
+}
+
+/// What connections and the operator ask of a hub.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A device proved itself.
+    Open(Box<Open>),
+    /// A frame that was understood.
+    Frame(Line, Box<Frame<ClientMessage>>),
+    /// A frame that was not.
+    Unreadable(Line, Outcome),
+    /// A registration was renewed, or not.
+    Registered(Line, MessageId, Result<IssuedCredential, WireError>),
+    /// The connection is gone.
+    Closed(Line),
+    /// The device's credentials were revoked.
+    Revoked(Arc<DeviceAddress>),
+    /// Tell every client and end.
+    Shutdown,
+}
+
+/// A device that proved itself and wants its session.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) address: Arc<DeviceAddress>,
+    pub(crate) resume: Option<Resume>,
+    pub(crate) calls: Vec<LiveCall>,
+    pub(crate) credential: Option<IssuedCredential>,
+    pub(crate) outbox: Outbox,
+    pub(crate) opened: oneshot::Sender<Result<Line, CloseReason>>,
+}
+
+/// Starts a hub; it ends with the last sender or by [`Command::Shutdown`].
+pub(crate) fn spawn(config: Arc<ServerConfig>) -> mpsc::Sender<Command> {
+    let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
+    tokio::spawn(Hub::new(config, environment::now()).run(commands));
+    sender
+}
+
+#[derive(Debug)]
+struct Hub {
+    config: Arc<ServerConfig>,
+    epoch: String,
+    started: Instant,
+    board: Switchboard,
+    sessions: Sessions,
+    call_starts: Pacer<UserId>,
+    connections: u64,
+}
+
+impl Hub {
+    fn new(config: Arc<ServerConfig>, now: Instant) -> Self {
+        Self {
+            epoch: entropy::uuid(&mut OsEntropy),
+            started: now,
+            board: Switchboard::new(config.calls),
+            sessions: Sessions::default(),
+            call_starts: Pacer::new(config.limits.calls_per_user),
+            connections: 0,
+            config,
+        }
+    }
+
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let due = [self.board.poll_timeout(), self.sessions.poll_timeout()].into_iter().flatten().min();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(Command::Shutdown) => return self.shut_down(),
+                    Some(command) => self.handle(environment::now(), command),
+                },
+                () = until(due) => self.handle_timeout(environment::now()),
+            }
+            self.route();
+        }
+    }
+
+    fn handle(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open(open) => self.open(now, *open),
+            Command::Frame(line, frame) => self.handle_frame(now, &line, *frame),
+            Command::Unreadable(line, outcome) => self.say(&line, ServerMessage::Error(outcome)),
+            Command::Registered(line, of, result) => self.registered(&line, of, result),
+            Command::Closed(line) => self.closed(now, &line),
+            Command::Revoked(address) => self.detach(now, &address, CloseReason::Revoked),
+            Command::Shutdown => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.board.handle_timeout(now);
+        for address in self.sessions.expired(now) {
+            self.detach(now, &address, CloseReason::Gone);
+        }
+    }
+
+    fn shut_down(&mut self) {
+        for entry in self.sessions.iter_mut() {
+            entry.disconnect(CloseReason::Shutdown);
+        }
+    }
+
+    /// Gives a device its session: the old one when it names it, else a new one.
+    fn open(&mut self, now: Instant, open: Open) {
+        let known = self.sessions.get(&open.address).map(|entry| entry.session.id());
+        let resumes = known.is_some() && known == open.resume.as_ref().map(|resume| &resume.session);
+        if !resumes {
+            // The application on the device was started anew: its old calls have nobody to talk.
+            self.detach(now, &open.address, CloseReason::Replaced);
+        }
+        if !resumes && let Err(reason) = self.make_room(now, &open.address) {
+            // The connection may be gone already; then nobody needs to know.
+            let _ = open.opened.send(Err(reason));
+            return;
+        }
+        self.connections += 1;
+        let line = Line { address: open.address.clone(), connection: self.connections };
+        // A connection that is gone by now reports `Closed` with this very line, or never learns of it.
+        if open.opened.send(Ok(line.clone())).is_err() {
+            return;
+        }
+        if resumes {
+            self.resume(&line, open.resume, open.credential, open.outbox);
+        } else {
+            self.begin(now, &line, &open.calls, open.credential, open.outbox);
+        }
+    }
+
+    fn resume(
+        &mut self,
+        line: &Line,
+        resume: Option<Resume>,
+        credential: Option<IssuedCredential>,
+        outbox: Outbox,
+    ) {
+        let snapshot = self.board.snapshot_for(&line.address);
+        let Some(entry) = self.sessions.get_mut(&line.address) else { return };
+        entry.disconnect(CloseReason::Gone);
+        let missed = resume.and_then(|resume| {
+            // Replay comes first: an invented `last_seq` must not drop what was never seen.
+            let matches = entry.session.token_matches(&resume.token);
+            let missed = entry.session.replay(resume.last_seq).filter(|_| matches)?;
+            entry.session.handle_ack(resume.last_seq);
+            Some(missed)
+        });
+        entry.connect(line.connection, outbox);
+        let welcome = welcome(&self.config, &self.epoch, entry, missed.is_some(), credential);
+        entry.say(welcome);
+        if let Some(missed) = missed {
+            missed.into_iter().for_each(|text| entry.send(text));
+        } else {
+            entry.session.handle_ack(entry.session.last_seq());
+            entry.say(ServerMessage::Snapshot(snapshot));
+            self.board.handle_snapshot_sent(&line.address);
+        }
+        self.sessions.keep(&line.address);
+        self.board.handle_connected(&line.address);
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        line: &Line,
+        calls: &[LiveCall],
+        credential: Option<IssuedCredential>,
+        outbox: Outbox,
+    ) {
+        let entry = self.sessions.insert(line.address.clone(), &mut OsEntropy);
+        entry.connect(line.connection, outbox);
+        // Calls that outlived the server are taken over. Later, a call that is not known here has ended.
+        let young = now.duration_since(self.started) < self.config.calls.resume + self.config.sessions.resume;
+        self.board.handle_attached(now, &line.address, if young { calls } else { &[] });
+        let snapshot = self.board.snapshot_for(&line.address);
+        let Some(entry) = self.sessions.get_mut(&line.address) else { return };
+        let welcome = welcome(&self.config, &self.epoch, entry, false, credential);
+        entry.say(welcome);
+        entry.say(ServerMessage::Snapshot(snapshot));
+        tracing::debug!(user = %line.address.user, device = %line.address.device, "session opened");
+    }
+
+    /// Makes sure that one more device fits; a device that is not connected now gives way.
+    fn make_room(&mut self, now: Instant, address: &DeviceAddress) -> Result<(), CloseReason> {
+        if self.sessions.of_user(&address.user) >= self.config.limits.devices_per_user {
+            let absent = self.sessions.longest_absent(&address.user).ok_or(CloseReason::Limited)?;
+            self.detach(now, &absent, CloseReason::Gone);
+        }
+        if self.sessions.len() >= self.config.limits.devices_per_application {
+            return Err(CloseReason::Limited);
+        }
+        Ok(())
+    }
+
+    fn handle_frame(&mut self, now: Instant, line: &Line, frame: Frame<ClientMessage>) {
+        let Some(entry) = self.sessions.of_line(line) else { return };
+        entry.session.handle_client_seq(frame.seq);
+        entry.session.handle_ack(frame.ack);
+        match frame.message {
+            ClientMessage::Ping(_) => entry.say(ServerMessage::Pong(Empty {})),
+            ClientMessage::Ack(_) => {}
+            message => {
+                if let Some(outcome) = entry.session.outcome_of(&frame.id).cloned() {
+                    return entry.say(ServerMessage::Outcome(outcome));
+                }
+                let result = self.execute(now, line, frame.call_id, message);
+                self.settle(line, frame.id, result.err());
+            }
+        }
+    }
+
+    fn execute(
+        &mut self,
+        now: Instant,
+        line: &Line,
+        call_id: Option<CallId>,
+        message: ClientMessage,
+    ) -> Result<(), WireError> {
+        let call_id = call_id.ok_or(WireError::OutOfOrder)?;
+        let address = &*line.address;
+        let starts = matches!(message, ClientMessage::CallStart(_));
+        if starts && !self.call_starts.allow(address.user.clone(), now) {
+            return Err(WireError::RateLimited);
+        }
+        self.board.handle_message(now, address, &call_id, message)?;
+        if starts {
+            tracing::info!(%call_id, application = %address.application, "call started");
+        }
+        Ok(())
+    }
+
+    /// Answers a command, and remembers the answer in case the client repeats it.
+    fn settle(&mut self, line: &Line, of: MessageId, error: Option<WireError>) {
+        let Some(entry) = self.sessions.of_line(line) else { return };
+        let outcome = Outcome { of: Some(of.clone()), error, message: String::new() };
+        entry.session.remember(of, outcome.clone());
+        entry.say(ServerMessage::Outcome(outcome));
+    }
+
+    fn registered(&mut self, line: &Line, of: MessageId, result: Result<IssuedCredential, WireError>) {
+        let error = result.as_ref().err().copied();
+        if let Ok(credential) = result {
+            self.say(line, ServerMessage::Registered(Registered { credential }));
+        }
+        self.settle(line, of, error);
+    }
+
+    fn say(&mut self, line: &Line, message: ServerMessage) {
+        if let Some(entry) = self.sessions.of_line(line) {
+            entry.say(message);
+        }
+    }
+
+    /// The connection is gone; the session waits for its client, longer when it is in a call.
+    fn closed(&mut self, now: Instant, line: &Line) {
+        let Some(entry) = self.sessions.of_line(line) else { return };
+        entry.forget_connection();
+        let in_call = self.board.is_in_call(&line.address);
+        let wait = session_window(&self.config.calls, self.config.sessions.resume, in_call);
+        self.sessions.expire_at(&line.address, now + wait);
+        self.board.handle_disconnected(now, &line.address);
+    }
+
+    fn detach(&mut self, now: Instant, address: &DeviceAddress, reason: CloseReason) {
+        if let Some(mut entry) = self.sessions.remove(address) {
+            self.board.handle_detached(now, address);
+            // What the end of its calls means for this device is said before its connection goes.
+            self.route();
+            entry.disconnect(reason);
+        }
+    }
+
+    /// Carries out what the switchboard wants.
+    fn route(&mut self) {
+        while let Some(output) = self.board.poll_output() {
+            match output {
+                SwitchboardOutput::Send { to, call_id, message } => {
+                    if let Some(entry) = self.sessions.get_mut(&to) {
+                        entry.event(call_id, message);
+                    }
+                }
+                SwitchboardOutput::Ended(record) => log_end(&record),
+            }
+        }
+    }
+}
+
+fn session_window(calls: &CallTimers, resume: Duration, in_call: bool) -> Duration {
+    if in_call { resume.max(calls.resume) } else { resume }
+}
+
+fn welcome(
+    config: &ServerConfig,
+    epoch: &str,
+    entry: &mut Entry,
+    resumed: bool,
+    credential: Option<IssuedCredential>,
+) -> ServerMessage {
+    let heartbeat = u32::try_from(config.sessions.heartbeat.as_millis()).unwrap_or(u32::MAX);
+    let ice_servers: Vec<IceServer> = config.ice_servers.clone();
+    ServerMessage::Welcome(Box::new(Welcome {
+        session: entry.session.id().clone(),
+        resume_token: entry.session.rotate_token(&mut OsEntropy),
+        epoch: epoch.to_owned(),
+        resumed,
+        heartbeat_ms: heartbeat,
+        limits: Limits::default(),
+        server_time: environment::wall(),
+        ice_servers,
+        credential,
+    }))
+}
+
+fn log_end(record: &CallRecord) {
+    tracing::info!(
+        call_id = %record.call_id,
+        application = %record.application,
+        cause = ?record.cause,
+        lasted = ?record.lasted,
+        talked = ?record.talked,
+        "call ended"
+    );
+    tracing::debug!(call_id = %record.call_id, caller = %record.caller, callee = %record.callee, "call parties");
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,165 @@
+//! The sessions of one application, by user and device, and when those without a connection end.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::session::ServerSession;
+use offhook_signaling::{CallId, DeviceId, EntropySource, ServerMessage, UserId};
+
+use super::Line;
+use crate::close::CloseReason;
+use crate::outbox::Outbox;
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    // A user has few devices: a search through them is shorter than another table.
+    users: HashMap<UserId, Vec<Entry>>,
+    count: usize,
+    deadlines: BTreeSet<(Instant, UserId, DeviceId)>,
+}
+
+/// One session and its connection, if it has one now.
+#[derive(Debug)]
+pub(super) struct Entry {
+    address: Arc<DeviceAddress>,
+    pub(super) session: ServerSession,
+    connection: Option<(u64, Outbox)>,
+    expires: Option<Instant>,
+}
+
+impl Sessions {
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn of_user(&self, user: &UserId) -> usize {
+        self.users.get(user).map_or(0, Vec::len)
+    }
+
+    pub(super) fn get(&self, address: &DeviceAddress) -> Option<&Entry> {
+        self.users.get(&address.user)?.iter().find(|entry| entry.address.device == address.device)
+    }
+
+    pub(super) fn get_mut(&mut self, address: &DeviceAddress) -> Option<&mut Entry> {
+        self.users.get_mut(&address.user)?.iter_mut().find(|entry| entry.address.device == address.device)
+    }
+
+    /// The session that this connection serves; `None` when another connection took its place.
+    pub(super) fn of_line(&mut self, line: &Line) -> Option<&mut Entry> {
+        let connection = line.connection;
+        self.get_mut(&line.address)
+            .filter(|entry| entry.connection.as_ref().is_some_and(|(number, _)| *number == connection))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.users.values_mut().flatten()
+    }
+
+    /// A fresh session; the device must not have one.
+    pub(super) fn insert(
+        &mut self,
+        address: Arc<DeviceAddress>,
+        source: &mut dyn EntropySource,
+    ) -> &mut Entry {
+        let entry = Entry {
+            address: address.clone(),
+            session: ServerSession::new(source),
+            connection: None,
+            expires: None,
+        };
+        self.count += 1;
+        let entries = self.users.entry(address.user.clone()).or_default();
+        let index = entries.len();
+        entries.push(entry);
+        &mut entries[index]
+    }
+
+    pub(super) fn remove(&mut self, address: &DeviceAddress) -> Option<Entry> {
+        self.keep(address);
+        let entries = self.users.get_mut(&address.user)?;
+        let index = entries.iter().position(|entry| entry.address.device == address.device)?;
+        let entry = entries.swap_remove(index);
+        if entries.is_empty() {
+            self.users.remove(&address.user);
+        }
+        self.count -= 1;
+        Some(entry)
+    }
+
+    /// The session ends at this time unless its client comes back.
+    pub(super) fn expire_at(&mut self, address: &DeviceAddress, at: Instant) {
+        self.keep(address);
+        if let Some(entry) = self.get_mut(address) {
+            entry.expires = Some(at);
+            self.deadlines.insert((at, address.user.clone(), address.device.clone()));
+        }
+    }
+
+    /// The client came back.
+    pub(super) fn keep(&mut self, address: &DeviceAddress) {
+        if let Some(at) = self.get_mut(address).and_then(|entry| entry.expires.take()) {
+            self.deadlines.remove(&(at, address.user.clone(), address.device.clone()));
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, ..)| *at)
+    }
+
+    /// The sessions whose time is over.
+    pub(super) fn expired(&self, now: Instant) -> Vec<Arc<DeviceAddress>> {
+        let due = self.deadlines.iter().take_while(|(at, ..)| *at <= now);
+        due.filter_map(|(_, user, device)| {
+            let entries = self.users.get(user)?;
+            entries.iter().find(|entry| entry.address.device == *device).map(|entry| entry.address.clone())
+        })
+        .collect()
+    }
+
+    /// The device of a user that has been without a connection for the longest time.
+    pub(super) fn longest_absent(&self, user: &UserId) -> Option<Arc<DeviceAddress>> {
+        let entries = self.users.get(user)?.iter().filter(|entry| entry.connection.is_none());
+        entries.min_by_key(|entry| entry.expires).map(|entry| entry.address.clone())
+    }
+}
+
+impl Entry {
+    pub(super) fn connect(&mut self, number: u64, outbox: Outbox) {
+        self.connection = Some((number, outbox));
+    }
+
+    /// Closes the connection, if there is one.
+    pub(super) fn disconnect(&mut self, reason: CloseReason) {
+        if let Some((_, outbox)) = self.connection.take() {
+            outbox.close(reason);
+        }
+    }
+
+    /// The connection closed by itself.
+    pub(super) fn forget_connection(&mut self) {
+        self.connection = None;
+    }
+
+    /// Sends a frame as it is.
+    pub(super) fn send(&self, text: String) {
+        if let Some((_, outbox)) = &self.connection {
+            outbox.send(text);
+        }
+    }
+
+    /// Sends a message that is not repeated after a reconnect.
+    pub(super) fn say(&self, message: ServerMessage) {
+        if self.connection.is_some() {
+            self.send(self.session.unnumbered(message));
+        }
+    }
+
+    /// Sends an event about a call, and keeps it for a reconnect.
+    pub(super) fn event(&mut self, call_id: CallId, message: ServerMessage) {
+        let text = self.session.event(Some(call_id), message);
+        self.send(text);
+    }
+}

@@ -1,0 +1,195 @@
+//! Counting and pacing: how many connections an address may hold, how often something may happen.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::config::Rate;
+
+/// The most keys a [`Pacer`] remembers; beyond it the newcomers share one fate: they wait.
+const MOST_KEYS: usize = 65_536;
+
+/// The generic cell rate algorithm (ITU-T I.371) for many keys, in one `Instant` each.
+#[derive(Debug)]
+pub(crate) struct Pacer<K> {
+    rate: Rate,
+    // The time at which the key's bucket is empty again; absent when it is empty.
+    empty_at: HashMap<K, Instant>,
+}
+
+impl<K: Hash + Eq> Pacer<K> {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, empty_at: HashMap::new() }
+    }
+
+    /// Whether it may happen for `key` now; if so it is counted.
+    pub(crate) fn allow(&mut self, key: K, now: Instant) -> bool {
+        if self.empty_at.len() >= MOST_KEYS && !self.empty_at.contains_key(&key) {
+            self.empty_at.retain(|_, at| *at > now);
+            if self.empty_at.len() >= MOST_KEYS {
+                return false;
+            }
+        }
+        let at = self.empty_at.entry(key).or_insert(now);
+        pace(self.rate, at, now)
+    }
+}
+
+/// One bucket, without a key.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    rate: Rate,
+    empty_at: Instant,
+}
+
+impl Pace {
+    pub(crate) const fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, empty_at: now }
+    }
+
+    /// Whether it may happen now; if so it is counted.
+    pub(crate) fn allow(&mut self, now: Instant) -> bool {
+        pace(self.rate, &mut self.empty_at, now)
+    }
+}
+
+fn pace(rate: Rate, empty_at: &mut Instant, now: Instant) -> bool {
+    let next = (*empty_at).max(now) + rate.interval;
+    if next.duration_since(now) > rate.interval * rate.burst {
+        return false;
+    }
+    *empty_at = next;
+    true
+}
+
+/// Connections in all and by address.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    most: usize,
+    most_per_address: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+    attempts: Pacer<IpAddr>,
+}
+
+/// One counted connection; dropping it counts down.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Connections {
+    pub(crate) fn new(most: usize, most_per_address: usize, attempts: Rate) -> Self {
+        let open = Open { total: 0, by_address: HashMap::new(), attempts: Pacer::new(attempts) };
+        Self { most, most_per_address, open: Mutex::new(open) }
+    }
+
+    /// Counts a connection from `address`, or refuses it.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Permit> {
+        let address = network_of(address);
+        let mut open = self.lock();
+        let here = open.by_address.get(&address).copied().unwrap_or(0);
+        if open.total >= self.most || here >= self.most_per_address || !open.attempts.allow(address, now) {
+            return None;
+        }
+        open.total += 1;
+        open.by_address.insert(address, here + 1);
+        drop(open);
+        Some(Permit { connections: self.clone(), address })
+    }
+
+    /// How many connections are open.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().total
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.connections.lock();
+        open.total = open.total.saturating_sub(1);
+        if let Some(here) = open.by_address.get_mut(&self.address) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                open.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// One household has a /64 of IPv6 (RFC 6177) and could otherwise come from endless addresses.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const RATE: Rate = Rate { interval: Duration::from_secs(1), burst: 3 };
+
+    #[test]
+    fn a_burst_passes_and_then_one_per_interval() {
+        let (mut pacer, now) = (Pacer::new(RATE), Instant::now());
+        let passed = (0..10).filter(|_| pacer.allow("a", now)).count();
+        assert_eq!(passed, 3);
+        assert!(pacer.allow("b", now), "another key has its own bucket");
+        assert!(!pacer.allow("a", now + Duration::from_millis(900)));
+        assert!(pacer.allow("a", now + Duration::from_millis(1001)));
+        assert!(!pacer.allow("a", now + Duration::from_millis(1001)));
+        let later = now + Duration::from_secs(100);
+        assert_eq!((0..10).filter(|_| pacer.allow("a", later)).count(), 3);
+    }
+
+    #[test]
+    fn the_table_of_keys_is_bounded_and_forgets() {
+        let (mut pacer, now) = (Pacer::new(RATE), Instant::now());
+        let passed = (0..MOST_KEYS + 10).filter(|key| pacer.allow(*key, now)).count();
+        assert_eq!(passed, MOST_KEYS);
+        assert!(pacer.allow(usize::MAX, now + Duration::from_secs(2)));
+        assert!(pacer.empty_at.len() < 10);
+    }
+
+    #[test]
+    fn permits_count_up_and_down_by_address() {
+        let plenty = Rate { interval: Duration::from_nanos(1), burst: 1000 };
+        let connections = Arc::new(Connections::new(3, 2, plenty));
+        let (a, b): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let now = Instant::now();
+        let first = connections.admit(a, now);
+        let second = connections.admit(a, now);
+        assert!(first.is_some() && second.is_some() && connections.admit(a, now).is_none());
+        let third = connections.admit(b, now);
+        assert!(third.is_some() && connections.admit(b, now).is_none(), "three in all");
+        drop(first);
+        assert!(connections.admit(a, now).is_some());
+        drop((second, third));
+        assert_eq!(connections.count(), 0);
+        assert!(connections.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn one_ipv6_network_counts_as_one_address() {
+        let of = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+    }
+}

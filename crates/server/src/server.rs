@@ -1,0 +1,334 @@
+//! Starting and stopping.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use offhook_signaling::ApplicationKey;
+use offhook_signaling::PATH;
+use offhook_signaling::call::DeviceAddress;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{interval, timeout};
+
+use crate::accept;
+use crate::application::DevelopmentApplication;
+use crate::auth::Auth;
+use crate::config::{ConfigError, ServerConfig};
+use crate::environment::{self, OsEntropy};
+use crate::hub::{self, Command};
+use crate::limit::Connections;
+use crate::store::{MemoryStore, SqliteStore, Store, StoreError};
+use crate::tls::{self, TlsError};
+
+const PRUNING: Duration = Duration::from_secs(3600);
+/// After the shutdown time: how long tasks that were told to drop everything may take for it.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not usable: correct it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address cannot be listened on, mostly because another process does: take another or stop that one.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The TLS files are not usable: correct them.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The data folder is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system gives no random bytes: no secret can be made.
+    #[error("the operating system gives no random bytes")]
+    Entropy,
+}
+
+/// When to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Not yet.
+    Running,
+    /// Take nobody new; those who are here are being told.
+    Draining,
+    /// Drop everything.
+    Now,
+}
+
+/// Tells a task when to end; a server that was dropped counts as [`Stop::Now`].
+#[derive(Debug, Clone)]
+pub(crate) struct StopSign(watch::Receiver<Stop>);
+
+impl StopSign {
+    /// Until nobody new is taken. Cancel safe.
+    pub(crate) async fn draining(&mut self) {
+        let _ = self.0.wait_for(|stop| *stop != Stop::Running).await;
+    }
+
+    /// Until everything is dropped. Cancel safe.
+    pub(crate) async fn now(&mut self) {
+        let _ = self.0.wait_for(|stop| *stop == Stop::Now).await;
+    }
+
+    /// Whether nobody new is taken.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.0.borrow() != Stop::Running
+    }
+}
+
+/// What all parts of one server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) auth: Auth,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) connections: Arc<Connections>,
+    hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
+    stop: StopSign,
+}
+
+impl Shared {
+    pub(crate) fn stop(&self) -> StopSign {
+        self.stop.clone()
+    }
+
+    /// The hub of an application; ask only for applications that exist.
+    pub(crate) fn hub(&self, application: &ApplicationKey) -> mpsc::Sender<Command> {
+        let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        match hubs.get(application).filter(|hub| !hub.is_closed()) {
+            Some(hub) => hub.clone(),
+            None => {
+                let hub = hub::spawn(self.config.clone());
+                hubs.insert(application.clone(), hub.clone());
+                hub
+            }
+        }
+    }
+
+    fn all_hubs(&self) -> Vec<mpsc::Sender<Command>> {
+        self.hubs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// Starts servers.
+#[derive(Debug, Clone, Copy)]
+pub struct Server;
+
+impl Server {
+    /// Opens the store, listens and serves in the background. Call it within a tokio runtime.
+    ///
+    /// Without an application in the configuration, the one kept in the data folder is used, and when there is none a
+    /// development application is made and kept; see [`RunningServer::development_application`].
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn bind(config: ServerConfig) -> Result<RunningServer, StartError> {
+        let store: Arc<dyn Store> = match config.data.clone() {
+            Some(folder) => Arc::new(open_sqlite(folder).await?),
+            None => Arc::new(MemoryStore::default()),
+        };
+        Self::bind_with_store(config, store).await
+    }
+
+    /// As [`Self::bind`], with a store of the caller's own.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn bind_with_store(
+        mut config: ServerConfig,
+        store: Arc<dyn Store>,
+    ) -> Result<RunningServer, StartError> {
+        config.validate()?;
+        if !OsEntropy::is_available() {
+            return Err(StartError::Entropy);
+        }
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let development = applications(&mut config, &*store).await?;
+        let address = config.listen;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let (stop, stopped) = watch::channel(Stop::Running);
+        let shared = Arc::new(shared(config, store, StopSign(stopped)));
+        let (alive, all_gone) = mpsc::channel(1);
+        tokio::spawn(prune(shared.clone(), alive.clone()));
+        let server = RunningServer {
+            address,
+            is_tls: tls.is_some(),
+            development,
+            shared: shared.clone(),
+            stop,
+            all_gone,
+        };
+        tokio::spawn(accept::run(listener, tls, shared, alive));
+        server.log_start();
+        Ok(server)
+    }
+}
+
+/// The applications to serve: the configured ones, else the stored ones, else a new one.
+async fn applications(
+    config: &mut ServerConfig,
+    store: &dyn Store,
+) -> Result<Option<DevelopmentApplication>, StoreError> {
+    if !config.applications.is_empty() {
+        return Ok(None);
+    }
+    config.applications = store.applications().await?;
+    if config.applications.is_empty() {
+        let made = DevelopmentApplication::create();
+        store.put_application(made.application()).await?;
+        config.applications.push(made.application().clone());
+    }
+    Ok(config.applications.first().cloned().map(DevelopmentApplication::from_stored))
+}
+
+fn shared(config: ServerConfig, store: Arc<dyn Store>, stop: StopSign) -> Shared {
+    let limits = config.limits;
+    let connections =
+        Connections::new(limits.connections, limits.connections_per_address, limits.attempts_per_address);
+    let auth = Auth::new(
+        &config.applications,
+        config.tokens,
+        config.credential_lifetime,
+        limits.registrations_per_user,
+        store.clone(),
+    );
+    Shared {
+        config: Arc::new(config),
+        auth,
+        store,
+        connections: Arc::new(connections),
+        hubs: Mutex::default(),
+        stop,
+    }
+}
+
+async fn open_sqlite(folder: std::path::PathBuf) -> Result<SqliteStore, StoreError> {
+    tokio::task::spawn_blocking(move || SqliteStore::open(folder)).await.map_err(|_| StoreError::Closed)?
+}
+
+async fn prune(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
+    let mut stop = shared.stop();
+    let mut ticks = interval(PRUNING);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                if let Err(error) = shared.store.prune(environment::wall()).await {
+                    tracing::warn!(%error, "cannot prune the store");
+                }
+            }
+            () = stop.draining() => return,
+        }
+    }
+}
+
+/// A server that serves. Dropping it ends it at once, without a word to the clients: use [`Self::shutdown`].
+#[derive(Debug)]
+pub struct RunningServer {
+    address: SocketAddr,
+    is_tls: bool,
+    development: Option<DevelopmentApplication>,
+    shared: Arc<Shared>,
+    stop: watch::Sender<Stop>,
+    all_gone: mpsc::Receiver<Infallible>,
+}
+
+impl RunningServer {
+    /// The address it listens on, with the real port.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients connect, without the path: `ws://127.0.0.1:7070`, or `wss://` with TLS. An unspecified address
+    /// (`0.0.0.0`) stands as it is; clients need a name or address of this machine instead.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// [`Self::url`] with the path of the WebSocket endpoint.
+    #[must_use]
+    pub fn signal_url(&self) -> String {
+        format!("{}{PATH}", self.url())
+    }
+
+    /// The application that was made, or found in the store, because none is configured.
+    #[must_use]
+    pub const fn development_application(&self) -> Option<&DevelopmentApplication> {
+        self.development.as_ref()
+    }
+
+    /// Whether tokens and credentials cross a network unencrypted: it listens beyond loopback and has no TLS.
+    #[must_use]
+    pub fn is_exposed_without_tls(&self) -> bool {
+        !self.is_tls && !self.address.ip().is_loopback()
+    }
+
+    /// How many connections are open now.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.shared.connections.count()
+    }
+
+    /// Revokes every credential of a device and ends its session. Returns whether it had a credential. A token that
+    /// has not ended still registers the device again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the credentials may still work then.
+    pub async fn revoke_device(&self, address: &DeviceAddress) -> Result<bool, StoreError> {
+        let revoked = self.shared.store.revoke_device(address).await?;
+        let command = Command::Revoked(Arc::new(address.clone()));
+        // A hub that is gone has no session to end.
+        let _ = self.shared.hub(&address.application).send(command).await;
+        Ok(revoked)
+    }
+
+    /// Tells every client to come back later, waits for their connections to end, at most the configured time, and then
+    /// drops what is left.
+    pub async fn shutdown(mut self) {
+        tracing::info!(connections = self.connection_count(), "shutting down");
+        self.stop.send_replace(Stop::Draining);
+        let grace = self.shared.config.sessions.shutdown;
+        if timeout(grace, self.drain()).await.is_err() {
+            tracing::warn!(connections = self.connection_count(), "connections did not end in time");
+        }
+        self.stop.send_replace(Stop::Now);
+        // Whatever still holds on is dropped with the runtime.
+        let _ = timeout(LAST_GRACE, self.all_gone.recv()).await;
+    }
+
+    async fn drain(&mut self) {
+        for hub in self.shared.all_hubs() {
+            // A hub that is gone has told its clients or has none.
+            let _ = hub.send(Command::Shutdown).await;
+        }
+        let _ = self.all_gone.recv().await;
+    }
+
+    fn log_start(&self) {
+        tracing::info!(url = self.url(), "listening");
+        if self.is_exposed_without_tls() {
+            tracing::warn!(
+                address = %self.address,
+                "listening beyond this machine without TLS: tokens and credentials can be read on the way"
+            );
+        }
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.stop.send_replace(Stop::Now);
+    }
+}

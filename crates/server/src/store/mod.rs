@@ -1,0 +1,116 @@
+//! What survives a restart: applications, device credentials, used nonces.
+
+mod memory;
+mod sqlite;
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use offhook_signaling::UnixSeconds;
+use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::token::NonceUse;
+use offhook_signaling::{DeviceCredential, DeviceId};
+use sha2::{Digest as _, Sha256};
+
+use crate::application::Application;
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+
+/// The credentials of one device that are kept: the newest, and those whose delivery may have been lost.
+const CREDENTIALS_PER_DEVICE: usize = 3;
+
+/// What a [`Store`] answers.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Where the server keeps what must outlive it. Once an answer is `Ok`, a change is durable as far as the store can.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// All applications that were put.
+    fn applications(&self) -> StoreFuture<'_, Vec<Application>>;
+
+    /// Adds an application or replaces its secrets.
+    fn put_application(&self, application: &Application) -> StoreFuture<'_, ()>;
+
+    /// Binds a token's nonce to the device until `expires`, or says who has it. `scope` is application and user.
+    fn bind_nonce(
+        &self,
+        scope: &str,
+        nonce: &str,
+        device: &DeviceId,
+        expires: UnixSeconds,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, NonceUse>;
+
+    /// Keeps a credential. The device's older ones beyond the last few are forgotten.
+    fn put_device(&self, record: &DeviceRecord) -> StoreFuture<'_, ()>;
+
+    /// The record of a credential, also when it has expired; `None` when unknown or revoked.
+    fn device(&self, hash: CredentialHash) -> StoreFuture<'_, Option<DeviceRecord>>;
+
+    /// Revokes every credential of a device. Returns whether there was one.
+    fn revoke_device(&self, address: &DeviceAddress) -> StoreFuture<'_, bool>;
+
+    /// Forgets nonces and credentials that ended before `now`.
+    fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()>;
+
+    /// Whether the store works, for the readiness page.
+    fn check(&self) -> StoreFuture<'_, ()>;
+}
+
+/// The store could not do it. The server tells the client to come back later.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The folder or file cannot be opened: look at its path and permissions.
+    #[error("cannot open the store at {path}: {reason}")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The file was written by a newer release: use that one.
+    #[error("the store has schema version {found}, this release knows {known}")]
+    TooNew {
+        /// The version in the file.
+        found: u32,
+        /// The newest this release knows.
+        known: u32,
+    },
+    /// A statement or commit failed, for instance because the disk is full.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The SHA-256 of a device credential: all that is kept of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CredentialHash(pub [u8; 32]);
+
+impl CredentialHash {
+    /// The hash of a credential.
+    #[must_use]
+    pub fn of(credential: &DeviceCredential) -> Self {
+        Self(Sha256::digest(credential.expose()).into())
+    }
+}
+
+impl fmt::Debug for CredentialHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialHash(redacted)")
+    }
+}
+
+/// One credential of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Whom it lets in.
+    pub address: DeviceAddress,
+    /// Its hash.
+    pub hash: CredentialHash,
+    /// When it was issued.
+    pub issued: UnixSeconds,
+    /// When it ends.
+    pub expires: UnixSeconds,
+}

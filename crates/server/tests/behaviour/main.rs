@@ -1,0 +1,23 @@
+//! What the server does, seen by clients over real loopback sockets: one module per behaviour.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test by panicking")]
+
+mod support;
+
+mod application;
+mod ending;
+mod glare;
+mod hello;
+mod hostile_frames;
+mod limits;
+mod lost_connection;
+mod pages;
+mod persistence;
+mod refused_tokens;
+mod restart;
+mod resume;
+mod revoke;
+mod ringing;
+mod shutdown;
+mod tls;
+mod unreachable_callee;
