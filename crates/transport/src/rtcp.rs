@@ -1,0 +1,12 @@
+//! RTCP (RFC 3550, section 6): what is read from the peer's packets, and when and what we report.
+
+mod parse;
+mod receive;
+mod schedule;
+mod write;
+
+pub use parse::{PeerReport, RtcpError, RtcpItem, SenderInfo, parse};
+
+pub(crate) use receive::{ReceptionStats, StreamReception};
+pub(crate) use schedule::ReportSchedule;
+pub(crate) use write::{Report, goodbye, report};

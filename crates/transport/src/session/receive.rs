@@ -1,0 +1,137 @@
+//! Datagrams in: sorted, checked, decrypted, handed to the part they belong to.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{Session, Stage};
+use crate::demux::{Protocol, classify};
+use crate::event::Event;
+use crate::rtcp::{PeerReport, RtcpItem, parse};
+use crate::rtp_header::RtpHeader;
+use crate::stats::RejectReason;
+
+/// A longer round trip is a mistake of the peer's arithmetic.
+const LONGEST_RTT: Duration = Duration::from_secs(60);
+
+impl Session {
+    /// Takes a datagram that arrived at the socket `local` from `remote`. Anything may be in it: what is not usable is counted
+    /// in [`TransportStats::rejected`](crate::TransportStats::rejected).
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &mut [u8],
+    ) {
+        if self.stage == Stage::Ended {
+            return;
+        }
+        if let Err(reason) = self.take(now, local, remote, datagram) {
+            self.rejected.count(reason);
+        }
+        self.drive(now);
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), RejectReason> {
+        let protocol = classify(datagram).ok_or(RejectReason::Unknown)?;
+        if protocol == Protocol::Stun {
+            return self.take_stun(now, local, remote, datagram);
+        }
+        if !self.ice.is_validated(local, remote) {
+            return Err(RejectReason::UnvalidatedSource);
+        }
+        match protocol {
+            Protocol::Dtls => self.take_dtls(now, datagram),
+            Protocol::Rtp => self.take_rtp(now, datagram),
+            Protocol::Rtcp => self.take_rtcp(now, datagram),
+            Protocol::Stun | Protocol::TurnChannel => Err(RejectReason::Unknown),
+        }
+    }
+
+    fn take_stun(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), RejectReason> {
+        if let Some((local, outside)) = self.gatherer.handle(local, remote, datagram) {
+            let outside = outside.ok_or(RejectReason::Stun)?;
+            let candidate = self.ice.add_reflexive(local, outside).map_err(|_| RejectReason::Stun)?;
+            self.announce(candidate);
+            return Ok(());
+        }
+        if self.ice.handle(now, local, remote, datagram) { Ok(()) } else { Err(RejectReason::Stun) }
+    }
+
+    fn take_dtls(&mut self, now: Instant, datagram: &[u8]) -> Result<(), RejectReason> {
+        let dtls = self.dtls.as_mut().ok_or(RejectReason::Dtls)?;
+        let mut out = Vec::new();
+        let taken = dtls.handle(now, datagram, &mut out);
+        self.apply_dtls(now, out);
+        if taken { Ok(()) } else { Err(RejectReason::Dtls) }
+    }
+
+    fn take_rtp(&mut self, now: Instant, datagram: &[u8]) -> Result<(), RejectReason> {
+        let header = RtpHeader::parse(datagram).map_err(|_| RejectReason::MalformedRtp)?;
+        let srtp = self.srtp.as_mut().ok_or(RejectReason::NoKeys)?;
+        let media = self.negotiation.media.as_ref().ok_or(RejectReason::NoKeys)?;
+        let plain = srtp.unprotect_rtp(datagram, &header)?;
+        self.inbound.accept(now, plain, media)
+    }
+
+    fn take_rtcp(&mut self, now: Instant, datagram: &[u8]) -> Result<(), RejectReason> {
+        let srtp = self.srtp.as_mut().ok_or(RejectReason::NoKeys)?;
+        let plain = srtp.unprotect_rtcp(datagram)?;
+        self.inbound.totals.rtcp_packets += 1;
+        let mut items = Vec::new();
+        let result = parse(&plain, |item| items.push(item));
+        for item in items {
+            self.take_rtcp_item(now, item);
+        }
+        result.map_err(|_| RejectReason::MalformedRtcp)
+    }
+
+    fn take_rtcp_item(&mut self, now: Instant, item: RtcpItem) {
+        match item {
+            RtcpItem::Sender(info) => {
+                if let Some(stream) = self.inbound.stream(info.ssrc) {
+                    stream.sender_report(now, info.ntp_time);
+                }
+            }
+            RtcpItem::Report(report) => self.take_report(now, &report),
+            RtcpItem::Goodbye(sources) => {
+                if sources.iter().any(|source| self.inbound.stream(*source).is_some()) {
+                    self.emit_bye();
+                }
+            }
+            RtcpItem::TransportWide(report) => {
+                let fates = self.outbound.history.match_report(&report);
+                if !fates.packets.is_empty() {
+                    self.emit(Event::Feedback(fates));
+                }
+            }
+        }
+    }
+
+    fn take_report(&mut self, now: Instant, report: &PeerReport) {
+        if report.ssrc != self.outbound.ssrc {
+            return;
+        }
+        self.stats.remote_loss = Some(f64::from(report.fraction_lost) / 256.0);
+        self.stats.remote_lost = Some(report.total_lost.into());
+        self.stats.remote_jitter = Some(Duration::from_secs_f64(f64::from(report.jitter) / 48_000.0));
+        if report.last_sender_report != 0 {
+            let middle = (self.ntp(now) >> 16) as u32;
+            let ticks = middle.wrapping_sub(report.last_sender_report).wrapping_sub(report.delay);
+            let rtt = Duration::from_secs_f64(f64::from(ticks) / 65_536.0);
+            self.stats.rtt = (rtt <= LONGEST_RTT).then_some(rtt).or(self.stats.rtt);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Sound both ways, its numbers and its reports.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{ALICE, BOB, World, payload};
+use offhook_transport::{Direction, Event, RtpToSend, SendRtpError};
+
+#[test]
+fn every_packet_arrives_across_the_wrap() {
+    let mut world = World::connected(1);
+    world.talk(Duration::from_millis(20) * 70_000);
+    for side in [ALICE, BOB] {
+        let heard = &world.peers[side].heard;
+        assert!(heard.len() >= 69_990, "{}", heard.len());
+        for (count, packet) in heard.iter().enumerate() {
+            assert_eq!(packet.timestamp, 960 * count as u32);
+            assert_eq!(packet.payload, payload(packet.timestamp));
+            assert_eq!(packet.level, Some(40));
+        }
+        assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
+        assert!(heard.windows(2).any(|pair| pair[1].sequence == 0), "the sequence wrapped");
+        let stats = world.peers[side].session.stats();
+        assert_eq!(stats.rejected.total(), 0);
+        assert_eq!(stats.lost, Some(0));
+    }
+}
+
+#[test]
+fn round_trip_loss_and_jitter_are_measured() {
+    let mut world = World::connected(2);
+    world.talk(Duration::from_secs(3));
+    let rtt = world.peers[ALICE].session.stats().rtt.expect("measured");
+    assert!(rtt.abs_diff(Duration::from_millis(50)) < Duration::from_millis(2), "{rtt:?}");
+    let stats = world.peers[ALICE].session.stats();
+    assert_eq!((stats.remote_loss, stats.remote_lost), (Some(0.0), Some(0)));
+    assert!(stats.ice_rtt.is_some() && stats.jitter.is_some() && stats.path.is_some());
+    world.loss = 0.2;
+    world.talk(Duration::from_secs(20));
+    let stats = world.peers[ALICE].session.stats();
+    let sent = stats.sent.packets as f64;
+    let lost = stats.remote_lost.expect("reported") as f64;
+    assert!((0.14..0.22).contains(&(lost / sent)), "{lost} of {sent}");
+    let own = world.peers[BOB].session.stats();
+    assert!(own.loss.is_some_and(|loss| (0.05..0.4).contains(&loss)), "{:?}", own.loss);
+}
+
+#[test]
+fn nothing_is_claimed_before_it_is_measured() {
+    let world = World::plain(3);
+    let stats = world.peers[ALICE].session.stats();
+    assert_eq!(
+        (stats.rtt, stats.ice_rtt, stats.remote_loss, stats.jitter, stats.loss),
+        (None, None, None, None, None)
+    );
+    assert_eq!((stats.dtls, stats.srtp, stats.path, stats.lost), (None, None, None, None));
+}
+
+#[test]
+fn the_sender_learns_the_fate_of_its_packets() {
+    let mut world = World::connected(4);
+    world.loss = 0.1;
+    world.talk(Duration::from_secs(20));
+    let fates: Vec<_> = world.peers[ALICE]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Feedback(report) => Some(&report.packets),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let lost = fates.iter().filter(|fate| fate.arrived.is_none()).count();
+    assert!(fates.len() > 700, "a report in ten is lost too: {}", fates.len());
+    assert!((0.05..0.16).contains(&(lost as f64 / fates.len() as f64)), "{lost} of {}", fates.len());
+    assert!(fates.windows(2).all(|pair| pair[0].sent < pair[1].sent));
+}
+
+#[test]
+fn hold_and_resume() {
+    let mut world = World::connected(5);
+    world.talk(Duration::from_secs(1));
+    world.peers[ALICE].session.set_direction(Direction::Inactive);
+    world.negotiate_from(ALICE);
+    assert_eq!(world.peers[BOB].session.media().unwrap().direction, Direction::Inactive);
+    world.run(Duration::from_millis(100));
+    let before = [ALICE, BOB].map(|side| world.peers[side].heard.len());
+    world.talk(Duration::from_secs(40));
+    assert_eq!(before, [ALICE, BOB].map(|side| world.peers[side].heard.len()), "nothing flows on hold");
+    assert!(world.both_connected(), "but the connection stays");
+    world.peers[ALICE].session.set_direction(Direction::SendRecv);
+    world.negotiate_from(ALICE);
+    assert_eq!(world.peers[ALICE].session.media().unwrap().direction, Direction::SendRecv);
+    world.talk(Duration::from_secs(1));
+    for side in [ALICE, BOB] {
+        assert!(world.peers[side].heard.len() >= before[side] + 45);
+    }
+}
+
+#[test]
+fn one_way_hold_is_seen_from_both_sides() {
+    let mut world = World::connected(6);
+    world.peers[BOB].session.set_direction(Direction::SendOnly);
+    world.negotiate_from(BOB);
+    assert_eq!(world.peers[BOB].session.media().unwrap().direction, Direction::SendOnly);
+    assert_eq!(world.peers[ALICE].session.media().unwrap().direction, Direction::RecvOnly);
+    let rtp = RtpToSend { payload_type: 111, marker: false, timestamp: 0, audio_level: None, payload: &[1] };
+    assert_eq!(world.peers[ALICE].session.send_rtp(world.now, &rtp), Err(SendRtpError::OnHold));
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused() {
+    let mut world = World::plain(7);
+    let now = world.now;
+    let rtp = RtpToSend { payload_type: 111, marker: false, timestamp: 0, audio_level: None, payload: &[1] };
+    assert_eq!(world.peers[ALICE].session.send_rtp(now, &rtp), Err(SendRtpError::NotConnected));
+    let mut world = World::connected(7);
+    let session = &mut world.peers[ALICE].session;
+    let other = RtpToSend { payload_type: 99, ..rtp };
+    assert_eq!(session.send_rtp(world.now, &other), Err(SendRtpError::PayloadType(99)));
+    let long = RtpToSend { payload: &[0; 1151], ..rtp };
+    assert_eq!(session.send_rtp(world.now, &long), Err(SendRtpError::TooLong(1151)));
+    let event = session.media().unwrap().telephone_event_48k.unwrap();
+    let event = RtpToSend {
+        payload_type: event,
+        marker: true,
+        timestamp: 960,
+        audio_level: None,
+        payload: &[5, 10, 0, 160],
+    };
+    assert_eq!(session.send_rtp(world.now, &event), Ok(()));
+    world.run(Duration::from_millis(100));
+    let heard = world.peers[BOB].heard.last().unwrap();
+    assert_eq!((heard.payload.as_slice(), heard.marker, heard.level), (&[5, 10, 0, 160][..], true, None));
+}
+
+#[test]
+fn good_bye_is_heard() {
+    let mut world = World::connected(8);
+    world.talk(Duration::from_secs(1));
+    let now = world.now;
+    world.peers[ALICE].session.close(now);
+    world.run(Duration::from_secs(1));
+    let byes = world.peers[BOB].events.iter().filter(|event| **event == Event::RemoteBye).count();
+    assert_eq!(byes, 1, "BYE and close_notify are one event");
+    assert!(world.peers[ALICE].session.create_offer().is_err());
+    assert_eq!(world.peers[BOB].session.stats().rejected.total(), 0);
+}
