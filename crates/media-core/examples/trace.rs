@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p offhook-media-core --example trace -- TRACE.csv SPEECH.wav [HEARD.wav] [PULL_SAMPLES]`
 //!
-//! The trace has lines `k,send_ms,arrival_ms` (or `lost`), one per 20 ms packet; the speech is 16-bit mono PCM at 48 kHz and is repeated
-//! as often as the trace is long. Sample 0 of the heard file is the instant sample 0 of the speech was captured.
+//! The trace has lines `k,send_ms,arrival_ms` (or `lost`), one per packet; packets last as long as the first two are apart, 10 or 20 ms.
+//! The speech is 16-bit mono PCM at 48 kHz and is repeated as often as the trace is long. Sample 0 of the heard file is the instant sample 0 of the speech was captured.
 
 #![expect(
     clippy::disallowed_methods,
@@ -19,9 +19,6 @@ use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::units::{MediaTime, PacketTime};
 
-const PACKET_SAMPLES: usize = 960;
-const PACKET_MICROS: i64 = 20_000;
-
 struct Packet {
     sequence: u16,
     timestamp: u32,
@@ -35,10 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: trace TRACE.csv SPEECH.wav [HEARD.wav] [PULL]".into());
     };
     let pull: usize = arguments.get(3).map_or(Ok(240), |text| text.parse())?;
-    let arrivals = read_trace(&std::fs::read_to_string(trace)?)?;
-    let packets = encode(&arrivals, &read_wav(&std::fs::read(speech)?)?)?;
+    let (packet_time, arrivals) = read_trace(&std::fs::read_to_string(trace)?)?;
+    let packets = encode(packet_time, &arrivals, &read_wav(&std::fs::read(speech)?)?)?;
     let mut receiver = ReceivePipeline::new(&ReceiveConfig::default())?;
-    let (heard, mut delays) = receive(&mut receiver, &packets, arrivals.len(), pull);
+    let (heard, mut delays) = receive(&mut receiver, &packets, arrivals.len() * packet_time.samples(), pull);
     if let Some(path) = arguments.get(2) {
         std::fs::write(path, wav(&heard))?;
     }
@@ -64,22 +61,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         stats.stretches
     );
     println!(
-        "packets: received {} lost {} late {}; drift {:?}",
-        stats.packets_received, stats.packets_lost, stats.packets_late, stats.drift
+        "packets: received {} lost {} late {}; interruptions {}; drift {:?}",
+        stats.packets_received, stats.packets_lost, stats.packets_late, stats.interruptions, stats.drift
     );
     Ok(())
 }
 
-fn encode(arrivals: &[Option<i64>], speech: &[f32]) -> Result<Vec<Packet>, Box<dyn Error>> {
+fn encode(
+    packet_time: PacketTime,
+    arrivals: &[Option<i64>],
+    speech: &[f32],
+) -> Result<Vec<Packet>, Box<dyn Error>> {
+    let samples = packet_time.samples();
     let mut encoder = OpusEncoder::new(&EncoderConfig::default())?;
     let mut packets = Vec::new();
     for (k, arrival) in arrivals.iter().enumerate() {
-        let start = k * PACKET_SAMPLES;
-        let frame: Vec<f32> = (start..start + PACKET_SAMPLES).map(|n| speech[n % speech.len()]).collect();
+        let start = k * samples;
+        let frame: Vec<f32> = (start..start + samples).map(|n| speech[n % speech.len()]).collect();
         let mut bytes = [0; 1275];
-        let len = encoder.encode(PacketTime::Ms20, &frame, &mut bytes)?;
+        let len = encoder.encode(packet_time, &frame, &mut bytes)?;
         // The packet leaves when its last sample was captured.
-        let arrival = arrival.map(|arrival| arrival + PACKET_MICROS);
+        let arrival = arrival.map(|arrival| arrival + samples as i64 * 125 / 6);
         packets.extend(arrival.map(|arrival| Packet {
             sequence: k as u16,
             timestamp: start as u32,
@@ -94,12 +96,12 @@ fn encode(arrivals: &[Option<i64>], speech: &[f32]) -> Result<Vec<Packet>, Box<d
 fn receive(
     receiver: &mut ReceivePipeline,
     packets: &[Packet],
-    sent: usize,
+    samples: usize,
     pull: usize,
 ) -> (Vec<f32>, Vec<f64>) {
     let (mut heard, mut delays, mut next) = (Vec::new(), Vec::new(), 0);
     let mut out = vec![0.0; pull];
-    while heard.len() < sent * PACKET_SAMPLES {
+    while heard.len() < samples {
         let now = MediaTime::from_micros(heard.len() as i64 * 125 / 6);
         let mut cx = RtContext::new(now);
         while let Some(packet) = packets.get(next).filter(|packet| packet.arrival <= now.as_micros()) {
@@ -124,13 +126,21 @@ fn receive(
     (heard, delays)
 }
 
-fn read_trace(text: &str) -> Result<Vec<Option<i64>>, Box<dyn Error>> {
-    let mut arrivals = Vec::new();
+/// The packet time, and the arrival of each packet that arrived.
+type Trace = (PacketTime, Vec<Option<i64>>);
+
+fn read_trace(text: &str) -> Result<Trace, Box<dyn Error>> {
+    let (mut arrivals, mut sent) = (Vec::new(), Vec::new());
     for line in text.lines().skip(1) {
         let fate = line.split(',').nth(2).ok_or("a line needs three fields")?;
+        sent.push(line.split(',').nth(1).ok_or("a line needs three fields")?.parse::<f64>()?);
         arrivals.push(if fate == "lost" { None } else { Some((fate.parse::<f64>()? * 1000.0) as i64) });
     }
-    Ok(arrivals)
+    let packet_time = match sent[..] {
+        [first, second, ..] if second - first < 15.0 => PacketTime::Ms10,
+        _ => PacketTime::Ms20,
+    };
+    Ok((packet_time, arrivals))
 }
 
 fn read_wav(bytes: &[u8]) -> Result<Vec<f32>, Box<dyn Error>> {

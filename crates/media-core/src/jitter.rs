@@ -17,4 +17,4 @@ pub use media_clock::{MediaClock, micros, samples_of};
 pub use packet_buffer::{Inserted, MOST_PACKET_BYTES, PacketBuffer, Slot};
 pub use stats::ReceiveStats;
 pub use target_delay::TargetDelay;
-pub use time_stretch::{Stretched, TimeStretch, WINDOW as STRETCH_WINDOW};
+pub use time_stretch::{ALIKE, LEAST_WINDOW, Stretched, TimeStretch, WINDOW as STRETCH_WINDOW};

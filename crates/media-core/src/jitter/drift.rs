@@ -86,20 +86,23 @@ impl DriftEstimator {
 }
 
 const TAPS: usize = 32;
+/// The tap of an output that falls on an input.
+const MIDDLE: usize = TAPS / 2 - 1;
 const PHASES: usize = 256;
 
-/// Plays sound a little faster or slower by interpolation; at speed 1 it passes sound untouched.
+/// Plays sound a little faster or slower by interpolation; at speed 1 it passes sound untouched, later by half the filter: a third of a
+/// millisecond.
 #[derive(Debug, Clone)]
 pub struct DriftResampler {
     /// `PHASES + 1` rows of a windowed sinc, `TAPS` each.
     table: Box<[[f32; TAPS]]>,
-    /// The last `TAPS` inputs, oldest first.
-    history: [f32; TAPS],
+    /// The last `TAPS` inputs, each twice, so that they always lie in a row somewhere; the oldest is at `oldest`.
+    history: [f32; 2 * TAPS],
+    oldest: usize,
     /// Position of the next output between two inputs, 0..1.
     fraction: f64,
     /// Inputs per output, minus 1.
     speed: f64,
-    engaged: bool,
 }
 
 impl Default for DriftResampler {
@@ -108,31 +111,26 @@ impl Default for DriftResampler {
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     fn default() -> Self {
         let table = (0..=PHASES).map(|phase| sinc_row(phase as f64 / PHASES as f64)).collect();
-        Self { table, history: [0.0; TAPS], fraction: 0.0, speed: 0.0, engaged: false }
+        Self { table, history: [0.0; 2 * TAPS], oldest: 0, fraction: 0.0, speed: 0.0 }
     }
 }
 
 impl DriftResampler {
+    /// By so many samples sound is later.
+    pub const DELAY: i64 = TAPS as i64 / 2;
+
     /// Speed above 1: `Ppm(100.0)` consumes 100 samples more per million.
     pub fn set_speed(&mut self, speed: Ppm) {
         self.speed = speed.0.clamp(-2.0 * MOST_PPM, 2.0 * MOST_PPM) * 1e-6;
-        self.engaged |= self.speed != 0.0;
     }
 
     /// How many inputs [`Self::process`] takes for `outputs`.
     pub fn inputs_for(&self, outputs: usize) -> usize {
-        if self.engaged { (self.fraction + outputs as f64 * (1.0 + self.speed)) as usize } else { outputs }
+        (self.fraction + outputs as f64 * (1.0 + self.speed)) as usize
     }
 
-    /// Fills `out` from exactly [`Self::inputs_for`] inputs. Once engaged, sound is later by half the filter, a third of a millisecond.
+    /// Fills `out` from exactly [`Self::inputs_for`] inputs.
     pub fn process(&mut self, input: &[f32], out: &mut [f32]) {
-        if !self.engaged {
-            out.copy_from_slice(input);
-            for sample in input.iter().skip(input.len().saturating_sub(TAPS)) {
-                self.shift_in(*sample);
-            }
-            return;
-        }
         let mut input = input.iter();
         for out in out {
             self.fraction += 1.0 + self.speed;
@@ -151,26 +149,30 @@ impl DriftResampler {
     }
 
     fn shift_in(&mut self, sample: f32) {
-        self.history.copy_within(1.., 0);
-        self.history[TAPS - 1] = sample;
+        self.history[self.oldest] = sample;
+        self.history[self.oldest + TAPS] = sample;
+        self.oldest = (self.oldest + 1) % TAPS;
     }
 
     fn interpolate(&self) -> f32 {
         let position = self.fraction * PHASES as f64;
         let row = (position as usize).min(PHASES - 1);
         let between = (position - row as f64) as f32;
+        let history = &self.history[self.oldest..self.oldest + TAPS];
+        if self.fraction == 0.0 {
+            return history[MIDDLE];
+        }
         let rows = self.table[row].iter().zip(&self.table[row + 1]);
-        rows.zip(&self.history).map(|((low, high), sample)| (low + (high - low) * between) * sample).sum()
+        rows.zip(history).map(|((low, high), sample)| (low + (high - low) * between) * sample).sum()
     }
 }
 
 /// The filter for an output that lies `fraction` after the sample in the middle.
 fn sinc_row(fraction: f64) -> [f32; TAPS] {
-    const MIDDLE: f64 = (TAPS / 2 - 1) as f64;
     let mut row = [0.0; TAPS];
     let mut sum = 0.0;
     for (tap, value) in row.iter_mut().enumerate() {
-        let distance = tap as f64 - MIDDLE - fraction;
+        let distance = tap as f64 - MIDDLE as f64 - fraction;
         let sinc = if distance == 0.0 {
             1.0
         } else {
@@ -206,12 +208,19 @@ mod tests {
     }
 
     #[test]
-    fn speed_one_passes_sound_untouched() {
+    fn speed_one_passes_sound_untouched_and_a_change_of_speed_makes_no_step() {
         let mut resampler = DriftResampler::default();
         let input: Vec<f32> = (0..480).map(|n| n as f32).collect();
         let mut out = vec![0.0; 480];
+        assert_eq!(resampler.inputs_for(480), 480);
         resampler.process(&input, &mut out);
-        assert_eq!(input, out);
+        assert_eq!(input[..480 - TAPS / 2], out[TAPS / 2..]);
+        resampler.set_speed(Ppm(200.0));
+        let input: Vec<f32> = (480..480 + resampler.inputs_for(240)).map(|n| n as f32).collect();
+        let last = out[479];
+        resampler.process(&input, &mut out[..240]);
+        assert!((out[0] - last - 1.0).abs() < 0.01, "{last} then {}", out[0]);
+        assert!(out[..240].windows(2).all(|pair| (pair[1] - pair[0] - 1.0).abs() < 0.01));
     }
 
     #[test]

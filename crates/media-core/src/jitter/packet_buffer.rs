@@ -1,6 +1,8 @@
 //! Packets that wait for their playout, in fixed slots found by sequence number.
 
-use crate::codec::opus_toc;
+use std::cmp::Ordering;
+
+use crate::codec::opus_toc::{Mode, Toc};
 use crate::units::MediaTime;
 
 const SLOTS: usize = 256;
@@ -18,8 +20,12 @@ pub struct Slot {
     pub samples: i64,
     /// When it came.
     pub arrival: MediaTime,
-    /// Whether it holds a copy of the frame before it.
-    pub has_fec: bool,
+    /// Samples of the copy it holds of the Opus frame before it; 0 without one.
+    pub fec_samples: i64,
+    /// Whether it says only that nobody speaks.
+    pub is_dtx: bool,
+    /// Whether its speech layer was used: such sound is concealed in pieces of 10 ms.
+    pub is_speech: bool,
     len: usize,
     bytes: [u8; MOST_PACKET_BYTES],
 }
@@ -43,6 +49,8 @@ pub enum Inserted {
     Waiting,
     /// It is here already.
     Duplicate,
+    /// Its slot holds a newer packet.
+    Old,
     /// Not an Opus packet, or too large.
     Invalid,
 }
@@ -71,7 +79,9 @@ impl Default for PacketBuffer {
             timestamp: 0,
             samples: 0,
             arrival: MediaTime::ZERO,
-            has_fec: false,
+            fec_samples: 0,
+            is_dtx: false,
+            is_speech: false,
             len: 0,
             bytes: [0; MOST_PACKET_BYTES],
         };
@@ -82,15 +92,17 @@ impl Default for PacketBuffer {
 impl PacketBuffer {
     /// Keeps a packet.
     pub fn insert(&mut self, sequence: i64, timestamp: i64, arrival: MediaTime, payload: &[u8]) -> Inserted {
-        let Some(samples) = opus_toc::samples(payload).filter(|_| payload.len() <= MOST_PACKET_BYTES) else {
+        let Ok(toc) = Toc::parse(payload) else { return Inserted::Invalid };
+        if payload.len() > MOST_PACKET_BYTES {
             return Inserted::Invalid;
-        };
+        }
         let index = sequence.rem_euclid(SLOTS as i64) as usize;
         if self.used[index] {
-            if self.slots[index].sequence == sequence {
-                return Inserted::Duplicate;
+            match self.slots[index].sequence.cmp(&sequence) {
+                Ordering::Less => self.overwritten += 1,
+                Ordering::Equal => return Inserted::Duplicate,
+                Ordering::Greater => return Inserted::Old,
             }
-            self.overwritten += 1;
         } else {
             self.count += 1;
         }
@@ -98,9 +110,11 @@ impl PacketBuffer {
         let slot = &mut self.slots[index];
         slot.sequence = sequence;
         slot.timestamp = timestamp;
-        slot.samples = samples as i64;
+        slot.samples = toc.samples() as i64;
         slot.arrival = arrival;
-        slot.has_fec = opus_toc::has_fec(payload);
+        slot.fec_samples = if toc.has_fec() { toc.frame_samples as i64 } else { 0 };
+        slot.is_dtx = toc.is_dtx();
+        slot.is_speech = toc.mode != Mode::Celt;
         slot.len = payload.len();
         slot.bytes[..payload.len()].copy_from_slice(payload);
         Inserted::Waiting
@@ -120,9 +134,9 @@ impl PacketBuffer {
         self.waiting().filter(|slot| slot.end() > media_time).min_by_key(|slot| slot.timestamp)
     }
 
-    /// Media time after the last sample of the newest packet.
-    pub fn newest_end(&self) -> Option<i64> {
-        self.waiting().map(Slot::end).max()
+    /// Media time of the first sample of the newest packet.
+    pub fn newest_start(&self) -> Option<i64> {
+        self.waiting().map(|slot| slot.timestamp).max()
     }
 
     /// Drops every packet that ends at or before `media_time`; returns how many.
@@ -204,5 +218,7 @@ mod tests {
         }
         assert_eq!((buffer.len(), buffer.overwritten()), (SLOTS, 44));
         assert_eq!(buffer.first_after(0).map(|slot| slot.sequence), Some(44));
+        assert_eq!(buffer.insert(43, 43 * 480, MediaTime::ZERO, &TEN_MS), Inserted::Old);
+        assert_eq!(buffer.get(299).map(|slot| slot.sequence), Some(299));
     }
 }

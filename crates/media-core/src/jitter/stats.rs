@@ -16,6 +16,12 @@ pub struct ReceiveStats {
     pub packets_duplicate: u64,
     /// Packets refused: not Opus, or of a stream that was not accepted.
     pub packets_discarded: u64,
+    /// Packets whose sound was decoded.
+    pub packets_played: u64,
+    /// Packets taken in and given up: damaged, pushed out by newer ones, jumped over, or of a stream that ended.
+    pub packets_flushed: u64,
+    /// Packets that wait to be played.
+    pub packets_waiting: u64,
     /// Samples pulled.
     pub pulled: u64,
     /// Samples decoded from their own packet.
@@ -26,7 +32,7 @@ pub struct ReceiveStats {
     pub concealed: u64,
     /// Concealed samples while the far end spoke.
     pub concealed_speech: u64,
-    /// Samples of silence before the first packet and after the end.
+    /// Samples of silence: before the first packet, after the end, and in pauses of the far end.
     pub silence: u64,
     /// Samples taken out to catch up.
     pub accelerated: u64,
@@ -36,6 +42,8 @@ pub struct ReceiveStats {
     pub dropped: u64,
     /// Samples decoded or made up and not played yet.
     pub buffered: u64,
+    /// Samples used up beyond those pulled, because the sender's clock is faster; negative when it is slower.
+    pub resampled: i64,
     /// Samples of media time that were jumped over.
     pub skipped: u64,
     /// How often sound was taken out or put in.
@@ -66,6 +74,9 @@ impl Default for ReceiveStats {
             packets_late: 0,
             packets_duplicate: 0,
             packets_discarded: 0,
+            packets_played: 0,
+            packets_flushed: 0,
+            packets_waiting: 0,
             pulled: 0,
             decoded: 0,
             fec: 0,
@@ -76,6 +87,7 @@ impl Default for ReceiveStats {
             expanded: 0,
             dropped: 0,
             buffered: 0,
+            resampled: 0,
             skipped: 0,
             stretches: 0,
             interruptions: 0,

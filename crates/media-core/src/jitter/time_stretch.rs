@@ -3,14 +3,16 @@
 /// Pitch periods looked for: 2.5 ms to 15 ms.
 const SHORTEST: usize = 120;
 const LONGEST: usize = 720;
-/// Samples a stretch looks at: two of the longest periods.
+/// Samples a stretch looks at: two of the longest periods. It makes do with less, and then finds only shorter ones.
 pub const WINDOW: usize = 2 * LONGEST;
+/// Least samples a stretch can do with.
+pub const LEAST_WINDOW: usize = 4 * SHORTEST;
 /// The search runs on every eighth sample.
 const STEP: usize = 8;
 /// Mean square below which anything may be cut.
 const QUIET: f32 = 1e-6;
 /// Likeness of two periods from which on a cut is not heard.
-const ALIKE: f32 = 0.85;
+pub const ALIKE: f32 = 0.85;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +42,10 @@ impl Default for TimeStretch {
 
 impl TimeStretch {
     /// Shortens the first [`WINDOW`] samples of `samples[..len]` by one period and returns what was done; the sound that follows moves up.
-    /// The caller's length shrinks by the returned count.
-    pub fn shorten(&mut self, samples: &mut [f32], len: usize) -> Stretched {
-        let Some(period) = period(&samples[..len]) else { return Stretched::Refused };
+    /// The caller's length shrinks by the returned count. Periods less `alike` ([`ALIKE`] for speech) or longer than `longest` are
+    /// refused.
+    pub fn shorten(&mut self, samples: &mut [f32], len: usize, alike: f32, longest: usize) -> Stretched {
+        let Some(period) = period(&samples[..len], alike, longest) else { return Stretched::Refused };
         for n in 0..period {
             let fade = (n as f32 + 0.5) / period as f32;
             samples[n] = samples[n] * (1.0 - fade) + samples[n + period] * fade;
@@ -52,8 +55,8 @@ impl TimeStretch {
     }
 
     /// Lengthens `samples[..len]` by one period after the first; `samples` has room for it.
-    pub fn lengthen(&mut self, samples: &mut [f32], len: usize) -> Stretched {
-        let Some(period) = period(&samples[..len]) else { return Stretched::Refused };
+    pub fn lengthen(&mut self, samples: &mut [f32], len: usize, alike: f32, longest: usize) -> Stretched {
+        let Some(period) = period(&samples[..len], alike, longest) else { return Stretched::Refused };
         if len + period > samples.len() {
             return Stretched::Refused;
         }
@@ -69,15 +72,19 @@ impl TimeStretch {
 }
 
 /// The length whose repetition is not heard, if there is one. In silence, the longest.
-fn period(samples: &[f32]) -> Option<usize> {
-    let window = samples.get(..WINDOW)?;
-    if mean_square(window) < QUIET {
-        return Some(LONGEST);
+fn period(samples: &[f32], alike: f32, longest: usize) -> Option<usize> {
+    let window = &samples[..samples.len().min(WINDOW)];
+    let longest = longest.min(window.len() / 2);
+    if window.len() < LEAST_WINDOW || longest < SHORTEST {
+        return None;
     }
-    let coarse = best_lag(window, (SHORTEST..=LONGEST).step_by(STEP), STEP)?;
-    let fine = coarse.saturating_sub(STEP).max(SHORTEST)..=(coarse + STEP).min(LONGEST);
+    if mean_square(window) < QUIET {
+        return Some(longest);
+    }
+    let coarse = best_lag(window, (SHORTEST..=longest).step_by(STEP), STEP)?;
+    let fine = coarse.saturating_sub(STEP).max(SHORTEST)..=(coarse + STEP).min(longest);
     let period = best_lag(window, fine, 2)?;
-    (likeness(window, period, 1) >= ALIKE).then_some(period)
+    (likeness(window, period, 1) >= alike).then_some(period)
 }
 
 fn best_lag(window: &[f32], lags: impl Iterator<Item = usize>, step: usize) -> Option<usize> {
@@ -122,14 +129,18 @@ mod tests {
         for period in [150, 333, 500, 700] {
             let sound = voiced(2400, period);
             let mut shorter = sound.clone();
-            let Stretched::Shortened(taken) = TimeStretch::default().shorten(&mut shorter, 2400) else {
+            let Stretched::Shortened(taken) =
+                TimeStretch::default().shorten(&mut shorter, 2400, ALIKE, LONGEST)
+            else {
                 panic!("{period}")
             };
             assert_eq!(taken % period, 0, "{taken} of {period}");
             assert!(steepest(&shorter[..2400 - taken]) <= 1.05 * steepest(&sound));
             let mut longer = sound.clone();
             longer.resize(2400 + LONGEST, 0.0);
-            let Stretched::Lengthened(put) = TimeStretch::default().lengthen(&mut longer, 2400) else {
+            let Stretched::Lengthened(put) =
+                TimeStretch::default().lengthen(&mut longer, 2400, ALIKE, LONGEST)
+            else {
                 panic!("{period}")
             };
             assert!(steepest(&longer[..2400 + put]) <= 1.05 * steepest(&sound));
@@ -146,8 +157,13 @@ mod tests {
                 (seed >> 8) as f32 / (1 << 24) as f32 - 0.5
             })
             .collect();
-        assert_eq!(TimeStretch::default().shorten(&mut noise, 2400), Stretched::Refused);
-        assert_eq!(TimeStretch::default().shorten(&mut [0.0; 2400], 2400), Stretched::Shortened(LONGEST));
-        assert_eq!(TimeStretch::default().shorten(&mut [0.0; 100], 100), Stretched::Refused);
+        let mut stretch = TimeStretch::default();
+        assert_eq!(stretch.shorten(&mut noise, 2400, ALIKE, LONGEST), Stretched::Refused);
+        assert!(matches!(stretch.shorten(&mut noise, 2400, 0.0, LONGEST), Stretched::Shortened(_)));
+        assert_eq!(stretch.shorten(&mut [0.0; 2400], 2400, ALIKE, LONGEST), Stretched::Shortened(LONGEST));
+        assert_eq!(stretch.shorten(&mut [0.0; 2400], 2400, ALIKE, 200), Stretched::Shortened(200));
+        assert_eq!(stretch.shorten(&mut [0.0; 480], 480, ALIKE, LONGEST), Stretched::Shortened(240));
+        assert_eq!(stretch.shorten(&mut [0.0; 2400], 2400, ALIKE, 100), Stretched::Refused);
+        assert_eq!(stretch.shorten(&mut [0.0; 100], 100, ALIKE, LONGEST), Stretched::Refused);
     }
 }

@@ -21,6 +21,9 @@ pub trait SlotDecoder {
     /// # Errors
     /// [`OpusError::BadArgument`] for another length.
     fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError>;
+
+    /// Forgets the past, before another stream. A decoder without a memory has nothing to do.
+    fn reset(&mut self) {}
 }
 
 impl SlotDecoder for OpusDecoder {
@@ -34,5 +37,9 @@ impl SlotDecoder for OpusDecoder {
 
     fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
         Self::conceal(self, out)
+    }
+
+    fn reset(&mut self) {
+        Self::reset(self);
     }
 }

@@ -5,8 +5,10 @@ use crate::units::MediaTime;
 
 /// Timestamps off by less than this are where the sequence number puts them: 2.5 ms.
 const WOBBLE: i64 = 120;
-/// Media time may run ahead of or behind the clock by so much before a packet has to prove itself: 2 s.
+/// Media time may fall behind the clock by so much before a packet has to prove itself: 2 s.
 const MOST_JUMP: i64 = 96_000;
+/// It may run ahead of the clock by so much: half a second. More would let one packet make all others late.
+const MOST_AHEAD: i64 = 24_000;
 /// Sequence numbers may leap by so much.
 const MOST_SEQUENCE_JUMP: i64 = 3000;
 /// So many consistent packets in a row make a new stream.
@@ -64,6 +66,15 @@ pub(super) enum Admission {
     Member(Place),
 }
 
+/// How a packet fits the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Member(Place),
+    /// It follows in number and media time, but the sender stood still in between: its time starts anew.
+    Resumes,
+    Strange,
+}
+
 /// The stream that is believed, and the one that is on probation.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
@@ -109,13 +120,22 @@ impl Stream {
         };
         match member.place(packet, samples) {
             // What was heard once proves nothing and teaches nothing.
-            Some(place) if !member.seen.insert(place.sequence) => Admission::Repeated,
-            Some(place) => {
+            Fit::Member(place) if !member.seen.insert(place.sequence) => Admission::Repeated,
+            Fit::Member(place) => {
                 self.probation = None;
                 Admission::Member(place)
             }
-            None => self.prove(packet, samples),
+            Fit::Resumes => self.begin(packet, samples),
+            Fit::Strange => self.prove(packet, samples),
         }
+    }
+
+    /// A packet of the stream that is not sound, such as a key: its number is not missing. `None` when it is not news.
+    pub(super) fn admit_event(&mut self, packet: &IncomingPacket<'_>) -> Option<i64> {
+        let member = self.member.as_mut().filter(|member| member.ssrc == packet.ssrc)?;
+        let sequence = member.sequence.peek(packet.sequence.into());
+        let steps = sequence - member.newest.place.sequence;
+        (steps.abs() <= MOST_SEQUENCE_JUMP && member.seen.insert(sequence)).then_some(sequence)
     }
 
     fn begin(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Admission {
@@ -149,38 +169,40 @@ impl Stream {
 }
 
 impl Member {
-    fn place(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Option<Place> {
+    fn place(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Fit {
         let newest = self.newest;
         let sequence = self.sequence.peek(packet.sequence.into());
         let wire = self.timestamp.peek(packet.timestamp);
         let steps = sequence - newest.place.sequence;
         if steps.abs() > MOST_SEQUENCE_JUMP {
-            return None;
+            return Fit::Strange;
         }
         let step = if steps > 0 { newest.samples } else { samples };
         let expected = newest.place.timestamp + steps * step;
         let claimed = newest.place.timestamp + wire - newest.wire;
         let in_line = (claimed - expected).abs() < WOBBLE.min(samples.min(newest.samples) / 2 + 1);
-        if !in_line
-            && !Self::plausible(steps, claimed - newest.place.timestamp, packet.arrival, newest.arrival)
-        {
-            return None;
+        let timestamp = if in_line { expected } else { claimed };
+        let moved = timestamp - newest.place.timestamp;
+        let passed = packet.arrival.micros_since(newest.arrival).saturating_mul(6) / 125;
+        let is_believed = (in_line && steps <= 0) || Self::plausible(steps, moved, passed);
+        if !is_believed {
+            let resumes = in_line && passed - moved > MOST_JUMP;
+            return if resumes { Fit::Resumes } else { Fit::Strange };
         }
-        let place = Place { sequence, timestamp: if in_line { expected } else { claimed } };
+        let place = Place { sequence, timestamp };
         if steps > 0 {
             self.sequence.accept(packet.sequence.into());
             self.timestamp.accept(packet.timestamp);
             self.newest = Newest { place, wire, samples, arrival: packet.arrival };
         }
-        Some(place)
+        Fit::Member(place)
     }
 
     /// A pause or a loss moves media time forward as the clock does; what comes out of order lies a little back.
-    fn plausible(steps: i64, moved: i64, arrival: MediaTime, newest: MediaTime) -> bool {
-        let passed = arrival.micros_since(newest).saturating_mul(6) / 125;
+    fn plausible(steps: i64, moved: i64, passed: i64) -> bool {
         match steps {
             0 => moved == 0,
-            1.. => moved > 0 && (moved - passed).abs() <= MOST_JUMP,
+            1.. => moved > 0 && (-MOST_JUMP..=MOST_AHEAD).contains(&(moved - passed)),
             _ => (-MOST_JUMP..0).contains(&moved),
         }
     }
@@ -229,6 +251,32 @@ mod tests {
         assert_eq!(stream.admit(&packet(40, 2, 7, 100), 960), Admission::Probation);
         assert_eq!(stream.admit(&packet(60, 2, 8, 1060), 960), Admission::Probation);
         assert!(matches!(stream.admit(&packet(80, 2, 9, 2020), 960), Admission::NewStream(_)));
+    }
+
+    #[test]
+    fn a_packet_far_ahead_is_not_believed_though_it_is_in_line() {
+        let mut stream = Stream::default();
+        stream.admit(&packet(0, 1, 10, 0), 960);
+        assert_eq!(stream.admit(&packet(20, 1, 110, 96_000), 960), Admission::Probation);
+        assert!(matches!(stream.admit(&packet(20, 1, 11, 960), 960), Admission::Member(_)));
+    }
+
+    #[test]
+    fn a_sender_that_stood_still_begins_anew() {
+        let mut stream = Stream::default();
+        stream.admit(&packet(0, 1, 10, 0), 960);
+        assert!(matches!(stream.admit(&packet(60_000, 1, 11, 960), 960), Admission::NewStream(_)));
+        assert!(matches!(stream.admit(&packet(60_020, 1, 12, 1920), 960), Admission::Member(_)));
+    }
+
+    #[test]
+    fn an_event_fills_its_place_in_the_sequence_once() {
+        let mut stream = Stream::default();
+        assert_eq!(stream.admit_event(&packet(0, 1, 9, 0)), None);
+        stream.admit(&packet(0, 1, 10, 0), 960);
+        assert_eq!(stream.admit_event(&packet(0, 1, 11, 0)), Some(11));
+        assert_eq!(stream.admit_event(&packet(0, 1, 11, 0)), None);
+        assert_eq!(stream.admit_event(&packet(0, 2, 12, 0)), None);
     }
 
     #[test]

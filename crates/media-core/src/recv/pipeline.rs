@@ -6,7 +6,7 @@ use webrtc_util::marshal::Unmarshal;
 
 use super::SlotDecoder;
 use super::depacketize::{Admission, IncomingPacket, Stream, Taken};
-use super::playout::Playout;
+use super::playout::{MOST_PULLED, Playout, Tick};
 use crate::codec::telephone_event::{DtmfDigit, TelephoneEvent};
 use crate::codec::{DecoderConfig, OpusDecoder, OpusError, opus_toc};
 use crate::jitter::{MOST_PACKET_BYTES, ReceiveStats};
@@ -14,6 +14,8 @@ use crate::rt_context::RtContext;
 
 /// Keys received and not asked for yet; older ones give way.
 const MOST_DIGITS: usize = 32;
+/// A report this much older than the last key's is one that came late: 5 s.
+const LATE_REPORT: u32 = 240_000;
 
 /// How to receive.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -117,10 +119,13 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         }
     }
 
-    /// Fills `out` (mono, 48 kHz, any length up to 20 ms; longer is filled in parts) with the sound that is due now.
+    /// Fills `out` (mono, 48 kHz, any length) with the sound that is due from now on. The delay follows the length: what is pulled in
+    /// large pieces has to be there earlier.
     pub fn pull(&mut self, cx: &mut RtContext, out: &mut [f32]) {
-        for part in out.chunks_mut(super::playout::MOST_PULLED) {
-            self.playout.pull(cx, part);
+        let mut tick = Tick::new(cx.now(), out.len());
+        for part in out.chunks_mut(MOST_PULLED) {
+            self.playout.pull(&tick, part);
+            tick = tick.after(part.len());
         }
     }
 
@@ -143,10 +148,12 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
             return Taken::Discarded;
         };
         debug_assert!(payload.remaining() < packet.payload.len());
+        if let Some(sequence) = self.stream.admit_event(packet) {
+            self.playout.count_event(sequence);
+        }
         // All reports of one key share its timestamp.
-        if self.last_event != Some(packet.timestamp)
-            && let Some(digit) = event.digit()
-        {
+        let is_news = self.last_event.is_none_or(|last| last.wrapping_sub(packet.timestamp) > LATE_REPORT);
+        if is_news && let Some(digit) = event.digit() {
             self.last_event = Some(packet.timestamp);
             self.digits[self.digit_head] = Some(digit);
             self.digit_head = (self.digit_head + 1) % MOST_DIGITS;

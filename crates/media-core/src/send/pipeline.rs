@@ -13,7 +13,7 @@ use crate::units::{BitsPerSecond, PacketTime};
 
 /// Longest packet of any packet time.
 const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
-/// A DTX packet is at most this long; it is not sent.
+/// A DTX packet is at most this long; only the first of a pause is sent.
 const DTX_BYTES: usize = 2;
 
 /// How to send.
@@ -182,7 +182,14 @@ impl SendPipeline {
         }
         match encoded {
             Err(_) => self.stats.encode_errors += 1,
-            Ok(()) if key.is_some() || self.dtmf.is_sending() || self.is_suppressed() => self.silent = true,
+            Ok(()) if key.is_some() || self.dtmf.is_sending() => self.silent = true,
+            Ok(()) if self.is_suppressed() => {
+                // The first tells the far end that what follows is a pause, not a loss.
+                if !self.silent {
+                    self.send_speech(emit);
+                }
+                self.silent = true;
+            }
             Ok(()) => self.send_speech(emit),
         }
         self.timestamp = self.timestamp.wrapping_add(samples as u32);
@@ -303,6 +310,8 @@ mod tests {
         let speech = pushed(&mut pipeline, &tone, 480);
         assert!(speech.len() >= 9 && speech[0].marker && !speech[1].marker);
         assert!(speech[5].level.voice && !silent[0].level.voice);
+        let pause = pushed(&mut pipeline, &[0.0; 96_000], 480);
+        assert!(pause.iter().any(|packet| packet.payload().len() <= DTX_BYTES && !packet.marker));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! A codec whose sound tells its media time, and a network and a clock in virtual time.
 
-use offhook_media_core::codec::OpusError;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use offhook_media_core::codec::{OpusError, opus_toc};
 use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, SlotDecoder, Taken};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::units::MediaTime;
@@ -10,15 +13,37 @@ pub(crate) const PACKET: u32 = 960;
 /// Microseconds of a packet.
 pub(crate) const PACKET_MICROS: i64 = 20_000;
 
+/// What a decoder was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// Packets that were older than the one before.
+    pub(crate) backwards: Cell<u32>,
+    /// Calls to make sound up.
+    pub(crate) made_up: Cell<u32>,
+    pub(crate) resets: Cell<u32>,
+}
+
 /// Each decoded sample is its own media time plus one; what is made up is zero.
 #[derive(Debug, Default)]
-pub(crate) struct TimeDecoder;
+pub(crate) struct TimeDecoder {
+    log: Rc<Log>,
+    last: Option<u32>,
+}
 
 impl SlotDecoder for TimeDecoder {
     fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
+        if packet.len() == 1 {
+            out[..PACKET as usize].fill(0.0);
+            return Ok(PACKET as usize);
+        }
         let time = time_of(packet).ok_or(OpusError::InvalidPacket)?;
-        fill(time, &mut out[..PACKET as usize]);
-        Ok(PACKET as usize)
+        let samples = opus_toc::samples(packet).ok_or(OpusError::InvalidPacket)?;
+        if self.last.is_some_and(|last| (time.wrapping_sub(last) as i32) < 0) {
+            self.log.backwards.set(self.log.backwards.get() + 1);
+        }
+        self.last = Some(time);
+        fill(time, &mut out[..samples]);
+        Ok(samples)
     }
 
     fn decode_fec(&mut self, successor: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
@@ -29,8 +54,14 @@ impl SlotDecoder for TimeDecoder {
     }
 
     fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
+        self.log.made_up.set(self.log.made_up.get() + 1);
         out.fill(0.0);
         Ok(out.len())
+    }
+
+    fn reset(&mut self) {
+        self.log.resets.set(self.log.resets.get() + 1);
+        self.last = None;
     }
 }
 
@@ -45,10 +76,13 @@ fn fill(time: u32, out: &mut [f32]) {
     }
 }
 
-/// A 20 ms SILK packet by its first bytes, with or without a copy of the frame before it; `time` is its content.
-pub(crate) fn payload(time: u32, fec: bool) -> [u8; 6] {
+/// First byte of a packet with one 20 ms SILK frame.
+pub(crate) const SILK_20: u8 = 1 << 3;
+
+/// A packet by its first bytes, with or without a copy of the frame before it; `time` is its content.
+fn payload(toc: u8, time: u32, fec: bool) -> [u8; 7] {
     let [a, b, c, d] = time.to_le_bytes();
-    [1 << 3, if fec { 0xc0 } else { 0x80 }, a, b, c, d]
+    [toc, if fec { 0xc0 } else { 0x80 }, a, b, c, d, 0]
 }
 
 /// A packet as the network carries it.
@@ -60,6 +94,7 @@ pub(crate) struct Sent {
     pub(crate) timestamp: u32,
     pub(crate) content: u32,
     pub(crate) fec: bool,
+    pub(crate) toc: u8,
 }
 
 /// What is added to every number of a run.
@@ -75,6 +110,7 @@ pub(crate) struct Listener {
     pub(crate) pipeline: ReceivePipeline<TimeDecoder>,
     pub(crate) heard: Vec<f32>,
     pub(crate) now: i64,
+    pub(crate) log: Rc<Log>,
     /// What arrived by then is inserted.
     arrived_until: i64,
     /// Sixths of a microsecond that `now` is behind.
@@ -84,8 +120,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(shift: Shift) -> Self {
-        let pipeline = ReceivePipeline::with_decoder(&ReceiveConfig::default(), TimeDecoder);
-        Self { pipeline, heard: Vec::new(), now: 0, arrived_until: -1, sixths: 0, shift }
+        let config = ReceiveConfig { dtmf_payload_type: Some(110), ..ReceiveConfig::default() };
+        let decoder = TimeDecoder::default();
+        let log = Rc::clone(&decoder.log);
+        let pipeline = ReceivePipeline::with_decoder(&config, decoder);
+        Self { pipeline, heard: Vec::new(), log, now: 0, arrived_until: -1, sixths: 0, shift }
     }
 
     pub(crate) fn insert(&mut self, sent: &Sent) -> Taken {
@@ -96,7 +135,7 @@ impl Listener {
             ssrc: sent.ssrc,
             sequence: sent.sequence.wrapping_add(self.shift.sequence),
             timestamp: sent.timestamp.wrapping_add(self.shift.timestamp),
-            payload: &payload(sent.content, sent.fec),
+            payload: &payload(sent.toc, sent.content, sent.fec),
         };
         let mut cx = self.cx();
         self.pipeline.insert(&mut cx, &packet)
@@ -104,7 +143,7 @@ impl Listener {
 
     /// Pulls at the present time; the output is checked to be all written.
     pub(crate) fn pull(&mut self, samples: usize) {
-        let mut longest = [f32::NAN; 960];
+        let mut longest = [f32::NAN; 9600];
         let out = &mut longest[..samples];
         let mut cx = self.cx();
         self.pipeline.pull(&mut cx, out);
@@ -138,6 +177,24 @@ impl Listener {
         self.sixths = sixths % 6;
     }
 
+    /// A packet that says that nobody speaks.
+    pub(crate) fn insert_pause(&mut self, sequence: u16, timestamp: u32) -> Taken {
+        self.insert_payload(111, sequence, timestamp, &[SILK_20])
+    }
+
+    /// A key's report takes a sequence number of the stream.
+    pub(crate) fn insert_key(&mut self, sequence: u16, timestamp: u32) -> Taken {
+        self.insert_payload(110, sequence, timestamp, &[5, 10, 0, 240])
+    }
+
+    fn insert_payload(&mut self, payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Taken {
+        let arrival = MediaTime::from_micros(self.now);
+        let packet =
+            IncomingPacket { arrival, payload_type, marker: false, ssrc: 1, sequence, timestamp, payload };
+        let mut cx = self.cx();
+        self.pipeline.insert(&mut cx, &packet)
+    }
+
     fn cx(&self) -> RtContext {
         RtContext::new(MediaTime::from_micros(self.now + self.shift.clock))
     }
@@ -149,7 +206,8 @@ pub(crate) fn stream(count: u32, fec: bool, mut delay: impl FnMut(u32) -> Option
         .filter_map(|k| {
             let arrival = i64::from(k + 1) * PACKET_MICROS + delay(k)?;
             let timestamp = k * PACKET;
-            Some(Sent { arrival, ssrc: 1, sequence: k as u16, timestamp, content: timestamp, fec })
+            let sequence = k as u16;
+            Some(Sent { arrival, ssrc: 1, sequence, timestamp, content: timestamp, fec, toc: SILK_20 })
         })
         .collect();
     packets.sort_by_key(|packet| packet.arrival);

@@ -1,0 +1,160 @@
+//! Keeps the delay where it is wanted: by the clock's speed, by whole pitch periods, by a jump when all else would take too long.
+
+use std::time::Duration;
+
+use super::{FADE, PIECE, Playout, SlotDecoder, State, TOO_SHORT, Tick};
+use crate::jitter::{ALIKE, LEAST_WINDOW, STRETCH_WINDOW, Stretched, samples_of};
+use crate::units::Ppm;
+
+/// Sound later than this is not played any more: 1 s, in microseconds.
+const LIVE_EDGE: i64 = 1_000_000;
+/// The delay may be longer than wanted by this before sound is stretched, in microseconds.
+const TOO_LONG: i64 = 4000;
+/// Further off than this is corrected twice as fast.
+const FAR_OFF: i64 = 40_000;
+/// After so many refusals in a row (1 s; far off 200 ms) periods need to be less alike, after twice as many hardly at all: steady noise or
+/// music must not hold the delay for ever.
+const PATIENCE: u32 = 200;
+const FAR_OFF_PATIENCE: u32 = 40;
+const LESS_ALIKE: f32 = 0.5;
+/// Where nobody speaks, noise may be cut anywhere.
+const NOISE_ALIKE: f32 = 0.0;
+/// Drift below this is not followed.
+const LEAST_DRIFT: f64 = 5.0;
+/// While the clock is followed, the delay is led to its target by so many ppm per millisecond.
+const PPM_PER_MS: f64 = 40.0;
+const MOST_LEAD_PPM: f64 = 200.0;
+
+impl<D: SlotDecoder> Playout<D> {
+    /// Whether the last pull was about as long ago as one lasts. A device that stopped and now catches up says nothing of the delay.
+    pub(super) fn is_in_time(&mut self, tick: &Tick) -> bool {
+        if !tick.is_first {
+            return false;
+        }
+        let passed = tick.now.micros_since(std::mem::replace(&mut self.last_pull, tick.now));
+        passed > LIVE_EDGE || (tick.quantum / 2..=4 * tick.quantum + TOO_LONG).contains(&passed)
+    }
+
+    /// Plays at the speed of the sender's clock, and leads the delay to its target by a speed that is not heard.
+    pub(super) fn follow_clock(&mut self, tick: &Tick) {
+        let Some(drift) = self.drift.drift().filter(|drift| drift.0.abs() >= LEAST_DRIFT) else {
+            return self.resampler.set_speed(Ppm(0.0));
+        };
+        let off_ms = (self.played_offset(tick) - self.wanted(tick)) as f64 / 1000.0;
+        let lead = if off_ms.abs() < 2.0 * TOO_LONG as f64 / 1000.0 {
+            (off_ms * PPM_PER_MS).clamp(-MOST_LEAD_PPM, MOST_LEAD_PPM)
+        } else {
+            0.0
+        };
+        self.resampler.set_speed(Ppm(drift.0 + lead));
+    }
+
+    pub(super) fn correct_delay(&mut self, tick: &Tick) {
+        let off = self.played_offset(tick) - self.wanted(tick);
+        self.stats.target_delay = self
+            .target
+            .spread()
+            .map(|spread| Duration::from_micros(u64::try_from(spread + tick.quantum).unwrap_or(0)));
+        if off > LIVE_EDGE && self.state == State::Playing {
+            return self.jump_to_live(off);
+        }
+        if (-TOO_SHORT..=TOO_LONG).contains(&off) {
+            self.refusals = 0;
+            return;
+        }
+        if self.rest > 0 || self.hole > 0 {
+            return;
+        }
+        if off > 0 {
+            self.decode_ahead(tick);
+        }
+        if self.len < LEAST_WINDOW {
+            return;
+        }
+        let alike = self.needed_likeness(off);
+        // Never cut more than is too much. Where nobody speaks, the length is free to be what is wanted.
+        let wanted = samples_of(off.abs()) as usize;
+        let done = if off > 0 {
+            self.stretch.shorten(&mut self.sound[..], self.len, alike, wanted)
+        } else {
+            let longest = if self.meter.last().voice { STRETCH_WINDOW } else { wanted.max(LEAST_WINDOW / 4) };
+            self.stretch.lengthen(&mut self.sound[..], self.len, alike, longest)
+        };
+        self.account(done, off);
+    }
+
+    fn needed_likeness(&self, off: i64) -> f32 {
+        let patience = if off.abs() > FAR_OFF { FAR_OFF_PATIENCE } else { PATIENCE };
+        if !self.meter.last().voice || self.refusals >= 2 * patience {
+            NOISE_ALIKE
+        } else if self.refusals >= patience {
+            LESS_ALIKE
+        } else {
+            ALIKE
+        }
+    }
+
+    fn account(&mut self, done: Stretched, off: i64) {
+        // Up to half of what is played where nobody speaks, a quarter of speech that is far off, else an eighth.
+        let slower = if !self.meter.last().voice {
+            2
+        } else if off.abs() > FAR_OFF {
+            4
+        } else {
+            8
+        };
+        match done {
+            Stretched::Shortened(samples) => {
+                self.len -= samples;
+                self.stats.accelerated += samples as u64;
+                self.rest = (samples * slower) as i64;
+            }
+            Stretched::Lengthened(samples) => {
+                self.len += samples;
+                self.stats.expanded += samples as u64;
+                self.rest = (samples * slower) as i64;
+            }
+            Stretched::Refused => {
+                self.rest = PIECE as i64;
+                self.refusals = self.refusals.saturating_add(1);
+                return;
+            }
+        }
+        self.refusals = 0;
+        self.stats.stretches += 1;
+    }
+
+    /// Decodes packets that follow without a gap until a stretch can look at enough sound.
+    fn decode_ahead(&mut self, tick: &Tick) {
+        while self.len < STRETCH_WINDOW {
+            match self.due() {
+                Some(due) if due.timestamp <= self.next => self.play(tick, &due, due.timestamp < self.next),
+                _ => return,
+            }
+        }
+    }
+
+    /// Gives up what is too late, but nothing of the newest packet: there is nothing later to be live with.
+    fn jump_to_live(&mut self, off: i64) {
+        let Some(newest) = self.packets.newest_start() else { return };
+        let most = newest.max(self.next) - (self.next - self.len as i64);
+        let leap = samples_of(off).min(most).max(0);
+        // What is kept of the decoded sound begins where the old one fades out.
+        let dropped = self.len.min(leap as usize);
+        let over = FADE.min(self.len - dropped);
+        for n in 0..over {
+            let share = (n as f32 + 0.5) / over as f32;
+            self.sound[dropped + n] = self.sound[n] * (1.0 - share) + self.sound[dropped + n] * share;
+        }
+        self.sound.copy_within(dropped..self.len, 0);
+        self.len -= dropped;
+        self.stats.dropped += dropped as u64;
+        let skipped = leap - dropped as i64;
+        if skipped > 0 {
+            self.stats.skipped += skipped as u64;
+            self.next += skipped;
+            self.hole = self.hole.max(FADE as i64);
+        }
+        self.stats.packets_flushed += self.packets.drop_until(self.next);
+    }
+}
