@@ -45,14 +45,14 @@ fn is_stun(datagram: &[u8]) -> bool {
         && datagram.len().is_multiple_of(4)
 }
 
-/// A first record of DTLS 1.2 whose length fits, or one with the short header of RFC 9147, section 4.
+/// A first record of DTLS 1.2 that is not empty and whose length fits, or one with the short header of RFC 9147, section 4.
 fn is_dtls(datagram: &[u8]) -> bool {
     if (32..=63).contains(&datagram[0]) {
         return datagram.len() >= 18;
     }
     let Some(header) = datagram.first_chunk::<13>() else { return false };
     let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-    (20..=26).contains(&header[0]) && header[1] == 0xFE && 13 + length <= datagram.len()
+    (20..=26).contains(&header[0]) && header[1] == 0xFE && (1..=datagram.len() - 13).contains(&length)
 }
 
 #[cfg(test)]
@@ -68,6 +68,7 @@ mod tests {
         assert_eq!(classify(&stun), None, "the length is not that of the datagram");
         assert_eq!(classify(&[22, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 9]), Some(Protocol::Dtls));
         assert_eq!(classify(&[22, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 9]), None);
+        assert_eq!(classify(&[22, 0xFE, 0xF9, 0, 0, 78, 0, 0, 0, 0, 0, 0, 0]), None, "an empty record");
         assert_eq!(classify(&[0x2F; 18]), Some(Protocol::Dtls));
         assert_eq!(classify(&[64, 0, 0, 0]), Some(Protocol::TurnChannel));
         assert_eq!(classify(&[0x80, 111, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Some(Protocol::Rtp));
