@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::entropy::{self, EntropySource};
 use crate::id::{CallId, MessageId, SessionId};
-use crate::message::{Outcome, ServerMessage};
+use crate::message::{Outcome, Resume, ServerMessage};
 use crate::wire::{self, Frame};
 
 const RING_EVENTS: usize = 256;
@@ -19,6 +19,8 @@ const REMEMBERED: usize = 512;
 pub struct ServerSession {
     id: SessionId,
     resume_hash: [u8; 32],
+    // The token of the last resume, until its client shows that it has the next one: a `welcome` can be lost.
+    previous_hash: Option<[u8; 32]>,
     next_seq: u64,
     client_seq: u64,
     ring: VecDeque<(u64, String)>,
@@ -34,6 +36,7 @@ impl ServerSession {
         Self {
             id: SessionId::random(source),
             resume_hash: [0; 32],
+            previous_hash: None,
             next_seq: 1,
             client_seq: 0,
             ring: VecDeque::new(),
@@ -60,6 +63,21 @@ impl ServerSession {
     #[must_use]
     pub fn token_matches(&self, token: &str) -> bool {
         Sha256::digest(token).as_slice().ct_eq(&self.resume_hash).into()
+    }
+
+    /// The client comes back: gives the frames it missed, or `None` when it needs a snapshot. Then call
+    /// [`Self::rotate_token`].
+    pub fn handle_resume(&mut self, resume: &Resume) -> Option<Vec<String>> {
+        let presented: [u8; 32] = Sha256::digest(&resume.token).into();
+        let current = presented.ct_eq(&self.resume_hash);
+        let previous =
+            self.previous_hash.map_or_else(|| Choice::from(0), |previous| presented.ct_eq(&previous));
+        let matches = bool::from(current | previous);
+        self.previous_hash = matches.then_some(presented);
+        // Replay comes first: an invented `last_seq` must not drop what was never seen.
+        let missed = self.replay(resume.last_seq).filter(|_| matches)?;
+        self.handle_ack(resume.last_seq);
+        Some(missed)
     }
 
     /// Numbers a call event, keeps it for a resume and returns its frame.
@@ -103,8 +121,9 @@ impl ServerSession {
         self.next_seq - 1
     }
 
-    /// Notes the number of a client frame, for the `ack` of our own frames.
+    /// Notes the number of a client frame, for the `ack` of our own frames. It shows that the client has its welcome.
     pub fn handle_client_seq(&mut self, seq: u64) {
+        self.previous_hash = None;
         self.client_seq = self.client_seq.max(seq);
     }
 
@@ -170,6 +189,21 @@ mod tests {
             ring(&mut session);
         }
         assert_eq!(session.replay(3), None);
+    }
+
+    #[test]
+    fn a_lost_welcome_does_not_spend_the_resume_token() {
+        let mut source = Counter(0);
+        let mut session = ServerSession::new(&mut source);
+        let token = session.rotate_token(&mut source);
+        let resume = Resume { session: session.id().clone(), token, last_seq: 0, epoch: String::new() };
+        let frame = ring(&mut session);
+        for _ in 0..3 {
+            assert_eq!(session.handle_resume(&resume).unwrap(), std::slice::from_ref(&frame));
+            session.rotate_token(&mut source);
+        }
+        session.handle_client_seq(7);
+        assert_eq!(session.handle_resume(&resume), None, "the client has had a newer one");
     }
 
     #[test]

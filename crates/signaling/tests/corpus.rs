@@ -20,6 +20,11 @@ fn wire_seeds() {
 }
 
 #[test]
+fn call_machine_seeds() {
+    replay("call_machines", offhook_signaling::fuzzing::call_machines);
+}
+
+#[test]
 fn token_seeds() {
     replay("signaling_token", offhook_signaling::fuzzing::signaling_token);
 }

@@ -4,14 +4,14 @@
 
 use offhook_signaling::{ClientMessage, ServerMessage, schema};
 
-fn variants(direction: &str) -> Vec<String> {
+fn variants(name: &str) -> Vec<String> {
     let value: serde_json::Value = serde_json::from_str(&schema::json()).unwrap();
-    let list = value[direction]["oneOf"].as_array().unwrap().clone();
+    let list = value["$defs"][name]["oneOf"].as_array().unwrap().clone();
     list.iter().map(|v| v["properties"]["type"]["const"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn every_variant_is_in_the_table_of_types() {
-    assert_eq!(variants("client"), ClientMessage::TYPES);
-    assert_eq!(variants("server"), ServerMessage::TYPES);
+    assert_eq!(variants("ClientMessage"), ClientMessage::TYPES);
+    assert_eq!(variants("ServerMessage"), ServerMessage::TYPES);
 }

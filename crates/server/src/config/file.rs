@@ -209,6 +209,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_file_is_read_and_shows_the_defaults() {
+        let page = include_str!("../../../../docs/SERVER.md");
+        let text = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let (config, default) = (ServerConfig::from_toml(text).unwrap(), ServerConfig::default());
+        assert_eq!(config.limits, default.limits);
+        assert_eq!(config.sessions, default.sessions);
+        assert_eq!(config.calls, default.calls);
+        assert_eq!(config.tokens, default.tokens);
+        assert_eq!(config.credential_lifetime, default.credential_lifetime);
+    }
+
+    #[test]
     fn slips_are_refused_by_name() {
         let error = |text: &str| ServerConfig::from_toml(text).unwrap_err().to_string();
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));

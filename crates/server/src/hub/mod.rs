@@ -155,8 +155,16 @@ impl Hub {
         if resumes {
             self.resume(&line, open.resume, open.credential, open.outbox);
         } else {
-            self.begin(now, &line, &open.calls, open.credential, open.outbox);
+            let calls = if self.takes_over(now, open.resume.as_ref()) { open.calls } else { Vec::new() };
+            self.begin(now, &line, &calls, open.credential, open.outbox);
         }
+    }
+
+    /// Whether the calls that a device remembers outlived an earlier server. Later, and when this very server had the
+    /// session, a call that is not known here has ended.
+    fn takes_over(&self, now: Instant, resume: Option<&Resume>) -> bool {
+        let young = now.duration_since(self.started) < self.config.calls.resume + self.config.sessions.resume;
+        young && resume.is_some_and(|resume| resume.epoch != self.epoch)
     }
 
     fn resume(
@@ -169,13 +177,7 @@ impl Hub {
         let snapshot = self.board.snapshot_for(&line.address);
         let Some(entry) = self.sessions.get_mut(&line.address) else { return };
         entry.disconnect(CloseReason::Gone);
-        let missed = resume.and_then(|resume| {
-            // Replay comes first: an invented `last_seq` must not drop what was never seen.
-            let matches = entry.session.token_matches(&resume.token);
-            let missed = entry.session.replay(resume.last_seq).filter(|_| matches)?;
-            entry.session.handle_ack(resume.last_seq);
-            Some(missed)
-        });
+        let missed = resume.and_then(|resume| entry.session.handle_resume(&resume));
         entry.connect(line.connection, outbox);
         let welcome = welcome(&self.config, &self.epoch, entry, missed.is_some(), credential);
         entry.say(welcome);
@@ -200,9 +202,7 @@ impl Hub {
     ) {
         let entry = self.sessions.insert(line.address.clone(), &mut OsEntropy);
         entry.connect(line.connection, outbox);
-        // Calls that outlived the server are taken over. Later, a call that is not known here has ended.
-        let young = now.duration_since(self.started) < self.config.calls.resume + self.config.sessions.resume;
-        self.board.handle_attached(now, &line.address, if young { calls } else { &[] });
+        self.board.handle_attached(now, &line.address, calls);
         let snapshot = self.board.snapshot_for(&line.address);
         let Some(entry) = self.sessions.get_mut(&line.address) else { return };
         let welcome = welcome(&self.config, &self.epoch, entry, false, credential);

@@ -65,3 +65,16 @@ async fn a_stranger_cannot_step_into_a_call_that_outlived_the_server() {
     assert!(bob.snapshot.as_ref().unwrap().calls.is_empty());
     mallory.expect_silence().await;
 }
+
+#[tokio::test]
+async fn a_server_that_was_there_all_the_time_takes_nothing_over() {
+    let server = serve(config()).await;
+    let bob = Phone::register(&server, "bob", "b1").await;
+    let mut hello = hello("bob", "b1", Credential::Device(bob.credential()));
+    hello.resume = Some(offhook_signaling::message::Resume {
+        session: offhook_signaling::SessionId::new("lost").unwrap(),
+        ..bob.resume()
+    });
+    hello.calls = vec![live("ended-long-ago", false, "alice")];
+    assert!(Phone::log_in(&server, hello).await.snapshot.unwrap().calls.is_empty());
+}

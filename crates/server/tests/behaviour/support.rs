@@ -144,6 +144,7 @@ impl Phone {
             session: welcome.session.clone(),
             token: welcome.resume_token.clone(),
             last_seq: self.last_seq,
+            epoch: welcome.epoch.clone(),
         }
     }
 

@@ -222,7 +222,7 @@ impl Switchboard {
     }
 
     /// Whether a call from `caller` to `callee` rings.
-    fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
+    pub(crate) fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
         self.calls_of(application).any(|owner| {
             owner.is_ringing() && owner.caller() == caller && owner.callee() == callee && caller != callee
         })

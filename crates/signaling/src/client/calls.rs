@@ -257,15 +257,17 @@ impl<E: EntropySource> ClientMachine<E> {
         }
     }
 
-    pub(super) fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) {
+    /// Takes over the server's table; the server has handled our frames up to `ack`.
+    pub(super) fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot, ack: u64) {
         if self.phase != Phase::AwaitingSnapshot {
             return;
         }
+        self.link.snapshot_came();
         let gone: Vec<CallId> = self
             .live_calls()
             .map(|(id, _)| id)
             .filter(|id| {
-                !snapshot.calls.iter().any(|call| call.call_id == **id) && !self.link.is_starting(id)
+                !snapshot.calls.iter().any(|call| call.call_id == **id) && !self.link.is_starting(id, ack)
             })
             .cloned()
             .collect();

@@ -74,7 +74,7 @@ impl<E: EntropySource> ClientMachine<E> {
         }
         match frame.message {
             ServerMessage::Welcome(welcome) => self.handle_welcome(now, *welcome),
-            ServerMessage::Snapshot(snapshot) => self.handle_snapshot(now, snapshot),
+            ServerMessage::Snapshot(snapshot) => self.handle_snapshot(now, snapshot, frame.ack),
             ServerMessage::Registered(registered) => self.keep(now, registered.credential),
             ServerMessage::Outcome(outcome) => self.handle_outcome(now, &outcome),
             ServerMessage::Error(outcome) => self.handle_outcome(now, &outcome),
@@ -176,7 +176,7 @@ impl<E: EntropySource> ClientMachine<E> {
         self.ice_servers = welcome.ice_servers;
         self.heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms))
             .clamp(Duration::from_secs(1), USUAL_HEARTBEAT * 6);
-        self.link.opened(welcome.session, welcome.resume_token, welcome.resumed);
+        self.link.opened(welcome.session, welcome.resume_token, welcome.epoch, welcome.resumed);
         if let Some(credential) = welcome.credential {
             self.keep(now, credential);
         } else {

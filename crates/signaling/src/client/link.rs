@@ -8,11 +8,23 @@ use crate::wire::{self, Frame};
 
 /// Commands that wait for their outcome; a client that is away that long loses the oldest.
 const MOST_PENDING: usize = 512;
+/// As the last event handled, this asks for a snapshot: no session counts so far. JSON numbers are exact up to here.
+const NOTHING_HANDLED: u64 = (1 << 53) - 1;
+
+/// What the last welcome said.
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    token: String,
+    epoch: String,
+}
 
 /// Numbers of one session.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    session: Option<(SessionId, String)>,
+    session: Option<Session>,
+    // A snapshot was announced and has not come: replay alone would not bring the tables together.
+    needs_snapshot: bool,
     last_seq: u64,
     acknowledged: u64,
     next_command: u64,
@@ -22,17 +34,30 @@ pub(super) struct Link {
 impl Link {
     /// What the hello says of the session before.
     pub(super) fn resume(&self) -> Option<Resume> {
-        let (session, token) = self.session.clone()?;
-        Some(Resume { session, token, last_seq: self.last_seq })
+        let Session { id, token, epoch } = self.session.as_ref()?;
+        let (session, token, epoch) = (id.clone(), token.clone(), epoch.clone());
+        let last_seq = if self.needs_snapshot { NOTHING_HANDLED } else { self.last_seq };
+        Some(Resume { session, token, last_seq, epoch })
     }
 
-    /// A welcome: the session goes on, or is a new one that counts from 1.
-    pub(super) fn opened(&mut self, session: SessionId, token: String, resumed: bool) {
-        self.session = Some((session, token));
+    /// A welcome: the session goes on, or is a new one that counts from 1. In a new one starts are not repeated: the old
+    /// one may have carried them out, and the call may have rung and ended since.
+    pub(super) fn opened(&mut self, id: SessionId, token: String, epoch: String, resumed: bool) {
+        let is_new = self.session.as_ref().is_none_or(|known| known.id != id);
+        self.session = Some(Session { id, token, epoch });
+        if is_new {
+            self.pending.retain(|frame| !matches!(frame.message, ClientMessage::CallStart(_)));
+        }
+        self.needs_snapshot = !resumed;
         if !resumed {
             self.last_seq = 0;
             self.acknowledged = 0;
         }
+    }
+
+    /// The announced snapshot came.
+    pub(super) const fn snapshot_came(&mut self) {
+        self.needs_snapshot = false;
     }
 
     /// Notes the number of a server's frame; false when it was handled before.
@@ -85,10 +110,11 @@ impl Link {
             .collect()
     }
 
-    /// Whether a start of this call waits for its outcome.
-    pub(super) fn is_starting(&self, call: &CallId) -> bool {
+    /// Whether a start of this call waits to be handled by a server that has handled everything up to `ack`.
+    pub(super) fn is_starting(&self, call: &CallId, ack: u64) -> bool {
         self.pending.iter().any(|frame| {
-            frame.call_id.as_ref() == Some(call) && matches!(frame.message, ClientMessage::CallStart(_))
+            let starts = matches!(frame.message, ClientMessage::CallStart(_));
+            starts && frame.seq > ack && frame.call_id.as_ref() == Some(call)
         })
     }
 

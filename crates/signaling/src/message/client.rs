@@ -60,7 +60,7 @@ pub struct Hello {
     /// The session to take up again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
-    /// Answered calls of this device: a server that does not know them, after a restart, takes them over.
+    /// Answered calls of this device: a server that was restarted takes them over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<LiveCall>,
 }
@@ -102,8 +102,11 @@ pub struct Resume {
     pub session: SessionId,
     /// The secret of the last `welcome`; usable once.
     pub token: String,
-    /// The last event that was handled.
+    /// The last event that was handled; 2^53 - 1 asks for a snapshot.
     pub last_seq: u64,
+    /// The epoch of the last `welcome`: a server of another one was restarted, and takes over the calls of the hello.
+    #[serde(default)]
+    pub epoch: String,
 }
 
 impl std::fmt::Debug for Resume {

@@ -1,6 +1,13 @@
 //! Bodies of the fuzz targets; they also assert what must hold.
 #![doc(hidden)]
 
+mod call_machines;
+mod device;
+mod exchange;
+mod world;
+
+pub use call_machines::{Operation, call_machines, operations, run};
+
 use crate::token::{TokenPolicy, Verifier};
 use crate::wire::{self, Message};
 use crate::{ApplicationKey, ClientMessage, ServerMessage, UnixSeconds, UserId};
