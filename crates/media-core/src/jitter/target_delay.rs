@@ -12,6 +12,8 @@ const LONG_SECONDS: f32 = 40.0;
 /// The network is better than the long picture remembers once that asks for so much more than the recent one.
 const BETTER_RATIO: usize = 5;
 const BETTER_BINS: usize = 10;
+/// And so many packets later than the recent one asks for would have come meanwhile, had nothing changed.
+const EVIDENCE: f32 = 3.0;
 /// So many offsets in a row outside of what is known are a new route.
 const STEP_PACKETS: u32 = 25;
 /// An arrival this much above the wanted offset is a stall.
@@ -79,6 +81,12 @@ impl Picture {
             *own += other * scale;
         }
         self.total += other.total * scale;
+    }
+
+    /// What share lies above `bin`.
+    fn share_above(&self, bin: usize) -> f32 {
+        let above: f32 = self.bins[bin + 1..].iter().sum();
+        above / self.total.max(f32::MIN_POSITIVE)
     }
 
     /// The bin where delay plus the price of what comes later is least.
@@ -242,8 +250,16 @@ impl TargetDelay {
         self.both.absorb(&self.older);
         let recent = self.both.cheapest(self.price_per_percent);
         let long = self.long.cheapest(self.price_per_percent);
-        let better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS;
-        let bin = if better && !self.stalls_often(now) { recent } else { long.max(recent) };
+        let better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS
+            && self.long.share_above(recent) * self.both.total >= EVIDENCE;
+        let bin = if better && !self.stalls_often(now) {
+            // What was before is over: it must not come back when the recent picture holds less evidence.
+            self.long.clear();
+            self.long.absorb(&self.both);
+            recent
+        } else {
+            long.max(recent)
+        };
         self.wanted = anchor + bin as i64 * BIN;
     }
 
@@ -342,6 +358,22 @@ mod tests {
         assert!(target.wanted().unwrap() > 60_000);
         feed(&mut target, 10_000, 12_100, |ms| noise(ms, 1000));
         assert!(target.wanted().unwrap() < 6000, "{:?}", target.wanted());
+    }
+
+    #[test]
+    fn copies_are_waited_for_though_none_was_needed_of_late() {
+        let mut target = TargetDelay::new(40.0);
+        for packet in 0..3000_i64 {
+            let now = MediaTime::from_micros(packet * 20_000);
+            target.arrived(now, 0);
+            // One in forty is lost, and its copy comes 20 ms later; never for three seconds in a row.
+            if packet % 250 < 100 && packet % 16 == 0 {
+                target.restorable(now, 20_000, 0.6);
+            }
+            if packet > 500 {
+                assert_eq!(target.wanted(), Some(20_000), "after {packet}");
+            }
+        }
     }
 
     #[test]

@@ -253,6 +253,7 @@ impl<D: SlotDecoder> Playout<D> {
         lead.fill(0.0);
         self.stats.silence += silent as u64;
         if !sounding.is_empty() {
+            let tick = &Tick { is_first: tick.is_first, ..tick.after(silent) };
             self.follow_clock(tick);
             let needed = self.resampler.inputs_for(sounding.len());
             self.produce_until(needed, tick);

@@ -8,6 +8,16 @@ use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, S
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::units::MediaTime;
 
+/// How many random operations are tried: `OFFHOOK_PROPTEST_OPS`, or a number that takes seconds.
+pub(crate) fn operations() -> u64 {
+    std::env::var("OFFHOOK_PROPTEST_OPS").ok().and_then(|text| text.parse().ok()).unwrap_or(60_000)
+}
+
+/// Seconds of a run that should be long: an hour where a million operations are tried, else five minutes.
+pub(crate) fn long_run() -> i64 {
+    if operations() >= 1_000_000 { 3600 } else { 300 }
+}
+
 /// Samples of a packet.
 pub(crate) const PACKET: u32 = 960;
 /// Microseconds of a packet.

@@ -1,6 +1,6 @@
 //! What the receive path makes of networks of known kinds, in delay, order and completeness.
 
-use crate::support::{Dice, Listener, PACKET_MICROS, Sent, Shift, stream};
+use crate::support::{Dice, Listener, PACKET_MICROS, Sent, Shift, long_run, stream};
 use offhook_media_core::jitter::ReceiveStats;
 
 const SECOND: i64 = 1_000_000;
@@ -18,7 +18,7 @@ fn latencies(listener: &Listener) -> Vec<(i64, i64)> {
     samples
         .filter(|(n, sample)| {
             let next = listener.heard.get(n + 1);
-            **sample >= 1.0 && sample.fract() == 0.0 && next == Some(&(**sample + 1.0))
+            **sample >= 1.0 && next.is_some_and(|next| (next - **sample - 1.0).abs() < 0.3)
         })
         .map(|(n, sample)| (n as i64 * 125 / 6, (n as i64 - (*sample as i64 - 1)) * 125 / 6))
         .collect()
@@ -107,23 +107,24 @@ fn a_longer_route_neither_overshoots_nor_lingers() {
 }
 
 #[test]
-fn a_slow_clock_is_followed_for_an_hour_without_a_cut() {
-    follow_for_an_hour(200);
+fn a_slow_clock_is_followed_without_a_cut() {
+    follow_clock(200);
 }
 
 #[test]
-fn a_fast_clock_is_followed_for_an_hour_without_a_cut() {
-    follow_for_an_hour(-200);
+fn a_fast_clock_is_followed_without_a_cut() {
+    follow_clock(-200);
 }
 
 /// Offsets that grow by so many ppm.
-fn follow_for_an_hour(ppm: i64) {
-    let packets = stream(3600 * 50, false, |k| {
+fn follow_clock(ppm: i64) {
+    let seconds = long_run();
+    let packets = stream(seconds as u32 * 50, false, |k| {
         Some(if ppm > 0 { 0 } else { 800_000 } + i64::from(k) * 20_000 * ppm / 1_000_000)
     });
     let mut listener = Listener::new(Shift::default());
     let (mut least, mut most) = (i64::MAX, 0);
-    for second in 1..3590 {
+    for second in 1..seconds - 10 {
         listener.run(&packets, 240, second * SECOND);
         listener.heard.clear();
         if let Some(delay) = listener.pipeline.stats().playout_delay.filter(|_| second > 20) {

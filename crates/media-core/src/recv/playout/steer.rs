@@ -21,9 +21,10 @@ const LESS_ALIKE: f32 = 0.5;
 const NOISE_ALIKE: f32 = 0.0;
 /// Drift below this is not followed.
 const LEAST_DRIFT: f64 = 5.0;
-/// While the clock is followed, the delay is led to its target by so many ppm per millisecond.
-const PPM_PER_MS: f64 = 40.0;
-const MOST_LEAD_PPM: f64 = 200.0;
+/// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.05 %, a hundredth of a semitone.
+const PPM_PER_MS: f64 = 100.0;
+const MOST_LEAD_PPM: f64 = 500.0;
+const LEAST_LEAD_MS: f64 = 1.0;
 
 impl<D: SlotDecoder> Playout<D> {
     /// Whether the last pull was about as long ago as one lasts. A device that stopped and now catches up says nothing of the delay.
@@ -37,16 +38,17 @@ impl<D: SlotDecoder> Playout<D> {
 
     /// Plays at the speed of the sender's clock, and leads the delay to its target by a speed that is not heard.
     pub(super) fn follow_clock(&mut self, tick: &Tick) {
-        let Some(drift) = self.drift.drift().filter(|drift| drift.0.abs() >= LEAST_DRIFT) else {
-            return self.resampler.set_speed(Ppm(0.0));
-        };
+        let drift = self.drift.drift().map_or(0.0, |drift| drift.0);
+        let drift = if drift.abs() >= LEAST_DRIFT { drift } else { 0.0 };
         let off_ms = (self.played_offset(tick) - self.wanted(tick)) as f64 / 1000.0;
-        let lead = if off_ms.abs() < 2.0 * TOO_LONG as f64 / 1000.0 {
-            (off_ms * PPM_PER_MS).clamp(-MOST_LEAD_PPM, MOST_LEAD_PPM)
-        } else {
-            0.0
+        let far_ms = 2.0 * TOO_LONG as f64 / 1000.0;
+        let lead = match off_ms.abs() {
+            // While the clock is followed anyway, there is no least distance.
+            off if off < LEAST_LEAD_MS && drift == 0.0 => 0.0,
+            off if off < far_ms => (off_ms * PPM_PER_MS).clamp(-MOST_LEAD_PPM, MOST_LEAD_PPM),
+            _ => 0.0,
         };
-        self.resampler.set_speed(Ppm(drift.0 + lead));
+        self.resampler.set_speed(Ppm(drift + lead));
     }
 
     pub(super) fn correct_delay(&mut self, tick: &Tick) {
