@@ -39,6 +39,8 @@ pub enum SwitchboardOutput {
 pub struct Switchboard {
     timers: CallTimers,
     calls: BTreeMap<CallKey, Owner>,
+    // The calls in which a user has a part: nothing that one user does may cost a search through the calls of all.
+    calls_by_user: BTreeMap<UserKey, BTreeSet<CallId>>,
     devices: BTreeMap<UserKey, BTreeSet<DeviceId>>,
     deadlines: BTreeSet<(Instant, CallKey)>,
     outputs: VecDeque<SwitchboardOutput>,
@@ -51,6 +53,7 @@ impl Switchboard {
         Self {
             timers,
             calls: BTreeMap::new(),
+            calls_by_user: BTreeMap::new(),
             devices: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -73,7 +76,7 @@ impl Switchboard {
                 self.insert(key, Owner::adopt(now, self.timers, address, live));
             }
         }
-        for key in self.keys_of(&address.application) {
+        for key in self.keys_of(address) {
             let live = live.iter().find(|live| live.call_id == key.1);
             let may_ring = self.may_ring(address);
             self.with(&key, |owner, out| owner.handle_attached(address, live, may_ring, out));
@@ -82,21 +85,21 @@ impl Switchboard {
 
     /// A device was sent a snapshot because events are gone: says again, as events, what the snapshot does not hold.
     pub fn handle_snapshot_sent(&mut self, address: &DeviceAddress) {
-        for key in self.keys_of(&address.application) {
+        for key in self.keys_of(address) {
             self.with(&key, |owner, out| owner.resend(address, out));
         }
     }
 
     /// The connection of a device that has a session is back.
     pub fn handle_connected(&mut self, address: &DeviceAddress) {
-        for key in self.keys_of(&address.application) {
+        for key in self.keys_of(address) {
             self.with(&key, |owner, _| owner.handle_connected(address));
         }
     }
 
     /// The connection of a device is lost; its session may come back.
     pub fn handle_disconnected(&mut self, now: Instant, address: &DeviceAddress) {
-        for key in self.keys_of(&address.application) {
+        for key in self.keys_of(address) {
             self.with(&key, |owner, _| owner.handle_disconnected(now, address));
         }
     }
@@ -110,7 +113,7 @@ impl Switchboard {
                 self.devices.remove(&user);
             }
         }
-        for key in self.keys_of(&address.application) {
+        for key in self.keys_of(address) {
             self.with(&key, |owner, out| owner.handle_detached(now, address, out));
         }
     }
@@ -145,7 +148,7 @@ impl Switchboard {
         let mut room = SNAPSHOT_BYTES;
         let mut snapshot = Snapshot {
             calls: self
-                .calls_of(&address.application)
+                .calls_of(&address.application, &address.user)
                 .filter_map(|owner| owner.snapshot_for(address))
                 .collect(),
         };
@@ -163,7 +166,7 @@ impl Switchboard {
     /// Whether a device has a call.
     #[must_use]
     pub fn is_in_call(&self, address: &DeviceAddress) -> bool {
-        self.calls_of(&address.application).any(|owner| owner.involves(address))
+        self.calls_of(&address.application, &address.user).any(|owner| owner.involves(address))
     }
 
     /// Fires what is due.
@@ -223,30 +226,49 @@ impl Switchboard {
 
     /// Whether a call from `caller` to `callee` rings.
     pub(crate) fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
-        self.calls_of(application).any(|owner| {
+        self.calls_of(application, caller).any(|owner| {
             owner.is_ringing() && owner.caller() == caller && owner.callee() == callee && caller != callee
         })
     }
 
     /// Whether a device can have one more call.
     fn may_ring(&self, address: &DeviceAddress) -> bool {
-        let own = self.calls_of(&address.application).filter(|owner| owner.involves(address));
+        let own = self.calls_of(&address.application, &address.user).filter(|owner| owner.involves(address));
         own.count() < MOST_CALLS_PER_DEVICE
     }
 
-    fn calls_of(&self, application: &ApplicationKey) -> impl Iterator<Item = &Owner> {
-        self.calls.iter().filter(move |((key, _), _)| key == application).map(|(_, owner)| owner)
+    fn calls_of(&self, application: &ApplicationKey, user: &UserId) -> impl Iterator<Item = &Owner> {
+        let own = self.calls_by_user.get(&(application.clone(), user.clone()));
+        let application = application.clone();
+        own.into_iter().flatten().filter_map(move |id| self.calls.get(&(application.clone(), id.clone())))
     }
 
-    fn keys_of(&self, application: &ApplicationKey) -> Vec<CallKey> {
-        self.calls.keys().filter(|(key, _)| key == application).cloned().collect()
+    fn keys_of(&self, address: &DeviceAddress) -> Vec<CallKey> {
+        let own = self.calls_by_user.get(&(address.application.clone(), address.user.clone()));
+        own.into_iter().flatten().map(|id| (address.application.clone(), id.clone())).collect()
     }
 
     fn insert(&mut self, key: CallKey, owner: Owner) {
         if let Some(at) = owner.poll_timeout() {
             self.deadlines.insert((at, key.clone()));
         }
+        for user in [owner.caller(), owner.callee()] {
+            self.calls_by_user.entry((key.0.clone(), user.clone())).or_default().insert(key.1.clone());
+        }
         self.calls.insert(key, owner);
+    }
+
+    fn remove(&mut self, key: &CallKey) {
+        let Some(owner) = self.calls.remove(key) else { return };
+        for user in [owner.caller(), owner.callee()] {
+            let user = (key.0.clone(), user.clone());
+            if let Some(own) = self.calls_by_user.get_mut(&user) {
+                own.remove(&key.1);
+                if own.is_empty() {
+                    self.calls_by_user.remove(&user);
+                }
+            }
+        }
     }
 
     /// Runs `act` on a call and keeps its deadline and outputs in step.
@@ -274,7 +296,7 @@ impl Switchboard {
                     SwitchboardOutput::Send { to, call_id: key.1.clone(), message }
                 }
                 OwnerOutput::Ended(record) => {
-                    self.calls.remove(key);
+                    self.remove(key);
                     SwitchboardOutput::Ended(record)
                 }
             };

@@ -56,8 +56,11 @@ impl Exchange {
     ) -> Sent {
         let mut sent = Vec::new();
         let Ok(frame) = wire::parse::<ClientMessage>(text) else { panic!("a client wrote {text}") };
+        let is_open = self.session_of(connection, from).is_some();
         match frame.message {
-            ClientMessage::Hello(hello) => self.open(now, connection, from, hello, dice, &mut sent),
+            ClientMessage::Hello(hello) if !is_open => {
+                self.open(now, connection, from, hello, dice, &mut sent)
+            }
             _ => self.handle(now, connection, from, frame, &mut sent),
         }
         self.route(&mut sent);
