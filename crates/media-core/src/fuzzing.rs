@@ -4,7 +4,7 @@ use webrtc_util::marshal::{Marshal, Unmarshal};
 
 use crate::codec::telephone_event::TelephoneEvent;
 use crate::codec::{DecoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc, red};
-use crate::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline};
+use crate::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, ReceiveStats};
 use crate::rt_context::RtContext;
 use crate::units::MediaTime;
 
@@ -96,6 +96,8 @@ pub fn receive_packet(data: &[u8]) {
         receiver.pull(&mut cx, &mut out);
         assert!(out.iter().all(|sample| sample.is_finite()));
     }
+    let stats = receiver.stats();
+    assert_accounts(&stats, stats.pulled);
 }
 
 /// Bytes as operations on the receive path: packets with odd numbers, sources and sizes, pulls of odd lengths, time that leaps.
@@ -109,7 +111,7 @@ pub fn jitter_ops(data: &[u8]) {
     let mut receiver =
         ReceivePipeline::new(&ReceiveConfig::default()).expect("a decoder with default settings");
     let (mut now, mut sequence, mut timestamp, mut ssrc, mut pulled) = (0_i64, 0_u16, 0_u32, 1_u32, 0_u64);
-    let mut out = [0.0; 1024];
+    let mut out = [0.0; 4096];
     for operation in data.chunks_exact(3) {
         let (amount, small) = (i64::from(operation[1]), usize::from(operation[2]));
         let mut cx = RtContext::new(MediaTime::from_micros(now));
@@ -131,7 +133,7 @@ pub fn jitter_ops(data: &[u8]) {
                 receiver.insert(&mut cx, &packet);
             }
             3 | 4 => {
-                let length = 1 + small * 4 % 960;
+                let length = 1 + small * 16;
                 out[..length].fill(9.0);
                 receiver.pull(&mut cx, &mut out[..length]);
                 pulled += length as u64;
@@ -143,5 +145,15 @@ pub fn jitter_ops(data: &[u8]) {
             _ => timestamp = timestamp.wrapping_add(1 << (amount % 32)),
         }
     }
-    assert_eq!(receiver.stats().pulled, pulled);
+    assert_accounts(&receiver.stats(), pulled);
+}
+
+/// Every packet has one fate, and what was made was played, dropped or waits.
+fn assert_accounts(stats: &ReceiveStats, pulled: u64) {
+    assert_eq!(stats.pulled, pulled);
+    let fates = stats.packets_played + stats.packets_late + stats.packets_flushed + stats.packets_waiting;
+    assert_eq!(stats.packets_received, fates);
+    let made = stats.decoded + stats.fec + stats.concealed + stats.silence + stats.expanded;
+    let gone = stats.pulled + stats.accelerated + stats.dropped + stats.buffered;
+    assert_eq!(made as i64, gone as i64 + stats.resampled);
 }
