@@ -15,6 +15,9 @@ use crate::event::{CandidateKind, IceState, PathEnd, Transmit};
 const MAX_LOCAL: usize = 32;
 /// Pairs of addresses that may be in use at the same time or one after the other.
 const MAX_VALIDATED: usize = 64;
+/// The agent does one thing when time passes (answer, check, nominate) and asks for 50 ms before the next. A message of the peer
+/// is worth this many at once; more would be a burst of checks.
+const TURNS_PER_MESSAGE: u8 = 3;
 /// A lost check is repeated after this time, doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 
@@ -40,6 +43,8 @@ pub(crate) struct Ice {
     /// Remote candidates that came before the description they belong to.
     early: Vec<UsableCandidate>,
     remote_candidates: usize,
+    /// Things the agent may do at once.
+    turns: u8,
 }
 
 impl Ice {
@@ -57,6 +62,7 @@ impl Ice {
             validated: Vec::new(),
             early: Vec::new(),
             remote_candidates: 0,
+            turns: 0,
         }
     }
 
@@ -113,7 +119,7 @@ impl Ice {
     }
 
     /// Takes the peer's credentials and the candidates that waited for them. A change of ours goes first (restart).
-    pub(crate) fn set_remote(&mut self, now: Instant, restart: Option<IceCreds>, remote: IceCreds) {
+    pub(crate) fn set_remote(&mut self, restart: Option<IceCreds>, remote: IceCreds) {
         if let Some(credentials) = restart {
             self.agent.ice_restart(credentials, true);
             self.remote_candidates = 0;
@@ -122,7 +128,7 @@ impl Ice {
         for candidate in std::mem::take(&mut self.early) {
             self.add_remote(candidate);
         }
-        self.agent.handle_timeout(now);
+        self.turns = self.turns.max(1);
     }
 
     /// Adds a candidate of the peer, or keeps it until its description comes. `false`: there are too many.
@@ -143,6 +149,7 @@ impl Ice {
         self.remote_candidates += 1;
         if let Ok(parsed) = Candidate::from_sdp_string(&candidate.line) {
             self.agent.add_remote_candidate(parsed);
+            self.turns = self.turns.max(1);
         }
         true
     }
@@ -160,8 +167,7 @@ impl Ice {
         let accepted = self.agent.handle_packet(now, packet);
         if accepted {
             self.note_validated((local, remote));
-            // The agent answers and checks back only when time passes, and asks for 50 ms of it.
-            self.agent.handle_timeout(now);
+            self.turns = TURNS_PER_MESSAGE;
         }
         accepted
     }
@@ -184,7 +190,8 @@ impl Ice {
 
     /// Lets time pass.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.agent.poll_timeout().is_none_or(|due| now >= due) {
+        let due = self.agent.poll_timeout().is_none_or(|due| now >= due);
+        for _ in 0..std::mem::take(&mut self.turns).max(u8::from(due)) {
             self.agent.handle_timeout(now);
         }
     }

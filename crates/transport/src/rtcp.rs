@@ -9,4 +9,4 @@ pub use parse::{PeerReport, RtcpError, RtcpItem, SenderInfo, parse};
 
 pub(crate) use receive::{ReceptionStats, StreamReception};
 pub(crate) use schedule::ReportSchedule;
-pub(crate) use write::{Report, goodbye, report};
+pub(crate) use write::{CNAME_LENGTH, Report, goodbye, report};

@@ -51,6 +51,23 @@ fn without_loss_in_few_round_trips() {
     }
 }
 
+/// Without delay on the network nothing in the machine may wait for a timer: it would be silence after the answer.
+#[test]
+fn no_timer_holds_up_the_set_up() {
+    for (dtls, part) in [(DtlsVersions::Only12, DtlsPart::Passive), (DtlsVersions::Auto, DtlsPart::Active)] {
+        let configs = [ALICE, BOB].map(|side| {
+            let mut config = config(side);
+            config.dtls = dtls;
+            config.dtls_part = part;
+            config
+        });
+        let mut world = World::new(configs, 9);
+        world.delay = Duration::ZERO;
+        world.negotiate();
+        assert!(world.run_until(Duration::from_millis(1), World::both_connected), "{dtls:?} {part:?}");
+    }
+}
+
 #[test]
 fn through_a_tenth_lost() {
     for seed in 0..10 {

@@ -12,6 +12,10 @@ use webrtc_util::marshal::Marshal;
 
 use super::parse::SenderInfo;
 
+/// With this many characters the description needs no padding: the library writes padding that is not the null octets of RFC
+/// 3550, section 6.5, and aiortc then drops the whole report.
+pub(crate) const CNAME_LENGTH: usize = 17;
+
 type Boxed = Box<dyn Packet + Send + Sync>;
 
 /// What a report says.
@@ -65,6 +69,17 @@ fn source_description(report: &Report<'_>) -> Boxed {
 mod tests {
     use super::*;
     use crate::rtcp::{RtcpItem, parse};
+
+    /// Found with aiortc.
+    #[test]
+    fn a_description_ends_in_null_octets_only() {
+        let cname = "a".repeat(CNAME_LENGTH);
+        let bytes =
+            report(Report { ssrc: 7, cname: &cname, sender: None, blocks: Vec::new() }, None).unwrap();
+        let (end, before) = bytes.split_last().unwrap();
+        assert_eq!((*end, before.last()), (0, Some(&b'a')));
+        assert!(bytes.len().is_multiple_of(4));
+    }
 
     #[test]
     fn what_we_write_we_read() {

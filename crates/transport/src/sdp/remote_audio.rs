@@ -107,8 +107,10 @@ impl Formats<'_> {
         let listed = &self.section.media_name.formats;
         values(self.section, "rtpmap").find_map(|value| {
             let (payload_type, name) = value.trim().split_once(' ')?;
-            let known = name.trim().eq_ignore_ascii_case(encoding)
-                && listed.iter().any(|format| format == payload_type);
+            // Firefox names the one channel of telephone-event, which is the default.
+            let name = name.trim().strip_suffix("/1").unwrap_or_else(|| name.trim());
+            let known =
+                name.eq_ignore_ascii_case(encoding) && listed.iter().any(|format| format == payload_type);
             // 64 to 95 would be taken for RTCP on a shared port (RFC 5761, section 4).
             let number = payload_type.parse().ok().filter(|number| matches!(number, 35..=63 | 96..=127))?;
             known.then_some(number)

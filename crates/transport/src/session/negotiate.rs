@@ -210,7 +210,7 @@ impl Session {
             self.ice.take_control();
         }
         let credentials = IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() };
-        self.ice.set_remote(now, restart, credentials);
+        self.ice.set_remote(restart, credentials);
         for line in &remote.candidates {
             // A candidate that cannot be used does not make the description unusable.
             let _unusable = self.add_remote_candidate(now, line);

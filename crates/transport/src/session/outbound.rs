@@ -10,6 +10,7 @@ use webrtc_util::marshal::{Marshal, MarshalSize};
 
 use crate::event::RtpToSend;
 use crate::feedback::SentHistory;
+use crate::rtcp::CNAME_LENGTH;
 use crate::sdp::Media;
 use crate::stats::StreamStats;
 
@@ -36,7 +37,7 @@ impl Outbound {
         let ssrc = ((random >> 32) as u32).max(1);
         Self {
             ssrc,
-            cname: format!("{:016x}", random.rotate_left(17) ^ 0x9E37_79B9_7F4A_7C15),
+            cname: format!("{:0CNAME_LENGTH$x}", random.rotate_left(17) ^ 0x9E37_79B9_7F4A_7C15),
             // Below half: the peer's first packets cannot be taken for the cycle before (RFC 3711, section 3.3.1).
             sequence: (random as u16) >> 1,
             history: SentHistory::default(),

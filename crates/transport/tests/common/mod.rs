@@ -13,6 +13,8 @@ use offhook_transport::{
 
 pub(crate) const ALICE: usize = 0;
 pub(crate) const BOB: usize = 1;
+/// Answers where [`World::translator`] makes a difference or not.
+pub(crate) const STUN_SERVER: &str = "192.0.2.1:3478";
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 pub(crate) fn certificate(side: usize) -> Arc<Certificate> {
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) peers: [Peer; 2],
     pub(crate) loss: f64,
+    /// An address nobody outside can reach, and the one it has outside.
+    pub(crate) translator: Option<(SocketAddr, SocketAddr)>,
     /// What the link never carries.
     pub(crate) swallows: fn(&[u8]) -> bool,
     pub(crate) delay: Duration,
@@ -100,6 +104,7 @@ impl World {
             now: start,
             peers: [peer(alice, "127.0.0.1:4000"), peer(bob, "127.0.0.1:5000")],
             loss: 0.0,
+            translator: None,
             swallows: |_| false,
             delay: Duration::from_millis(25),
             signal_delay: Duration::from_millis(5),
@@ -221,12 +226,16 @@ impl World {
     }
 
     fn put_on_link(&mut self, transmit: offhook_transport::Transmit) {
-        let datagram = Datagram {
-            due: self.now + self.delay,
-            source: transmit.source,
-            destination: transmit.destination,
-            contents: transmit.contents.to_vec(),
-        };
+        let (mut source, mut destination) = (transmit.source, transmit.destination);
+        if let Some((inside, outside)) = self.translator {
+            if destination == inside {
+                return;
+            }
+            source = if source == inside { outside } else { source };
+            destination = if destination == outside { inside } else { destination };
+        }
+        let contents = transmit.contents.to_vec();
+        let datagram = Datagram { due: self.now + self.delay, source, destination, contents };
         self.tapped.push(datagram.clone());
         let has_socket = self.peers.iter().any(|peer| peer.sockets.contains(&transmit.source));
         if has_socket && !(self.swallows)(&transmit.contents) && !self.rng.chance(self.loss) {
@@ -263,10 +272,31 @@ impl World {
 
     /// A datagram arrives now, from whomever.
     pub(crate) fn inject(&mut self, source: SocketAddr, destination: SocketAddr, mut contents: Vec<u8>) {
+        if destination == address(STUN_SERVER) {
+            return self.answer_as_server(source, &contents);
+        }
         let side = self.peers.iter().position(|peer| peer.sockets.contains(&destination));
         let Some(side) = side else { return };
         self.peers[side].session.handle_datagram(self.now, destination, source, &mut contents);
         self.collect_rtp(side);
+    }
+
+    /// XOR-MAPPED-ADDRESS of the sender, as it looks from outside.
+    fn answer_as_server(&mut self, outside: SocketAddr, request: &[u8]) {
+        let SocketAddr::V4(seen) = outside else { return };
+        let mut contents = vec![1, 1, 0, 12];
+        contents.extend_from_slice(&request[4..20]);
+        contents.extend_from_slice(&[0, 0x20, 0, 8, 0, 1]);
+        contents.extend((seen.port() ^ 0x2112).to_be_bytes());
+        contents.extend((seen.ip().to_bits() ^ 0x2112_A442).to_be_bytes());
+        let inside = self.translator.filter(|(_, translated)| *translated == outside);
+        let destination = inside.map_or(outside, |(inside, _)| inside);
+        self.link.push(Datagram {
+            due: self.now + self.delay,
+            source: address(STUN_SERVER),
+            destination,
+            contents,
+        });
     }
 
     pub(crate) fn failure(&self, side: usize) -> Option<&TransportError> {
