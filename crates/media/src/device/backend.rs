@@ -1,0 +1,42 @@
+//! What the engine needs of a sound system.
+
+use super::{Device, DeviceId, Direction, OpenDeviceError};
+use crate::threads::{CaptureCallback, RenderCallback};
+
+/// Opens devices. Lives on the device thread, which made it; nothing here is real-time.
+pub trait Backend {
+    /// Opens a microphone that calls `callback` from now on.
+    ///
+    /// # Errors
+    /// Every [`OpenDeviceError`].
+    fn open_capture(
+        &mut self,
+        device: &Device,
+        callback: CaptureCallback,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError>;
+
+    /// Opens a speaker that calls `callback` from now on.
+    ///
+    /// # Errors
+    /// Every [`OpenDeviceError`].
+    fn open_render(
+        &mut self,
+        device: &Device,
+        callback: RenderCallback,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError>;
+
+    /// The system's default now; `None` when it has none.
+    fn default_id(&mut self, direction: Direction) -> Option<DeviceId>;
+
+    /// Whether a device that was lost is there again.
+    fn is_present(&mut self, direction: Direction, device: &Device) -> bool;
+}
+
+/// A device that runs. Dropping it stops its callbacks.
+pub trait OpenDevice {
+    /// Samples per second of one channel.
+    fn sample_rate(&self) -> u32;
+
+    /// Whether it is paced by the engine's own clock, so that it cannot drift against it.
+    fn follows_engine_clock(&self) -> bool;
+}

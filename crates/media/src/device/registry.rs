@@ -1,0 +1,60 @@
+//! The sound system of this machine, and the devices that need none.
+
+use super::cpal_host::CpalHosts;
+use super::paced::{Pace, TimerThread};
+use super::{Backend, Device, DeviceId, DeviceInfo, Direction, OpenDevice, OpenDeviceError};
+use crate::threads::{CaptureCallback, RenderCallback};
+
+/// The devices of the system, microphones first. Asks the sound system, which can take a moment; empty when there is none.
+pub fn devices() -> Vec<DeviceInfo> {
+    CpalHosts::default().list()
+}
+
+/// Devices of the system through cpal; the others on timer threads.
+#[derive(Debug)]
+pub struct SystemBackend {
+    hosts: CpalHosts,
+    pace: Pace,
+}
+
+impl SystemBackend {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { hosts: CpalHosts::default(), pace }
+    }
+}
+
+impl Backend for SystemBackend {
+    fn open_capture(
+        &mut self,
+        device: &Device,
+        callback: CaptureCallback,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        if device.is_of_the_system() {
+            return self.hosts.open_capture(device, callback);
+        }
+        Ok(Box::new(TimerThread::capture(device, self.pace, callback)?))
+    }
+
+    fn open_render(
+        &mut self,
+        device: &Device,
+        callback: RenderCallback,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        if device.is_of_the_system() {
+            return self.hosts.open_render(device, callback);
+        }
+        Ok(Box::new(TimerThread::render(device, self.pace, callback)?))
+    }
+
+    fn default_id(&mut self, direction: Direction) -> Option<DeviceId> {
+        self.hosts.default_id(direction)
+    }
+
+    fn is_present(&mut self, direction: Direction, device: &Device) -> bool {
+        match device {
+            Device::Default => self.default_id(direction).is_some(),
+            Device::Id(id) => self.hosts.is_present(direction, id),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What the media thread does in a tick. A plain machine: time is an argument, so that tests and simulations play the thread.
+
+mod capture;
+mod command;
+mod edge;
+mod render;
+mod render_level;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use offhook_media_core::rt_context::RtContext;
+use offhook_media_core::units::MediaTime;
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+pub(crate) use capture::{MicrophoneSlot, NO_LEVEL};
+pub(crate) use command::{Command, ElementChange, Garbage, News, StreamChange};
+pub(crate) use edge::{CaptureEdge, RING_SAMPLES, RenderEdge};
+pub(crate) use render::ElementSlot;
+pub(crate) use stream::{MOST_DIGITS, StreamShared, StreamSlot};
+
+use crate::key::{Key, Slots};
+use crate::threads::Priority;
+
+/// Streams, and also microphones, and also elements, that can be open at once.
+pub(crate) const MOST_OPEN: usize = 256;
+/// Commands and news under way.
+const MOST_UNDER_WAY: usize = 512;
+/// Statistics are published every so many ticks.
+const PUBLISH_EVERY: u32 = 4;
+/// A command leaves at most so many things to be freed.
+const MOST_GARBAGE: usize = 3;
+
+/// The other ends of a processor's rings.
+pub(crate) struct ProcessorEnds {
+    pub(crate) commands: HeapProd<Command>,
+    pub(crate) garbage: HeapCons<Garbage>,
+    pub(crate) news: HeapCons<News>,
+}
+
+/// Every stream, microphone and element of an engine, tick by tick.
+pub struct MediaProcessor {
+    commands: HeapCons<Command>,
+    garbage: HeapProd<Garbage>,
+    news: NewsSender,
+    streams: Slots<StreamSlot>,
+    microphones: Slots<MicrophoneSlot>,
+    elements: Slots<ElementSlot>,
+    period: Duration,
+    margin: Duration,
+    ticks: u32,
+    last_addition: MediaTime,
+}
+
+impl MediaProcessor {
+    /// A processor that is told `tick` every `period`.
+    pub(crate) fn new(period: Duration, lost_news: Arc<AtomicU64>) -> (Self, ProcessorEnds) {
+        let (commands, pending) = HeapRb::new(MOST_UNDER_WAY).split();
+        let (freed, garbage) = HeapRb::new(MOST_UNDER_WAY).split();
+        let (news, told) = HeapRb::new(MOST_UNDER_WAY).split();
+        let processor = Self {
+            commands: pending,
+            garbage: freed,
+            news: NewsSender { ring: news, lost: lost_news },
+            streams: Slots::new(MOST_OPEN),
+            microphones: Slots::new(MOST_OPEN),
+            elements: Slots::new(MOST_OPEN),
+            period,
+            margin: margin_of(Priority::Normal),
+            ticks: 0,
+            last_addition: MediaTime::ZERO,
+        };
+        (processor, ProcessorEnds { commands, garbage, news: told })
+    }
+
+    /// Once, before the first tick: how late this thread may be woken decides how much sound is kept ready for the devices.
+    pub fn expect_lateness_of(&mut self, priority: Priority) {
+        self.margin = margin_of(priority);
+    }
+
+    /// When a stream or a device was last added.
+    pub fn last_addition(&self) -> MediaTime {
+        self.last_addition
+    }
+
+    /// Moves everything on to `now`. Real-time safe.
+    pub fn tick(&mut self, now: MediaTime) {
+        let mut cx = RtContext::new(now);
+        self.obey(now);
+        for (_, microphone) in self.microphones.iter_mut() {
+            microphone.capture();
+        }
+        for (key, stream) in self.streams.iter_mut() {
+            if let Some(microphone) = stream.microphone().and_then(|key| self.microphones.get(key)) {
+                stream.send(&mut cx, microphone.block());
+            }
+            stream.receive(&mut cx);
+            stream.tell(key, &mut self.news);
+        }
+        for (_, element) in self.elements.iter_mut() {
+            element.render(now, self.period, self.margin, &mut self.streams);
+        }
+        let publish = self.ticks.is_multiple_of(PUBLISH_EVERY);
+        self.ticks = self.ticks.wrapping_add(1);
+        for (key, stream) in self.streams.iter_mut() {
+            if stream.element().is_none_or(|element| self.elements.get(element).is_none()) {
+                stream.discard(now);
+            }
+            stream.tell_first_sound(key, &mut self.news);
+            if publish {
+                stream.publish();
+            }
+        }
+    }
+
+    /// Commands wait while there is no room for what they leave to be freed: this thread frees nothing.
+    fn obey(&mut self, now: MediaTime) {
+        while self.garbage.vacant_len() >= MOST_GARBAGE {
+            let Some(command) = self.commands.try_pop() else { return };
+            self.carry_out(now, command);
+        }
+    }
+
+    fn discard(&mut self, garbage: Option<Garbage>) {
+        if let Some(garbage) = garbage {
+            // Room was made sure of before the command was taken.
+            let _ = self.garbage.try_push(garbage);
+        }
+    }
+
+    fn carry_out(&mut self, now: MediaTime, command: Command) {
+        let left = match command {
+            Command::AddStream(key, stream) => {
+                self.last_addition = now;
+                self.streams.insert(key, stream).err().map(|refused| Garbage::Stream(key, refused))
+            }
+            Command::AddMicrophone(key, microphone) => {
+                self.last_addition = now;
+                self.microphones
+                    .insert(key, microphone)
+                    .err()
+                    .map(|refused| Garbage::Microphone(key, refused))
+            }
+            Command::AddElement(key, element) => {
+                self.last_addition = now;
+                self.elements.insert(key, element).err().map(|refused| Garbage::Element(key, refused))
+            }
+            Command::RemoveStream(key) => self.streams.remove(key).map(|gone| Garbage::Stream(key, gone)),
+            Command::RemoveMicrophone(key) => {
+                self.microphones.remove(key).map(|gone| Garbage::Microphone(key, gone))
+            }
+            Command::RemoveElement(key) => self.elements.remove(key).map(|gone| Garbage::Element(key, gone)),
+            Command::ReplaceCapture(key, edge) => {
+                self.last_addition = now;
+                Some(Garbage::CaptureEdge(match self.microphones.get_mut(key) {
+                    Some(microphone) => microphone.replace_edge(edge),
+                    None => edge,
+                }))
+            }
+            Command::ReplaceRender(key, edge) => {
+                self.last_addition = now;
+                Some(Garbage::RenderEdge(match self.elements.get_mut(key) {
+                    Some(element) => element.replace_edge(edge),
+                    None => edge,
+                }))
+            }
+            Command::Element(key, change) => {
+                self.change_element(key, change);
+                None
+            }
+            Command::Stream(key, change) => {
+                let [one, other] = match self.streams.get_mut(key) {
+                    Some(stream) => stream.change(change),
+                    None => change.into_garbage(),
+                };
+                self.discard(one);
+                other
+            }
+        };
+        self.discard(left);
+    }
+
+    fn change_element(&mut self, key: Key, change: ElementChange) {
+        match change {
+            ElementChange::Bind(source) => self.bind(key, source),
+            ElementChange::Unbind(source) => self.unbind(key, source),
+            ElementChange::UnbindAll => self.unbind_all(key),
+            ElementChange::Gain(gain) => {
+                if let Some(element) = self.elements.get_mut(key) {
+                    element.set_gain(gain);
+                }
+            }
+        }
+    }
+
+    /// A stream sounds in one element: another gives it up.
+    fn bind(&mut self, element: Key, source: Key) {
+        let Some(stream) = self.streams.get_mut(source) else { return };
+        let before = stream.element();
+        if let Some(before) = before.filter(|before| *before != element)
+            && let Some(other) = self.elements.get_mut(before)
+        {
+            other.remove_source(source);
+        }
+        let bound = self.elements.get_mut(element).is_some_and(|element| element.add_source(source));
+        stream.set_element(bound.then_some(element));
+    }
+
+    fn unbind(&mut self, element: Key, source: Key) {
+        if let Some(element) = self.elements.get_mut(element) {
+            element.remove_source(source);
+        }
+        if let Some(stream) = self.streams.get_mut(source)
+            && stream.element() == Some(element)
+        {
+            stream.set_element(None);
+        }
+    }
+
+    fn unbind_all(&mut self, key: Key) {
+        let Some(element) = self.elements.get_mut(key) else { return };
+        while let Some(source) = element.pop_source() {
+            if let Some(stream) = self.streams.get_mut(source) {
+                stream.set_element(None);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for MediaProcessor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MediaProcessor").field("ticks", &self.ticks).finish_non_exhaustive()
+    }
+}
+
+/// What is always left in a render ring after the device took its part: covers a tick that comes later than any before it.
+const fn margin_of(priority: Priority) -> Duration {
+    match priority {
+        Priority::RealTime(_) => Duration::from_micros(750),
+        Priority::Denied | Priority::Normal => Duration::from_millis(3),
+    }
+}
+
+/// News go through one ring; what finds no room is counted.
+pub(crate) struct NewsSender {
+    ring: HeapProd<News>,
+    lost: Arc<AtomicU64>,
+}
+
+impl NewsSender {
+    pub(crate) fn has_room(&self) -> bool {
+        !self.ring.is_full()
+    }
+
+    pub(crate) fn send(&mut self, news: News) {
+        if self.ring.try_push(news).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A microphone on the media thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use offhook_media_core::dsp::LevelMeter;
+
+use super::CaptureEdge;
+use super::edge::MOST_TAKEN;
+use crate::snapshot::word_of_level;
+
+/// What the level's word is before anything was captured.
+pub(crate) const NO_LEVEL: u64 = u64::MAX;
+
+/// What a device captures in a tick, for every stream that listens to it.
+pub(crate) struct MicrophoneSlot {
+    edge: Box<CaptureEdge>,
+    block: Box<[f32]>,
+    filled: usize,
+    meter: LevelMeter,
+    level: Arc<AtomicU64>,
+}
+
+impl MicrophoneSlot {
+    /// Not for the real-time thread. `level` is told to others.
+    pub(crate) fn new(edge: Box<CaptureEdge>, level: Arc<AtomicU64>) -> Self {
+        Self {
+            edge,
+            block: vec![0.0; MOST_TAKEN].into_boxed_slice(),
+            filled: 0,
+            meter: LevelMeter::default(),
+            level,
+        }
+    }
+
+    pub(super) fn capture(&mut self) {
+        self.filled = self.edge.take(&mut self.block);
+        if self.filled > 0 {
+            let level = self.meter.measure(&self.block[..self.filled]);
+            self.level.store(word_of_level(level), Relaxed);
+        }
+    }
+
+    /// What came in this tick, at 48 kHz.
+    pub(super) fn block(&self) -> &[f32] {
+        &self.block[..self.filled]
+    }
+
+    pub(super) fn replace_edge(&mut self, edge: Box<CaptureEdge>) -> Box<CaptureEdge> {
+        std::mem::replace(&mut self.edge, edge)
+    }
+}

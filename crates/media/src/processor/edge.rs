@@ -1,0 +1,223 @@
+//! Where the media thread meets a device: its ring, its rate, its clock.
+
+use std::sync::Arc;
+
+use offhook_media_core::dsp::{Resampler, ResamplerError};
+use offhook_media_core::jitter::DriftEstimator;
+use offhook_media_core::units::{MediaTime, Ppm, SAMPLE_RATE};
+use ringbuf::traits::{Consumer, Observer, Producer};
+use ringbuf::{HeapCons, HeapProd};
+
+use super::render_level::{DeviceView, RenderLevel};
+use crate::device::DeviceHealth;
+
+/// Samples in a ring between device and media thread: a third of a second at 48 kHz.
+pub(crate) const RING_SAMPLES: usize = 16_384;
+/// Samples moved at once.
+const PIECE: usize = 480;
+/// A device that caught up is followed by this part of a second in a tick: 40 ms, so that no tick takes long.
+const AT_ONCE: usize = 25;
+/// Most samples at 48 kHz that come of it, with what waited in the resampler: 40 ms, and a step at the lowest rate.
+pub(super) const MOST_TAKEN: usize = 1920 + STEP * 48;
+/// The resampler works in steps of so many input samples.
+const STEP: usize = 120;
+
+/// A device's clock against the engine's, from how many samples it has counted.
+#[derive(Debug)]
+struct Drift {
+    estimator: DriftEstimator,
+    rate: u32,
+    samples: u64,
+}
+
+impl Drift {
+    fn new(rate: u32) -> Self {
+        Self { estimator: DriftEstimator::default(), rate: rate.max(1), samples: 0 }
+    }
+
+    /// The device counted `samples` more, the last of them at `at`.
+    fn counted(&mut self, samples: usize, at: MediaTime) {
+        self.samples += samples as u64;
+        let counted = (self.samples as u128 * 1_000_000 / u128::from(self.rate)) as i64;
+        self.estimator.arrived(at, at.as_micros() - counted);
+    }
+
+    fn drift(&self) -> Option<Ppm> {
+        self.estimator.drift()
+    }
+}
+
+/// The microphone side: what the device captured, at 48 kHz. Of a device that counts 48,000 samples in its own second nothing is changed: its
+/// clock is the sender's clock, which the far end follows, and a packet need not wait for what a filter wants to see.
+pub(crate) struct CaptureEdge {
+    ring: HeapCons<f32>,
+    health: Arc<DeviceHealth>,
+    rate: u32,
+    converter: Option<(Resampler, Drift)>,
+}
+
+impl CaptureEdge {
+    /// Not for the real-time thread.
+    pub(crate) fn new(
+        ring: HeapCons<f32>,
+        health: Arc<DeviceHealth>,
+        rate: u32,
+    ) -> Result<Self, ResamplerError> {
+        let converter = match rate {
+            SAMPLE_RATE => None,
+            _ => Some((Resampler::new(rate, SAMPLE_RATE)?, Drift::new(rate))),
+        };
+        Ok(Self { ring, health, rate, converter })
+    }
+
+    /// Fills `block`, which holds [`MOST_TAKEN`], with what has come; returns how many samples that are.
+    pub(crate) fn take(&mut self, block: &mut [f32]) -> usize {
+        let most = (self.rate as usize / AT_ONCE).max(STEP);
+        let Some((resampler, drift)) = &mut self.converter else {
+            let most = most.min(block.len());
+            return self.ring.pop_slice(&mut block[..most]);
+        };
+        // The ring is looked at before the time: who sees the samples of a callback also sees its time.
+        let waiting = self.ring.occupied_len().min(most);
+        let (mut left, mut made) = (waiting, 0);
+        let mut piece = [0.0; PIECE];
+        while left > 0 {
+            let taken = self.ring.pop_slice(&mut piece[..left.min(PIECE)]);
+            resampler.process(&piece[..taken], |samples| {
+                let count = samples.len().min(block.len() - made);
+                block[made..made + count].copy_from_slice(&samples[..count]);
+                made += count;
+            });
+            left -= taken.max(1).min(left);
+        }
+        if waiting > 0
+            && let Some(at) = self.health.last_callback()
+        {
+            drift.counted(waiting, at);
+            if let Some(Ppm(fast)) = drift.drift() {
+                // A fast device gives more samples than there is time: fewer come out.
+                resampler.follow(Ppm(-fast));
+            }
+        }
+        made
+    }
+}
+
+/// The speaker side: sound at 48 kHz of the engine's clock, on its way to the device.
+pub(crate) struct RenderEdge {
+    ring: HeapProd<f32>,
+    health: Arc<DeviceHealth>,
+    rate: u32,
+    converter: Option<(Resampler, Drift)>,
+    level: RenderLevel,
+}
+
+impl RenderEdge {
+    /// Not for the real-time thread.
+    pub(crate) fn new(
+        ring: HeapProd<f32>,
+        health: Arc<DeviceHealth>,
+        rate: u32,
+        follows_engine_clock: bool,
+    ) -> Result<Self, ResamplerError> {
+        let converter = match rate {
+            SAMPLE_RATE if follows_engine_clock => None,
+            _ => Some((Resampler::new(SAMPLE_RATE, rate)?, Drift::new(rate))),
+        };
+        Ok(Self { ring, health, rate, converter, level: RenderLevel::new(rate, !follows_engine_clock) })
+    }
+
+    /// How many samples at 48 kHz the device is to be given now, for a tick every `period`.
+    pub(crate) fn wanted(
+        &mut self,
+        now: MediaTime,
+        period: std::time::Duration,
+        margin: std::time::Duration,
+    ) -> usize {
+        // The ring is looked at before the time: who sees that the device took something also sees when.
+        let ready = self.ring.occupied_len();
+        let view = DeviceView {
+            ready,
+            room: self.ring.vacant_len(),
+            last_callback: self.health.last_callback(),
+            callback_samples: self.health.callback_samples() as usize,
+            missing: self.health.missing_samples(),
+        };
+        let (wanted, consumed) = self.level.wanted(now, &view, period, margin);
+        let Some((resampler, drift)) = &mut self.converter else { return wanted };
+        if consumed > 0
+            && let Some(at) = view.last_callback
+        {
+            drift.counted(consumed, at);
+            if let Some(fast) = drift.drift() {
+                resampler.follow(fast);
+            }
+        }
+        let wanted = (wanted as u64 * u64::from(SAMPLE_RATE)).div_ceil(u64::from(self.rate));
+        usize::try_from(wanted).unwrap_or(0).next_multiple_of(STEP)
+    }
+
+    /// Puts sound before the device.
+    pub(crate) fn give(&mut self, samples: &[f32]) {
+        let Self { ring, converter, level, .. } = self;
+        match converter {
+            None => level.written(ring.push_slice(samples)),
+            Some((resampler, _)) => {
+                resampler.process(samples, |made| level.written(ring.push_slice(made)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringbuf::HeapRb;
+    use ringbuf::traits::Split;
+
+    use super::*;
+
+    /// Samples a second that come out of a capture edge once it knows the clock.
+    fn captured(rate: u32, period: usize, skew_ppm: f64) -> f64 {
+        let (mut ring, taken) = HeapRb::new(RING_SAMPLES).split();
+        let health = Arc::new(DeviceHealth::default());
+        let mut edge = CaptureEdge::new(taken, Arc::clone(&health), rate).unwrap();
+        let mut block = [0.0; MOST_TAKEN];
+        let (mut counted, mut came, mut first) = (0_u64, 0, None);
+        let mut last = (0.0, 0);
+        for tick in 0..32_000_u64 {
+            let now = tick as f64 * 2500.0;
+            loop {
+                let at = (counted + period as u64) as f64 * 1e6 / f64::from(rate) / (1.0 + skew_ppm * 1e-6);
+                if at > now {
+                    break;
+                }
+                counted += period as u64;
+                health.begin_callback(MediaTime::from_micros(at as i64), period);
+                assert_eq!(ring.push_iter(std::iter::repeat_n(0.1, period)), period);
+                health.end_callback(0);
+            }
+            let made = edge.take(&mut block);
+            came += made;
+            if made > 0 && tick >= 8000 {
+                first.get_or_insert((now, came));
+                last = (now, came);
+            }
+        }
+        let first = first.unwrap_or_default();
+        f64::from(last.1 as u32 - first.1 as u32) * 1e6 / (last.0 - first.0)
+    }
+
+    #[test]
+    fn a_skewed_microphone_of_another_rate_gives_48000_samples_a_second() {
+        for (rate, period, skew_ppm) in [(44_100, 441, 300.0), (16_000, 160, -250.0)] {
+            let off_ppm = (captured(rate, period, skew_ppm) / 48_000.0 - 1.0) * 1e6;
+            assert!(off_ppm.abs() < 60.0, "{rate}: {off_ppm}");
+        }
+    }
+
+    #[test]
+    fn a_microphone_of_our_rate_is_passed_on_as_it_is() {
+        let off_ppm = (captured(48_000, 480, -300.0) / 48_000.0 - 1.0) * 1e6;
+        assert!((off_ppm + 300.0).abs() < 60.0, "{off_ppm}");
+    }
+}

@@ -1,0 +1,107 @@
+//! An element on the media thread.
+
+use std::time::Duration;
+
+use offhook_media_core::dsp::{RampedGain, SoftLimiter};
+use offhook_media_core::recv::mix_into;
+use offhook_media_core::rt_context::RtContext;
+use offhook_media_core::units::{MediaTime, SampleCount};
+
+use super::{RenderEdge, StreamSlot};
+use crate::key::{Key, Slots};
+
+/// Streams that sound together in one element.
+pub(crate) const MOST_SOURCES: usize = 16;
+/// Sound is pulled in pieces of about a tick: 2.5 ms.
+const PIECE: usize = 120;
+const MOST_PIECE: usize = PIECE + PIECE / 2;
+/// A device that asks for more gets the rest in the next tick, so that no tick takes long: 60 ms.
+const MOST_IN_A_TICK: usize = 24 * PIECE;
+
+/// What a device renders.
+pub(crate) struct ElementSlot {
+    edge: Box<RenderEdge>,
+    sources: [Option<Key>; MOST_SOURCES],
+    gain: RampedGain,
+    sum: [f32; MOST_PIECE],
+    one: [f32; MOST_PIECE],
+}
+
+impl ElementSlot {
+    /// Not for the real-time thread.
+    pub(crate) fn new(edge: Box<RenderEdge>) -> Self {
+        Self {
+            edge,
+            sources: [None; MOST_SOURCES],
+            gain: RampedGain::new(1.0),
+            sum: [0.0; MOST_PIECE],
+            one: [0.0; MOST_PIECE],
+        }
+    }
+
+    /// Fills the device's ring as far as it is to be filled now.
+    pub(super) fn render(
+        &mut self,
+        now: MediaTime,
+        period: Duration,
+        margin: Duration,
+        streams: &mut Slots<StreamSlot>,
+    ) {
+        let mut left = self.edge.wanted(now, period, margin).min(MOST_IN_A_TICK);
+        while left > 0 {
+            let piece = if left <= MOST_PIECE { left } else { PIECE };
+            left -= piece;
+            // Several pieces in a tick make up for ticks, or a device, that came late: each is pulled as of the time it was due.
+            let due = now - SampleCount(left).duration();
+            self.render_piece(&mut RtContext::new(due), piece, streams);
+        }
+    }
+
+    fn render_piece(&mut self, cx: &mut RtContext, samples: usize, streams: &mut Slots<StreamSlot>) {
+        let (sum, one) = (&mut self.sum[..samples], &mut self.one[..samples]);
+        sum.fill(0.0);
+        let mut sounding = 0;
+        for source in self.sources.iter().flatten() {
+            if let Some(stream) = streams.get_mut(*source) {
+                stream.pull(cx, one);
+                mix_into(sum, one);
+                sounding += 1;
+            }
+        }
+        self.gain.apply(sum);
+        if sounding > 1 {
+            SoftLimiter::apply(sum);
+        }
+        self.edge.give(sum);
+    }
+
+    pub(super) fn set_gain(&mut self, gain: f32) {
+        self.gain.set(gain);
+    }
+
+    pub(super) fn replace_edge(&mut self, edge: Box<RenderEdge>) -> Box<RenderEdge> {
+        std::mem::replace(&mut self.edge, edge)
+    }
+
+    /// Whether it sounds here now; not when too many do.
+    pub(super) fn add_source(&mut self, source: Key) -> bool {
+        if self.sources.contains(&Some(source)) {
+            return true;
+        }
+        match self.sources.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                *place = Some(source);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn remove_source(&mut self, source: Key) {
+        self.sources.iter_mut().filter(|place| **place == Some(source)).for_each(|place| *place = None);
+    }
+
+    pub(super) fn pop_source(&mut self) -> Option<Key> {
+        self.sources.iter_mut().find_map(Option::take)
+    }
+}

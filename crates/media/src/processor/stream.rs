@@ -1,0 +1,250 @@
+//! A stream on the media thread: one send path, one receive path, and the packet rings between them and the network.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use offhook_media_core::codec::telephone_event::DtmfDigit;
+use offhook_media_core::recv::{ReceivePipeline, ReceiveStats};
+use offhook_media_core::rt_context::RtContext;
+use offhook_media_core::send::{OutgoingPacket, QueueDtmfError, SendPipeline, SendStats};
+use offhook_media_core::units::{MediaTime, SAMPLE_RATE};
+use ringbuf::traits::{Consumer, Producer};
+use ringbuf::{HeapCons, HeapProd};
+
+use super::NewsSender;
+use super::command::{Garbage, News, StreamChange};
+use crate::event_queue::EventHub;
+use crate::key::Key;
+use crate::packet::IncomingRtp;
+use crate::snapshot::{RECEIVE_WORDS, SEND_WORDS, Snapshot};
+use crate::stream::StreamEvent;
+
+/// Keys that can wait on this side; as many again wait in the pipeline.
+pub(crate) const MOST_DIGITS: usize = 64;
+/// Sound nobody listens to is discarded in pieces of 2.5 ms.
+const PIECE: usize = 120;
+/// After a longer stop it is not made up for.
+const MOST_OWED: i64 = 100_000;
+
+/// What both sides of a stream know.
+#[derive(Debug)]
+pub(crate) struct StreamShared {
+    pub(crate) events: EventHub<StreamEvent>,
+    pub(crate) send: Snapshot<SEND_WORDS>,
+    pub(crate) receive: Snapshot<RECEIVE_WORDS>,
+    /// Packets made that found no room on their way to the network.
+    pub(crate) unsent: AtomicU64,
+    /// Keys on their way to the pipeline.
+    pub(crate) digits: AtomicU32,
+}
+
+impl StreamShared {
+    pub(crate) fn new(send: &SendStats) -> Self {
+        Self {
+            events: EventHub::default(),
+            send: Snapshot::of(send),
+            receive: Snapshot::of(&ReceiveStats::default()),
+            unsent: AtomicU64::new(0),
+            digits: AtomicU32::new(0),
+        }
+    }
+}
+
+/// The media thread's part of a stream.
+pub(crate) struct StreamSlot {
+    send: Box<SendPipeline>,
+    receive: Box<ReceivePipeline>,
+    outgoing: HeapProd<OutgoingPacket>,
+    incoming: HeapCons<IncomingRtp>,
+    shared: Arc<StreamShared>,
+    microphone: Option<Key>,
+    element: Option<Key>,
+    sending: bool,
+    muted: bool,
+    held_back: HeldBack,
+    digits: DigitQueue,
+    first_sound_told: bool,
+    discarded_until: Option<MediaTime>,
+}
+
+/// Packets that were made and then not sent on purpose: the encoder runs on while the call is on hold.
+#[derive(Debug, Clone, Copy, Default)]
+struct HeldBack {
+    packets: u64,
+    bytes: u64,
+}
+
+impl StreamSlot {
+    /// Not for the real-time thread.
+    pub(crate) fn new(
+        send: Box<SendPipeline>,
+        receive: Box<ReceivePipeline>,
+        outgoing: HeapProd<OutgoingPacket>,
+        incoming: HeapCons<IncomingRtp>,
+        shared: Arc<StreamShared>,
+    ) -> Self {
+        Self {
+            send,
+            receive,
+            outgoing,
+            incoming,
+            shared,
+            microphone: None,
+            element: None,
+            sending: true,
+            muted: false,
+            held_back: HeldBack::default(),
+            digits: DigitQueue::default(),
+            first_sound_told: false,
+            discarded_until: None,
+        }
+    }
+
+    pub(super) fn microphone(&self) -> Option<Key> {
+        self.microphone
+    }
+
+    pub(super) fn element(&self) -> Option<Key> {
+        self.element
+    }
+
+    pub(super) fn set_element(&mut self, element: Option<Key>) {
+        self.element = element;
+        self.discarded_until = None;
+    }
+
+    /// Microphone sound to packets.
+    pub(super) fn send(&mut self, cx: &mut RtContext, samples: &[f32]) {
+        self.digits.feed(&mut self.send, &self.shared.digits);
+        let Self { send, outgoing, shared, held_back, sending, .. } = self;
+        send.push(cx, samples, &mut |packet| {
+            if !*sending {
+                held_back.packets += 1;
+                held_back.bytes += packet.payload().len() as u64;
+            } else if outgoing.try_push(*packet).is_err() {
+                shared.unsent.fetch_add(1, Relaxed);
+            }
+        });
+    }
+
+    /// Packets off the network into the jitter buffer.
+    pub(super) fn receive(&mut self, cx: &mut RtContext) {
+        while let Some(packet) = self.incoming.try_pop() {
+            self.receive.insert(cx, &packet.as_packet());
+        }
+    }
+
+    /// Keys the far end pressed; they wait here while there is no room for news.
+    pub(super) fn tell(&mut self, key: Key, news: &mut NewsSender) {
+        while news.has_room()
+            && let Some(digit) = self.receive.poll_digit()
+        {
+            news.send(News::Digit(key, digit));
+        }
+    }
+
+    pub(super) fn tell_first_sound(&mut self, key: Key, news: &mut NewsSender) {
+        if !self.first_sound_told
+            && let Some(at) = self.receive.stats().first_sound
+        {
+            self.first_sound_told = true;
+            news.send(News::FirstSound(key, at));
+        }
+    }
+
+    /// Sound of the far end, for an element.
+    pub(super) fn pull(&mut self, cx: &mut RtContext, out: &mut [f32]) {
+        self.receive.pull(cx, out);
+    }
+
+    /// Without an element the far end's sound passes unheard, at the pace of the clock.
+    pub(super) fn discard(&mut self, now: MediaTime) {
+        let mut until = self.discarded_until.unwrap_or(now);
+        if now.micros_since(until) > MOST_OWED {
+            until = now;
+        }
+        let piece = std::time::Duration::from_micros(PIECE as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
+        let mut unheard = [0.0; PIECE];
+        while until + piece <= now {
+            until += piece;
+            self.receive.pull(&mut RtContext::new(until), &mut unheard);
+        }
+        self.discarded_until = Some(until);
+    }
+
+    pub(super) fn publish(&self) {
+        let made = self.send.stats();
+        let sent = SendStats {
+            packets: made.packets - self.held_back.packets.min(made.packets),
+            payload_bytes: made.payload_bytes - self.held_back.bytes.min(made.payload_bytes),
+            ..made
+        };
+        self.shared.send.write(&sent);
+        self.shared.receive.write(&self.receive.stats());
+    }
+
+    /// Returns what is to be freed.
+    pub(super) fn change(&mut self, change: StreamChange) -> [Option<Garbage>; 2] {
+        match change {
+            StreamChange::Microphone(microphone) => self.microphone = microphone,
+            StreamChange::Sending(sending) => self.sending = sending,
+            StreamChange::Digit(digit) => self.digits.push(digit),
+            StreamChange::ExpectedLoss(percent) => self.send.set_expected_loss(percent),
+            StreamChange::Bitrate(bitrate) => self.send.set_bitrate(bitrate),
+            StreamChange::Muted(muted) => {
+                self.muted = muted;
+                self.send.set_muted(muted);
+            }
+            StreamChange::Pipelines(send, receive) => {
+                let send = send.map(|mut new| {
+                    new.set_muted(self.muted);
+                    self.held_back = HeldBack::default();
+                    Garbage::SendPipeline(std::mem::replace(&mut self.send, new))
+                });
+                let receive =
+                    receive.map(|new| Garbage::ReceivePipeline(std::mem::replace(&mut self.receive, new)));
+                return [send, receive];
+            }
+        }
+        [None, None]
+    }
+}
+
+/// Keys that wait until the pipeline has room.
+#[derive(Debug)]
+struct DigitQueue {
+    digits: [Option<DtmfDigit>; MOST_DIGITS],
+    head: usize,
+    count: usize,
+}
+
+impl Default for DigitQueue {
+    fn default() -> Self {
+        Self { digits: [None; MOST_DIGITS], head: 0, count: 0 }
+    }
+}
+
+impl DigitQueue {
+    /// Who sends keys counts them: there is room.
+    fn push(&mut self, digit: DtmfDigit) {
+        if self.count < MOST_DIGITS {
+            self.digits[(self.head + self.count) % MOST_DIGITS] = Some(digit);
+            self.count += 1;
+        }
+    }
+
+    fn feed(&mut self, send: &mut SendPipeline, waiting: &AtomicU32) {
+        while let Some(digit) = self.digits[self.head] {
+            match send.queue_dtmf(digit) {
+                Err(QueueDtmfError::Full) => return,
+                // A peer that takes no keys any more gets none.
+                Ok(()) | Err(QueueDtmfError::NotNegotiated) => {
+                    self.digits[self.head] = None;
+                    self.head = (self.head + 1) % MOST_DIGITS;
+                    self.count -= 1;
+                    waiting.fetch_sub(1, Relaxed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Waiting until a moment of the engine's clock, without drift.
+
+use std::time::Duration;
+
+use offhook_media_core::units::MediaTime;
+
+use super::EngineClock;
+
+/// Ticks of one period. Each is waited for by its absolute time, so lateness does not add up.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    clock: EngineClock,
+    #[cfg(target_os = "linux")]
+    base: rustix::thread::Timespec,
+    due: MediaTime,
+    period: Duration,
+}
+
+impl Pacer {
+    /// First tick one period after `start`.
+    pub(crate) fn new(clock: EngineClock, start: MediaTime, period: Duration) -> Self {
+        Self {
+            clock,
+            #[cfg(target_os = "linux")]
+            base: monotonic_at(clock, MediaTime::ZERO),
+            due: start,
+            period,
+        }
+    }
+
+    /// Waits for the next tick and returns when it was due. Its wait is the one system call of a real-time thread.
+    pub(crate) fn wait(&mut self) -> MediaTime {
+        self.due += self.period;
+        self.sleep_until_due();
+        self.due
+    }
+
+    /// Skips the ticks that were due before `now`, all but the last.
+    pub(crate) fn skip_missed(&mut self, now: MediaTime) {
+        while self.due + self.period < now {
+            self.due += self.period;
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sleep_until_due(&self) {
+        use rustix::thread::{ClockId, clock_nanosleep_absolute};
+        let until = later(self.base, self.due.as_micros());
+        // Interrupted by a signal: wait on. Any other failure cannot happen with a valid time, and must not spin.
+        while matches!(clock_nanosleep_absolute(ClockId::Monotonic, &until), Err(rustix::io::Errno::INTR)) {}
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sleep_until_due(&self) {
+        std::thread::sleep(self.due.saturating_since(self.clock.now()));
+    }
+
+    /// The clock the ticks are on.
+    pub(crate) const fn clock(&self) -> EngineClock {
+        self.clock
+    }
+}
+
+/// The system's monotonic time at `time` of the engine's clock, to a microsecond.
+#[cfg(target_os = "linux")]
+fn monotonic_at(clock: EngineClock, time: MediaTime) -> rustix::thread::Timespec {
+    let system = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    later(system, time.micros_since(clock.now()))
+}
+
+#[cfg(target_os = "linux")]
+fn later(time: rustix::thread::Timespec, micros: i64) -> rustix::thread::Timespec {
+    let nanos = time.tv_nsec + (micros % 1_000_000) * 1000;
+    rustix::thread::Timespec {
+        tv_sec: time.tv_sec + micros / 1_000_000 + nanos.div_euclid(1_000_000_000),
+        tv_nsec: nanos.rem_euclid(1_000_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tick_comes_early_and_none_is_lost() {
+        let clock = EngineClock::start();
+        let mut pacer = Pacer::new(clock, clock.now(), Duration::from_millis(1));
+        let first = pacer.wait();
+        for n in 1..20 {
+            let due = pacer.wait();
+            assert_eq!(due, first + Duration::from_millis(n));
+            assert!(clock.now() + Duration::from_micros(50) >= due);
+        }
+    }
+
+    #[test]
+    fn missed_ticks_are_skipped_but_the_last() {
+        let clock = EngineClock::start();
+        let mut pacer = Pacer::new(clock, MediaTime::ZERO, Duration::from_millis(1));
+        pacer.skip_missed(MediaTime::from_micros(10_500));
+        assert_eq!(pacer.wait(), MediaTime::from_micros(11_000).max(pacer.due));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn seconds_carry() {
+        let time = rustix::thread::Timespec { tv_sec: 1, tv_nsec: 999_999_000 };
+        let moved = later(time, 2_000_001);
+        assert_eq!((moved.tv_sec, moved.tv_nsec), (4, 0));
+        let back = later(time, -1_999_999);
+        assert_eq!((back.tv_sec, back.tv_nsec), (0, 0));
+    }
+}

@@ -1,0 +1,89 @@
+//! | thread | render callback |
+//! |---|---|
+//! | started by | the sound system, or a paced device |
+//! | priority | the device's; asked for at its first callback |
+//! | may | copy out of the render ring, count |
+//! | must not | allocate, lock, log, wait |
+
+use std::sync::Arc;
+
+use ringbuf::HeapCons;
+use ringbuf::traits::Consumer;
+
+use super::EngineClock;
+use crate::device::{DeviceHealth, RealTimeProbe};
+
+/// Samples converted at once.
+const PIECE: usize = 240;
+
+/// What a render device calls for the sound it is to play. Real-time safe.
+pub struct RenderCallback {
+    ring: HeapCons<f32>,
+    health: Arc<DeviceHealth>,
+    clock: EngineClock,
+    probe: RealTimeProbe,
+    primed: bool,
+}
+
+impl RenderCallback {
+    pub(crate) fn new(
+        ring: HeapCons<f32>,
+        health: Arc<DeviceHealth>,
+        clock: EngineClock,
+        probe: RealTimeProbe,
+    ) -> Self {
+        Self { ring, health, clock, probe, primed: false }
+    }
+
+    /// Fills mono samples in -1..=1, any number; what is missing is silence.
+    pub fn fill(&mut self, samples: &mut [f32]) {
+        let before = self.probe.enter();
+        self.health.begin_callback(self.clock.now(), samples.len());
+        let given = self.ring.pop_slice(samples);
+        samples[given..].fill(0.0);
+        self.finish(samples.len(), given);
+        self.probe.leave(before);
+    }
+
+    /// Fills interleaved samples of `channels` channels, all with the same sound; `convert` makes one from a number in -1..=1.
+    pub fn fill_interleaved<T: Copy>(&mut self, data: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
+        let before = self.probe.enter();
+        let channels = channels.max(1);
+        self.health.begin_callback(self.clock.now(), data.len() / channels);
+        let (mut mono, mut total, mut given) = ([0.0; PIECE], 0, 0);
+        for piece in data.chunks_mut(PIECE * channels) {
+            let samples = piece.len() / channels;
+            let popped = self.ring.pop_slice(&mut mono[..samples]);
+            mono[popped..].fill(0.0);
+            for (sample, frame) in mono.iter().zip(piece.chunks_exact_mut(channels)) {
+                frame.fill(convert(*sample));
+            }
+            total += samples;
+            given += popped;
+        }
+        self.finish(total, given);
+        self.probe.leave(before);
+    }
+
+    /// The device's counters: for its error callback.
+    pub fn health(&self) -> Arc<DeviceHealth> {
+        Arc::clone(&self.health)
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> EngineClock {
+        self.clock
+    }
+
+    /// Before the first sound nothing can be missing.
+    fn finish(&mut self, samples: usize, given: usize) {
+        self.health.end_callback(if self.primed { samples - given } else { 0 });
+        self.primed |= given > 0;
+    }
+}
+
+impl std::fmt::Debug for RenderCallback {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RenderCallback").field("health", &self.health).finish_non_exhaustive()
+    }
+}

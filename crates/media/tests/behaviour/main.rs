@@ -1,0 +1,15 @@
+//! How the engine behaves: one file per behaviour.
+
+mod allocations;
+mod corpus;
+mod device_loss;
+mod device_rates;
+mod mute_dtmf;
+mod no_alloc;
+mod pcm_devices;
+mod real_threads;
+mod set_sink;
+mod stall;
+mod support;
+mod two_streams_one_element;
+mod wav_devices;
