@@ -242,7 +242,9 @@ impl Owner {
             self.end_all(now, ended(cause), ended(cause), out);
         } else if self.is_callee(address) {
             self.end_all(now, ended(CallEndCause::Inactive), ended(CallEndCause::Inactive), out);
-        } else if self.legs.remove(&address.device).is_some() {
+        } else if self.has_live_leg(address) {
+            // A device that refused stays refused: it does not ring again when it comes back.
+            self.legs.remove(&address.device);
             self.end_if_refused_by_all(now, out);
         }
     }
@@ -342,11 +344,12 @@ impl Owner {
     }
 
     fn withdraw_unacknowledged(&mut self, out: &mut Outputs) {
-        for (device, _) in self.legs.extract_if(.., |_, leg| *leg == Leg::Offered) {
+        for (device, leg) in self.legs.iter_mut().filter(|(_, leg)| **leg == Leg::Offered) {
+            *leg = Leg::Refused;
             let address = DeviceAddress {
                 application: self.application.clone(),
                 user: self.callee.user.clone(),
-                device,
+                device: device.clone(),
             };
             let canceled = ServerMessage::CallEnded(ended(CallEndCause::Canceled));
             out.push(OwnerOutput::Send(address, canceled));
