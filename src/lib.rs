@@ -1,2 +1,16 @@
-//! Voice calling for Rust applications, self-hosted.
-pub use offhook_client::*;
+#![doc = include_str!("../README.md")]
+
+pub use offhook_client::{
+    Account, AddressSource, AnswerError, ApplicationKey, AudioElement, BitsPerSecond, BuildError, Call,
+    CallClient, CallDetails, CallDirection, CallEndCause, CallError, CallEvent, CallEvents, CallListener,
+    CallReport, CallState, CallStats, CallTimers, Client, ClientBuilder, ClientError, ClientErrorCode,
+    ClientEvent, ClientEvents, ClientListener, ClientRegistration, Codec, CredentialError, CredentialStore,
+    Device, DeviceCredential, DeviceDirection, DeviceEvent, DeviceId, DeviceInfo, DeviceStats, DtlsVersion,
+    DtlsVersions, DtmfError, EndpointError, Engine, EngineBuilder, EngineClock, EngineStats, ErrorDomain,
+    EventStream, Events, FileStore, Headers, HoldError, IdError, InstallationId, LossCause, MachineAddresses,
+    MemoryStore, Microphone, MicrophoneError, OpenDeviceError, Opening, PacketPath, PacketPathFactory,
+    PacketTime, PcmDevice, PcmFeeder, PcmTap, Priority, QualityWarning, RefuseError, RegisterError,
+    Registering, Registration, Reply, Score, SrtpProfile, StartEngineError, StartError, StoredCredential,
+    StreamSource, StreamStats, TickTime, Timeouts, Transmit, TransportStats, UnixSeconds, UserId,
+    WarningEvent, WarningKind, WireError, devices, pcm_sink, pcm_source,
+};

@@ -1,0 +1,315 @@
+//! What a client is told before it starts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_media::{Device, Engine};
+use offhook_media_core::units::{BitsPerSecond, PacketTime};
+use offhook_signaling::call::CallTimers;
+use offhook_signaling::{ApplicationKey, DeviceId, UserId};
+use offhook_transport::DtlsVersions;
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
+
+use crate::address::{AddressSource, MachineAddresses};
+use crate::client::Client;
+use crate::credential::{Account, CredentialStore, MemoryStore};
+use crate::endpoint::Endpoint;
+use crate::error::BuildError;
+use crate::udp::PacketPath;
+use crate::websocket::Dialer;
+
+/// STUN servers one call asks.
+const MOST_STUN_SERVERS: usize = 4;
+
+/// Makes what outgoing datagrams of one call pass; see [`ClientBuilder::packet_path`].
+pub type PacketPathFactory = Arc<dyn Fn() -> Box<dyn PacketPath> + Send + Sync>;
+
+/// How patient a client is. Start from the default and change what differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the token to `Started`; then the start fails.
+    pub start: Duration,
+    /// One try to reach the server, TLS and WebSocket included.
+    pub connect: Duration,
+    /// From the answer to connected media; then the call fails.
+    pub media: Duration,
+    /// When nothing at all came from the peer for this long, new paths to it are looked for.
+    pub silence: Duration,
+    /// Without the peer's consent for this long nothing more is sent to it (RFC 7675), and new paths are looked for. At most 30 s.
+    pub consent: Duration,
+    /// How long new paths are looked for; then the call ends `Inactive`.
+    pub recovery: Duration,
+    /// Opening a sound device.
+    pub device: Duration,
+    /// How long before its end a registration is renewed.
+    pub renewal: Duration,
+    /// Limits of calls; the server has its own and is usually the first.
+    pub call: CallTimers,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            media: Duration::from_secs(20),
+            silence: Duration::from_secs(6),
+            consent: Duration::from_secs(25),
+            recovery: Duration::from_secs(15),
+            device: Duration::from_secs(5),
+            renewal: Duration::from_secs(3600),
+            call: CallTimers::default(),
+        }
+    }
+}
+
+/// Builds a [`Client`]. Application key, user id and environment host are required.
+#[derive(Default)]
+pub struct ClientBuilder {
+    application_key: Option<String>,
+    user_id: Option<String>,
+    environment_host: Option<String>,
+    device_id: Option<String>,
+    store: Option<Arc<dyn CredentialStore>>,
+    engine: Option<Engine>,
+    microphone: Option<Device>,
+    packet_time: Option<PacketTime>,
+    bitrate: Option<BitsPerSecond>,
+    addresses: Option<Arc<dyn AddressSource>>,
+    stun: Vec<SocketAddr>,
+    path: Option<PacketPathFactory>,
+    roots: Vec<Vec<u8>>,
+    dtls: DtlsVersions,
+    timeouts: Timeouts,
+}
+
+impl ClientBuilder {
+    /// The application: a lower-case UUID. Required.
+    #[must_use]
+    pub fn application_key(mut self, key: impl Into<String>) -> Self {
+        self.application_key = Some(key.into());
+        self
+    }
+
+    /// The local user: 1 to 255 bytes of `A-Za-z0-9-_=`. Required.
+    #[must_use]
+    pub fn user_id(mut self, user: impl Into<String>) -> Self {
+        self.user_id = Some(user.into());
+        self
+    }
+
+    /// The server: `host`, `host:port` or a `ws`, `wss`, `http` or `https` URL. Required. Without a scheme, loopback is spoken to without
+    /// TLS (port 7070) and everything else with it (port 443).
+    #[must_use]
+    pub fn environment_host(mut self, host: impl Into<String>) -> Self {
+        self.environment_host = Some(host.into());
+        self
+    }
+
+    /// The name of this installation, 1 to 64 bytes of `A-Za-z0-9-_=`. By default the one the credential store kept, else a random one.
+    #[must_use]
+    pub fn device_id(mut self, device: impl Into<String>) -> Self {
+        self.device_id = Some(device.into());
+        self
+    }
+
+    /// Where device name and credential are kept between starts. By default in memory.
+    #[must_use]
+    pub fn credential_store(mut self, store: Arc<dyn CredentialStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The sound engine. By default [`Engine::shared`].
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// The microphone of calls, opened when a call is made or answered, not before. By default the system's.
+    #[must_use]
+    pub fn microphone(mut self, device: Device) -> Self {
+        self.microphone = Some(device);
+        self
+    }
+
+    /// Sound per packet: less is less latency and more packets. 10 ms by default.
+    #[must_use]
+    pub fn packet_time(mut self, packet_time: PacketTime) -> Self {
+        self.packet_time = Some(packet_time);
+        self
+    }
+
+    /// Opus bit rate. 32 kb/s by default.
+    #[must_use]
+    pub fn bitrate(mut self, bitrate: BitsPerSecond) -> Self {
+        self.bitrate = Some(bitrate);
+        self
+    }
+
+    /// Where the addresses of this machine are learned. By default from its network interfaces; loopback only when there is no other, or
+    /// the server is on loopback.
+    #[must_use]
+    pub fn addresses(mut self, addresses: Arc<dyn AddressSource>) -> Self {
+        self.addresses = Some(addresses);
+        self
+    }
+
+    /// Asks this STUN server for outside addresses, besides those that the signaling server names. At most 4 are asked.
+    #[must_use]
+    pub fn stun_server(mut self, server: SocketAddr) -> Self {
+        if self.stun.len() < MOST_STUN_SERVERS {
+            self.stun.push(server);
+        }
+        self
+    }
+
+    /// What outgoing datagrams of each call pass before the socket: an emulated network, for tests and measurements.
+    #[must_use]
+    pub fn packet_path(mut self, factory: PacketPathFactory) -> Self {
+        self.path = Some(factory);
+        self
+    }
+
+    /// Trusts these certificates (DER) and no others, for a server with a certificate of one's own authority. By default the system's.
+    #[must_use]
+    pub fn root_certificates(mut self, der: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.roots.extend(der);
+        self
+    }
+
+    /// DTLS versions to speak.
+    #[must_use]
+    pub fn dtls(mut self, versions: DtlsVersions) -> Self {
+        self.dtls = versions;
+        self
+    }
+
+    /// How patient the client is.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Checks everything and makes the client. Nothing is opened or contacted before [`Client::start`].
+    ///
+    /// # Errors
+    /// [`BuildError`] names the value to correct.
+    pub fn build(self) -> Result<Client, BuildError> {
+        let required = |value: Option<String>, name| {
+            value.filter(|value| !value.is_empty()).ok_or(BuildError::Missing(name))
+        };
+        let key = required(self.application_key, "application_key")?;
+        let user = required(self.user_id, "user_id")?;
+        let endpoint = Endpoint::parse(&required(self.environment_host, "environment_host")?)?;
+        let account = Account {
+            application_key: ApplicationKey::new(key).map_err(BuildError::ApplicationKey)?,
+            user_id: UserId::new(user).map_err(BuildError::UserId)?,
+        };
+        let device_id = self.device_id.map(DeviceId::new).transpose().map_err(BuildError::DeviceId)?;
+        let roots: Vec<_> = self.roots.into_iter().map(CertificateDer::from).collect();
+        check_roots(&roots)?;
+        let addresses = self.addresses.unwrap_or_else(|| {
+            let local = endpoint.is_loopback();
+            Arc::new(if local { MachineAddresses::with_loopback() } else { MachineAddresses::new() })
+        });
+        Ok(Client::new_stopped(Settings {
+            account,
+            device_id,
+            dialer: Arc::new(Dialer::new(endpoint, roots, self.timeouts.connect)),
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            engine: self.engine,
+            microphone: self.microphone.unwrap_or(Device::Default),
+            packet_time: self.packet_time.unwrap_or(PacketTime::Ms10),
+            bitrate: self.bitrate,
+            addresses,
+            stun: self.stun,
+            path: self.path,
+            dtls: self.dtls,
+            timeouts: self.timeouts,
+        }))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ClientBuilder")
+            .field("application_key", &self.application_key)
+            .field("user_id", &self.user_id)
+            .field("environment_host", &self.environment_host)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_roots(roots: &[CertificateDer<'static>]) -> Result<(), BuildError> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone()).map_err(|error| BuildError::RootCertificate(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// A checked configuration.
+pub(crate) struct Settings {
+    pub(crate) account: Account,
+    pub(crate) device_id: Option<DeviceId>,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) store: Arc<dyn CredentialStore>,
+    pub(crate) engine: Option<Engine>,
+    pub(crate) microphone: Device,
+    pub(crate) packet_time: PacketTime,
+    pub(crate) bitrate: Option<BitsPerSecond>,
+    pub(crate) addresses: Arc<dyn AddressSource>,
+    pub(crate) stun: Vec<SocketAddr>,
+    pub(crate) path: Option<PacketPathFactory>,
+    pub(crate) dtls: DtlsVersions,
+    pub(crate) timeouts: Timeouts,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("account", &self.account)
+            .field("endpoint", &self.dialer.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "a32e5a8d-f7d8-411c-9645-9038e8dd051d";
+
+    fn builder() -> ClientBuilder {
+        ClientBuilder::default().application_key(KEY).user_id("alice").environment_host("127.0.0.1:7070")
+    }
+
+    #[test]
+    fn each_required_value_is_asked_for_by_name() {
+        assert!(builder().build().is_ok());
+        let missing = |builder: ClientBuilder| builder.build().unwrap_err();
+        assert_eq!(missing(builder().application_key("")), BuildError::Missing("application_key"));
+        assert_eq!(missing(ClientBuilder::default().application_key(KEY)), BuildError::Missing("user_id"));
+        assert_eq!(missing(builder().environment_host("")), BuildError::Missing("environment_host"));
+    }
+
+    #[test]
+    fn malformed_values_are_named() {
+        assert!(matches!(builder().application_key("x").build(), Err(BuildError::ApplicationKey(_))));
+        assert!(matches!(builder().user_id("a b").build(), Err(BuildError::UserId(_))));
+        assert!(matches!(builder().device_id("").build(), Err(BuildError::DeviceId(_))));
+        assert!(matches!(builder().environment_host("ftp://x").build(), Err(BuildError::EnvironmentHost(_))));
+        assert!(matches!(
+            builder().root_certificates([vec![1, 2, 3]]).build(),
+            Err(BuildError::RootCertificate(_))
+        ));
+    }
+}

@@ -1,0 +1,243 @@
+//! One call, as an application holds it.
+
+mod core;
+
+use std::fmt;
+use std::sync::Arc;
+
+use offhook_media::{MediaStream, StreamSource};
+use offhook_signaling::call::{CallDetails, CallState};
+use offhook_signaling::message::Headers;
+use tokio::sync::oneshot;
+
+pub(crate) use self::core::{CallCore, Ending};
+use crate::driver::{Command, ToMedia};
+use crate::error::{AnswerError, DtmfError, HoldError, RefuseError, answer_error};
+use crate::event::{CallDirection, CallEvent, CallEvents};
+use crate::listener::{CallListener, tell_call_listener};
+use crate::stats::{CallReport, CallStats};
+
+/// One call. Cheap to clone, every clone is the same call. Dropping it does not end the call: [`hang_up`](Self::hang_up) does, and the end
+/// of the client.
+#[derive(Clone)]
+pub struct Call {
+    core: Arc<CallCore>,
+    stream: Arc<MediaStream>,
+}
+
+impl Call {
+    pub(crate) fn new(core: Arc<CallCore>, stream: Arc<MediaStream>) -> Self {
+        Self { core, stream }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<CallCore> {
+        &self.core
+    }
+
+    /// The call's id, the same on both sides.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.core.id.as_str()
+    }
+
+    /// Who called.
+    #[must_use]
+    pub fn direction(&self) -> CallDirection {
+        self.core.direction
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn state(&self) -> CallState {
+        self.core.state()
+    }
+
+    /// Times, end cause and error so far.
+    #[must_use]
+    pub fn details(&self) -> CallDetails {
+        self.core.details()
+    }
+
+    /// The caller's headers.
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.core.headers
+    }
+
+    /// The other person.
+    #[must_use]
+    pub fn remote_user_id(&self) -> &str {
+        self.core.remote.as_str()
+    }
+
+    /// The other person's sound, to be bound to an [`AudioElement`](offhook_media::AudioElement). There from the beginning, silent until
+    /// the call is established.
+    #[must_use]
+    pub fn incoming_stream(&self) -> StreamSource {
+        self.stream.incoming()
+    }
+
+    /// Accepts an incoming call: opens the microphone and sends the answer. Sound flows from
+    /// [`Established`](CallEvent::Established) on.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; after [`AnswerError::Microphone`] the call rings on.
+    pub async fn answer(&self) -> Result<(), AnswerError> {
+        let _one_at_a_time = self.core.begin_answer()?;
+        let shared = self.core.shared().ok_or(AnswerError::Ended)?;
+        let run = shared.run().ok_or(AnswerError::Ended)?;
+        let lease = shared.sound.open(shared.settings.timeouts.device).await?;
+        self.stream.attach_microphone(lease.microphone());
+        self.core.hold_microphone(lease);
+        let (reply, answer) = oneshot::channel();
+        self.core.to_media(ToMedia::Answer { reply });
+        let answer = answer.await.map_err(|_| AnswerError::Ended)?;
+        let sdp = match answer {
+            Ok(sdp) => sdp,
+            Err(why) => {
+                self.hang_up();
+                return Err(AnswerError::Description(why));
+            }
+        };
+        let (reply, answered) = oneshot::channel();
+        let command = Command::Answer { call: self.core.id.clone(), sdp, reply };
+        run.commands.send(command).await.map_err(|_| AnswerError::Ended)?;
+        let answered = answered.await.map_err(|_| AnswerError::Ended)?;
+        answered.map_err(|error| answer_error(&error))
+    }
+
+    /// Ends the call, in any state: cancels it, denies it or hangs up. The end comes as [`CallEvent::Ended`].
+    pub fn hang_up(&self) {
+        self.core.end(Ending::HangUp);
+    }
+
+    /// [`hang_up`](Self::hang_up) in its published spelling.
+    pub fn hangup(&self) {
+        self.hang_up();
+    }
+
+    /// Refuses an incoming call because this device is busy; other devices of the same user ring on.
+    ///
+    /// # Errors
+    /// [`RefuseError`] unless it is incoming and rings.
+    pub fn refuse_busy(&self) -> Result<(), RefuseError> {
+        if self.core.direction == CallDirection::Outbound || self.state() != CallState::Init {
+            return Err(RefuseError::WrongState);
+        }
+        self.core.end(Ending::Busy);
+        Ok(())
+    }
+
+    /// Sends silence instead of the microphone, in any state.
+    pub fn mute(&self) {
+        self.stream.set_muted(true);
+    }
+
+    /// Sends the microphone again.
+    pub fn unmute(&self) {
+        self.stream.set_muted(false);
+    }
+
+    /// Whether the near end is muted.
+    #[must_use]
+    pub fn is_muted(&self) -> bool {
+        self.stream.muted()
+    }
+
+    /// Presses keys: `0` to `9`, `*`, `#`, `A` to `D`.
+    ///
+    /// # Errors
+    /// [`DtmfError`]
+    pub fn send_dtmf(&self, keys: &str) -> Result<(), DtmfError> {
+        if self.state() != CallState::Established {
+            return Err(DtmfError::WrongState);
+        }
+        self.stream.send_dtmf(keys).map_err(|error| DtmfError::NotSent(error.to_string()))
+    }
+
+    /// Puts the call on hold: nothing is sent and nothing is received until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// [`HoldError`] unless it is established.
+    pub fn hold(&self) -> Result<(), HoldError> {
+        self.set_hold(true)
+    }
+
+    /// Ends the hold of this side.
+    ///
+    /// # Errors
+    /// [`HoldError`] unless it is established.
+    pub fn resume(&self) -> Result<(), HoldError> {
+        self.set_hold(false)
+    }
+
+    fn set_hold(&self, hold: bool) -> Result<(), HoldError> {
+        if self.state() != CallState::Established {
+            return Err(HoldError::WrongState);
+        }
+        self.core.to_media(ToMedia::Hold(hold));
+        Ok(())
+    }
+
+    /// Waits for the call's next event; `None` after [`CallEvent::Ended`]. Clones of the call share this reader: each event goes to one of
+    /// those who wait. [`events`](Self::events) gives a reader of its own.
+    pub async fn next_event(&self) -> Option<CallEvent> {
+        self.core.next_event().await
+    }
+
+    /// A reader of its own, which begins with what happened so far.
+    #[must_use]
+    pub fn events(&self) -> CallEvents {
+        self.core.events()
+    }
+
+    /// Adds a listener, which is told from the call's beginning on. Call it within the client's tokio runtime.
+    pub fn add_listener(&self, listener: Arc<dyn CallListener>) {
+        tokio::spawn(tell_call_listener(self.clone(), self.events(), listener));
+    }
+
+    /// [`add_listener`](Self::add_listener) in its older spelling.
+    pub fn add_event_listener(&self, listener: Arc<dyn CallListener>) {
+        self.add_listener(listener);
+    }
+
+    /// Measures now; the last ones when the call is over.
+    #[must_use]
+    pub fn stats(&self) -> CallStats {
+        self.core.final_stats().unwrap_or_else(|| self.measure())
+    }
+
+    /// Everything about the call in one piece; complete once it has ended.
+    #[must_use]
+    pub fn report(&self) -> CallReport {
+        let details = self.details();
+        CallReport {
+            call_id: self.core.id.clone(),
+            direction: self.direction(),
+            remote_user_id: self.core.remote.clone(),
+            duration: details.duration(std::time::Instant::now()),
+            details,
+            stats: self.stats(),
+        }
+    }
+
+    fn measure(&self) -> CallStats {
+        CallStats::new(self.core.driver_stats(), self.stream.stats())
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state() == CallState::Ended
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Call")
+            .field("id", &self.core.id)
+            .field("direction", &self.core.direction)
+            .field("remote", &self.core.remote)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,206 @@
+//! What the handles of a call, its media driver and the signaling driver share.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use offhook_signaling::call::{CallDetails, CallState};
+use offhook_signaling::client::ClientCall;
+use offhook_signaling::message::Headers;
+use offhook_signaling::{CallId, UserId};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::driver::ToMedia;
+use crate::error::AnswerError;
+use crate::event::{CallDirection, CallEvent, CallEvents};
+use crate::microphone::Lease;
+use crate::queue::{EventHub, EventStream};
+use crate::shared::{Shared, Signal};
+use crate::stats::{CallStats, DriverStats};
+
+/// Messages that wait for a call's media driver; one that leaves that many waiting is dead.
+const MOST_TO_MEDIA: usize = 256;
+
+/// How this side wishes to end a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    HangUp,
+    Busy,
+}
+
+#[derive(Debug)]
+pub(crate) struct CallCore {
+    pub(crate) id: CallId,
+    pub(crate) direction: CallDirection,
+    pub(crate) remote: UserId,
+    pub(crate) headers: Headers,
+    shared: Weak<Shared>,
+    signal: Arc<Signal>,
+    view: Mutex<View>,
+    events: EventHub<CallEvent>,
+    primary: EventStream<CallEvent>,
+    to_media: mpsc::Sender<ToMedia>,
+    ending: AtomicU8,
+    answering: AtomicBool,
+    microphone: Mutex<Option<Arc<Lease>>>,
+    stats: Mutex<Stats>,
+    media_over: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct View {
+    state: CallState,
+    details: CallDetails,
+}
+
+#[derive(Debug, Default)]
+struct Stats {
+    driver: DriverStats,
+    at_end: Option<CallStats>,
+}
+
+impl CallCore {
+    /// A call as the client machine has it, and the receiver for its media driver.
+    pub(crate) fn new(
+        id: CallId,
+        call: &ClientCall,
+        shared: &Arc<Shared>,
+        signal: Arc<Signal>,
+    ) -> (Arc<Self>, mpsc::Receiver<ToMedia>) {
+        let (to_media, from_core) = mpsc::channel(MOST_TO_MEDIA);
+        let events = EventHub::remembering();
+        let core = Self {
+            id,
+            direction: if call.is_outgoing() { CallDirection::Outbound } else { CallDirection::Inbound },
+            remote: call.remote().clone(),
+            headers: call.headers().clone(),
+            shared: Arc::downgrade(shared),
+            signal,
+            view: Mutex::new(View { state: call.state(), details: call.details().clone() }),
+            primary: events.subscribe(),
+            events,
+            to_media,
+            ending: AtomicU8::new(0),
+            answering: AtomicBool::new(false),
+            microphone: Mutex::new(None),
+            stats: Mutex::new(Stats::default()),
+            media_over: watch::Sender::new(false),
+        };
+        (Arc::new(core), from_core)
+    }
+
+    pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.upgrade()
+    }
+
+    pub(crate) fn state(&self) -> CallState {
+        lock(&self.view).state
+    }
+
+    pub(crate) fn details(&self) -> CallDetails {
+        lock(&self.view).details.clone()
+    }
+
+    /// Takes over what the machine knows now.
+    pub(crate) fn refresh(&self, call: &ClientCall) {
+        *lock(&self.view) = View { state: call.state(), details: call.details().clone() };
+    }
+
+    pub(crate) fn emit(&self, event: &CallEvent) {
+        self.events.send(event);
+    }
+
+    pub(crate) fn events(&self) -> CallEvents {
+        self.events.subscribe()
+    }
+
+    pub(crate) async fn next_event(&self) -> Option<CallEvent> {
+        self.primary.next_shared().await
+    }
+
+    /// Hands a message to the media driver; `false` when it is dead or has ended.
+    pub(crate) fn to_media(&self, message: ToMedia) -> bool {
+        self.to_media.try_send(message).is_ok()
+    }
+
+    /// Wishes to end the call; the signaling driver sees it however much it has to do. The first wish counts.
+    pub(crate) fn end(&self, ending: Ending) {
+        let wish = if ending == Ending::HangUp { 1 } else { 2 };
+        // Losing the race means that somebody wished the same.
+        let _ = self.ending.compare_exchange(0, wish, Ordering::AcqRel, Ordering::Acquire);
+        self.signal.wake();
+    }
+
+    /// The wish to end, while the call is not over.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.ending.load(Ordering::Acquire) {
+            1 => Some(Ending::HangUp),
+            2 => Some(Ending::Busy),
+            _ => None,
+        }
+    }
+
+    /// One answer at a time, and only of a ringing incoming call.
+    pub(crate) fn begin_answer(&self) -> Result<Answering<'_>, AnswerError> {
+        match self.state() {
+            CallState::Ended => return Err(AnswerError::Ended),
+            CallState::Init if self.direction == CallDirection::Inbound => {}
+            _ => return Err(AnswerError::WrongState),
+        }
+        if self.answering.swap(true, Ordering::AcqRel) {
+            return Err(AnswerError::WrongState);
+        }
+        Ok(Answering(self))
+    }
+
+    pub(crate) fn hold_microphone(&self, lease: Arc<Lease>) {
+        // A call that ended meanwhile must not keep it open.
+        let mut held = lock(&self.microphone);
+        *held = (!*self.media_over.borrow()).then_some(lease);
+    }
+
+    /// The newest measures of the media driver.
+    pub(crate) fn set_driver_stats(&self, stats: DriverStats) {
+        lock(&self.stats).driver = stats;
+    }
+
+    pub(crate) fn driver_stats(&self) -> DriverStats {
+        lock(&self.stats).driver.clone()
+    }
+
+    pub(crate) fn final_stats(&self) -> Option<CallStats> {
+        lock(&self.stats).at_end.clone()
+    }
+
+    /// The media driver has ended: the last measures, and the microphone is let go.
+    pub(crate) fn media_ended(&self, stats: CallStats) {
+        lock(&self.stats).at_end = Some(stats);
+        let mut held = lock(&self.microphone);
+        self.media_over.send_replace(true);
+        *held = None;
+    }
+
+    /// Waits until the media driver has ended, for a bounded time, and tells the end to the application.
+    pub(crate) async fn tell_end(self: Arc<Self>, patience: Duration) {
+        let mut over = self.media_over.subscribe();
+        let _ = timeout(patience, over.wait_for(|over| *over)).await;
+        *lock(&self.microphone) = None;
+        self.emit(&CallEvent::Ended(self.details()));
+        self.events.close();
+    }
+}
+
+/// As long as it lives, nobody else answers the call.
+#[derive(Debug)]
+pub(crate) struct Answering<'a>(&'a CallCore);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.answering.store(false, Ordering::Release);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,92 @@
+//! The tasks behind the handles. One signaling driver per started client owns the client machine and the connection; one media driver per
+//! call owns the transport session, the sockets and the packet port. They talk by bounded queues, and none waits for another.
+
+mod keeper;
+mod media;
+mod prepare;
+mod signaling;
+mod start;
+mod stun;
+
+use std::fmt;
+use std::sync::Arc;
+
+use offhook_signaling::call::CallEndCause;
+use offhook_signaling::client::CommandError;
+use offhook_signaling::message::{Candidate, Headers, Update};
+use offhook_signaling::{CallId, UserId};
+use tokio::sync::oneshot;
+
+use crate::call::Call;
+use crate::error::RegisterError;
+use crate::microphone::Lease;
+
+pub(crate) use prepare::{PreparedMedia, prepare};
+pub(crate) use start::prepare_start;
+
+/// To the signaling driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The application has a token.
+    Register { token: Secret, reply: oneshot::Sender<Result<(), RegisterError>> },
+    /// The application has none.
+    RegisterFailed,
+    /// Call somebody; everything is ready.
+    CallUser(Box<NewCall>),
+    /// The local person accepted; this is the answer.
+    Answer { call: CallId, sdp: String, reply: oneshot::Sender<Result<(), CommandError>> },
+    /// A media driver has news.
+    Media { call: CallId, news: MediaNews },
+}
+
+/// A text that `Debug` does not show.
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(redacted)")
+    }
+}
+
+/// An outgoing call that is ready to be made.
+#[derive(Debug)]
+pub(crate) struct NewCall {
+    pub(crate) to: UserId,
+    pub(crate) headers: Headers,
+    pub(crate) offer: String,
+    pub(crate) media: PreparedMedia,
+    pub(crate) microphone: Arc<Lease>,
+    pub(crate) reply: oneshot::Sender<Result<Call, CommandError>>,
+}
+
+/// From a media driver to the signaling driver.
+#[derive(Debug)]
+pub(crate) enum MediaNews {
+    /// A candidate for the peer.
+    Candidate(Candidate),
+    /// A description for the peer, after the first exchange.
+    Update(Update),
+    /// Media is connected.
+    Connected,
+    /// Media could not connect, or the peer went away.
+    Failed(CallEndCause),
+}
+
+/// To a media driver.
+#[derive(Debug)]
+pub(crate) enum ToMedia {
+    /// The local person accepted: make the answer to the caller's offer.
+    Answer { reply: oneshot::Sender<Result<String, String>> },
+    /// The caller's offer, before the person accepted: nothing is done with it yet.
+    RemoteOffer(String),
+    /// The callee's answer.
+    RemoteAnswer(String),
+    /// A candidate of the peer.
+    RemoteCandidate(Candidate),
+    /// A later description of the peer.
+    RemoteUpdate(Update),
+    /// Hold or resume.
+    Hold(bool),
+    /// The call is over.
+    End,
+}

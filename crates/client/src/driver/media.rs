@@ -1,0 +1,298 @@
+//! The media driver of one call: sockets, timers and packet rings around the transport session. It never touches an audio sample.
+
+mod negotiate;
+mod recover;
+mod upkeep;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use offhook_media::{EngineClock, Events, MediaStream, PacketPort, StreamConfig, StreamEvent};
+use offhook_media_core::quality::QualityMonitor;
+use offhook_media_core::recv::IncomingPacket;
+use offhook_media_core::send::OutgoingPacket;
+use offhook_signaling::call::{CallEndCause, CallState};
+use offhook_signaling::message::Candidate;
+use offhook_transport::{AudioLevel, Event, Output, RtpToSend, Session, Transmit};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::sleep_until;
+
+use self::negotiate::Negotiation;
+use self::recover::{Recovery, Sign};
+use self::upkeep::Upkeep;
+use super::{Command, MediaNews, PreparedMedia, ToMedia};
+use crate::call::CallCore;
+use crate::event::CallEvent;
+use crate::shared::Shared;
+use crate::stats::{CallStats, DriverStats};
+use crate::udp::{PacketPath, Sockets};
+
+/// How long after a look at the packet ring the next one is due. The timer has a resolution of 1 ms and rounds up: this is one look per
+/// millisecond.
+const LOOK: Duration = Duration::from_micros(500);
+/// News that wait for the signaling driver; candidates beyond are not told.
+const MOST_NEWS: usize = 256;
+
+pub(super) struct MediaDriver {
+    core: Arc<CallCore>,
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    news: VecDeque<MediaNews>,
+    inbox: mpsc::Receiver<ToMedia>,
+    session: Session,
+    /// When the session wants to be called again.
+    session_due: Instant,
+    sockets: Sockets,
+    path: Option<Box<dyn PacketPath>>,
+    port: PacketPort,
+    stream: Arc<MediaStream>,
+    stream_events: Events<StreamEvent>,
+    clock: EngineClock,
+    config: StreamConfig,
+    negotiation: Negotiation,
+    recovery: Recovery,
+    upkeep: Upkeep,
+    monitor: QualityMonitor,
+    stats: DriverStats,
+    over: bool,
+}
+
+impl MediaDriver {
+    pub(super) fn spawn(
+        core: Arc<CallCore>,
+        inbox: mpsc::Receiver<ToMedia>,
+        media: PreparedMedia,
+        shared: &Arc<Shared>,
+        commands: mpsc::Sender<Command>,
+    ) {
+        let Some(engine) = shared.sound.engine() else { return };
+        let now = Instant::now();
+        let PreparedMedia { session, sockets, stream, port, config, offer } = media;
+        let driver = Self {
+            clock: engine.clock(),
+            path: shared.settings.path.as_ref().map(|make| make()),
+            shared: Arc::clone(shared),
+            commands,
+            news: VecDeque::new(),
+            inbox,
+            session,
+            session_due: now,
+            sockets,
+            port,
+            stream_events: stream.events(),
+            stream,
+            config,
+            negotiation: Negotiation::new(core.direction, offer),
+            recovery: Recovery::new(now),
+            upkeep: Upkeep::new(now),
+            monitor: QualityMonitor::default(),
+            stats: DriverStats::default(),
+            over: false,
+            core,
+        };
+        tokio::spawn(driver.run());
+    }
+
+    async fn run(mut self) {
+        loop {
+            let wake = self.turn(Instant::now());
+            if self.over {
+                break;
+            }
+            let (inbox, sockets) = (&mut self.inbox, &self.sockets);
+            tokio::select! {
+                message = inbox.recv() => self.handle_message(message.unwrap_or(ToMedia::End)),
+                () = poll_fn(|cx| sockets.poll_readable(cx)) => self.receive(),
+                () = sleep_until(wake.into()) => {}
+            }
+        }
+        self.finish(Instant::now());
+    }
+
+    /// Does everything that is due; returns when the next thing is.
+    fn turn(&mut self, now: Instant) -> Instant {
+        if now >= self.session_due {
+            self.session.handle_timeout(now);
+        }
+        self.look_at_ring(now);
+        self.take_stream_events();
+        self.recover(now);
+        self.keep_up(now);
+        self.flush(now);
+        self.tell();
+        let looks = self.session.is_connected().then(|| now + LOOK);
+        let held = self.path.as_ref().and_then(|path| path.next_due());
+        let times = [looks, held, self.recovery.due(), Some(self.upkeep.due())];
+        times.into_iter().flatten().fold(self.session_due, Instant::min)
+    }
+
+    fn receive(&mut self) {
+        let Self { sockets, session, .. } = self;
+        let refused = session.stats().rejected.total();
+        let mut taken = 0;
+        sockets.receive(|arrival, local, remote, datagram| {
+            session.handle_datagram(arrival, local, remote, datagram);
+            taken += 1;
+        });
+        // A stranger's datagrams are no sign of the peer's life.
+        if session.stats().rejected.total() - refused < taken {
+            self.recovery.hear(Instant::now());
+        }
+    }
+
+    /// What the media thread has for the network.
+    fn look_at_ring(&mut self, now: Instant) {
+        while let Some(packet) = self.port.outgoing.pop() {
+            // Refused when there is no path or on hold: sound that is not sent now is never sent.
+            let _ = self.session.send_rtp(now, &rtp_of(&packet));
+        }
+    }
+
+    /// Everything out of the session: datagrams, events, packets for the media thread.
+    fn flush(&mut self, now: Instant) {
+        loop {
+            match self.session.poll_output(now) {
+                Output::Transmit(transmit) => self.transmit(now, transmit),
+                Output::Event(event) => self.handle_event(now, event),
+                Output::Timeout(at) => {
+                    self.session_due = at;
+                    break;
+                }
+            }
+        }
+        if let Some(path) = &mut self.path {
+            while let Some(transmit) = path.poll(now) {
+                self.stats.datagrams_not_sent += u64::from(!self.sockets.send(&transmit));
+            }
+        }
+        while let Some(rtp) = self.session.poll_rtp() {
+            let packet = IncomingPacket {
+                arrival: self.clock.media_time(rtp.arrival),
+                payload_type: rtp.payload_type,
+                marker: rtp.marker,
+                ssrc: rtp.ssrc,
+                sequence: rtp.sequence,
+                timestamp: rtp.timestamp,
+                payload: rtp.payload,
+            };
+            self.stats.packets_not_taken += u64::from(self.port.incoming.push(&packet).is_err());
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+        match &mut self.path {
+            Some(path) => path.submit(now, transmit),
+            None => self.stats.datagrams_not_sent += u64::from(!self.sockets.send(&transmit)),
+        }
+    }
+
+    fn handle_message(&mut self, message: ToMedia) {
+        let now = Instant::now();
+        match message {
+            ToMedia::RemoteOffer(sdp) => self.negotiation.remote_offer = Some(sdp),
+            ToMedia::Answer { reply } => {
+                // Whoever gave up waiting for the answer will not send it.
+                let _ = reply.send(self.make_answer(now));
+            }
+            ToMedia::RemoteAnswer(sdp) => self.take_first_answer(now, &sdp),
+            ToMedia::RemoteCandidate(candidate) => self.take_candidate(now, &candidate),
+            ToMedia::RemoteUpdate(update) => self.take_update(now, &update),
+            ToMedia::Hold(hold) => self.hold(now, hold),
+            ToMedia::End => self.over = true,
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::LocalCandidate(line) => self.tell_candidate(&line),
+            Event::GatheringDone => {
+                let end = Candidate { mid: "0".to_owned(), end: true, ..Candidate::default() };
+                self.push_news(MediaNews::Candidate(end));
+            }
+            Event::Connected(connected) => {
+                tracing::debug!(call = %self.core.id, ?connected, "media connected");
+                self.stats.connected.get_or_insert(now);
+                self.apply_direction();
+                // Whoever learns that the call is established may look at once.
+                self.publish();
+                self.push_news(MediaNews::Connected);
+            }
+            Event::PathChanged { local, remote } => {
+                tracing::debug!(call = %self.core.id, %local, %remote, "path changed");
+                self.publish();
+            }
+            Event::PeerLost => self.begin_recovery(now, Sign::Consent),
+            Event::PeerBack => self.recovery.end(),
+            Event::RemoteBye => self.recovery.expect_end(now),
+            Event::Failed(error) => {
+                tracing::info!(call = %self.core.id, %error, "media failed");
+                self.push_news(MediaNews::Failed(CallEndCause::Failure));
+            }
+            _ => {}
+        }
+    }
+
+    fn take_stream_events(&mut self) {
+        while let Some(event) = self.stream_events.try_next() {
+            match event {
+                StreamEvent::DigitReceived(digit) => self.core.emit(&CallEvent::DtmfReceived(digit)),
+                StreamEvent::FirstSound { at } => {
+                    self.stats.first_sound.get_or_insert_with(|| self.clock.instant(at));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn push_news(&mut self, news: MediaNews) {
+        if self.news.len() < MOST_NEWS || !matches!(news, MediaNews::Candidate(_)) {
+            self.news.push_back(news);
+        }
+    }
+
+    /// Hands news to the signaling driver, as many as it takes now.
+    fn tell(&mut self) {
+        while let Some(news) = self.news.pop_front() {
+            let command = Command::Media { call: self.core.id.clone(), news };
+            match self.commands.try_send(command) {
+                Ok(()) => {}
+                Err(TrySendError::Full(Command::Media { news, .. })) => {
+                    self.news.push_front(news);
+                    return;
+                }
+                // The client has ended, and the call with it.
+                Err(_) => {
+                    self.over = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_established(&self) -> bool {
+        self.core.state() == CallState::Established
+    }
+
+    fn finish(mut self, now: Instant) {
+        self.session.close(now);
+        self.flush(now);
+        self.publish();
+        let stats = CallStats::new(self.stats, self.stream.stats());
+        self.stream.detach_microphone();
+        self.stream.close();
+        self.core.media_ended(stats);
+    }
+}
+
+fn rtp_of(packet: &OutgoingPacket) -> RtpToSend<'_> {
+    let level = AudioLevel { below_full_scale: packet.level.level.get(), voice: packet.level.voice };
+    RtpToSend {
+        payload_type: packet.payload_type,
+        marker: packet.marker,
+        timestamp: packet.timestamp,
+        audio_level: Some(level),
+        payload: packet.payload(),
+    }
+}

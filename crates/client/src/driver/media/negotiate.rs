@@ -1,0 +1,256 @@
+//! Offer, answer and candidates of a call: the first exchange, hold, ICE restarts.
+
+use std::time::{Duration, Instant};
+
+use offhook_media_core::units::PacketTime;
+use offhook_signaling::call::CallEndCause;
+use offhook_signaling::message::{Candidate, SdpKind, Update};
+use offhook_transport::{Direction, Media, SessionError};
+
+use super::{MediaDriver, MediaNews};
+use crate::event::CallDirection;
+use crate::stats::Codec;
+
+/// An offer without an answer for this long is taken back.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Where the negotiation of a call stands, as far as the session does not know it.
+#[derive(Debug)]
+pub(super) struct Negotiation {
+    pub(super) direction: CallDirection,
+    /// The caller's offer, on the callee's side, before the person accepted.
+    pub(super) remote_offer: Option<String>,
+    /// Our newest description: what stands in it need not be trickled.
+    described: Option<String>,
+    /// The answer that was made but may not have been sent.
+    answer: Option<String>,
+    /// An offer that is to be made as soon as it may.
+    wanted: Option<Wanted>,
+    /// Our offer that is out: what for, and since when.
+    offered: Option<(Wanted, Instant)>,
+    held: bool,
+    configured: bool,
+}
+
+/// What an offer is for. A restart serves the other purpose too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    Direction,
+    Restart,
+}
+
+impl Negotiation {
+    pub(super) fn new(direction: CallDirection, offer: Option<String>) -> Self {
+        Self {
+            direction,
+            remote_offer: None,
+            described: offer,
+            answer: None,
+            wanted: None,
+            offered: None,
+            held: false,
+            configured: false,
+        }
+    }
+}
+
+impl MediaDriver {
+    /// The answer to the caller's offer: made once, so that a person can accept again when the first try failed.
+    pub(super) fn make_answer(&mut self, now: Instant) -> Result<String, String> {
+        if let Some(made) = &self.negotiation.answer {
+            return Ok(made.clone());
+        }
+        let offer = self.negotiation.remote_offer.take().ok_or("there is no offer")?;
+        let answer = self.session.handle_offer(now, &offer).map_err(|error| error.to_string())?;
+        self.negotiation.described = Some(answer.clone());
+        self.negotiation.answer = Some(answer.clone());
+        self.negotiated();
+        Ok(answer)
+    }
+
+    pub(super) fn take_first_answer(&mut self, now: Instant, sdp: &str) {
+        match self.session.handle_answer(now, sdp) {
+            Ok(()) => self.negotiated(),
+            Err(error) => {
+                tracing::info!(call = %self.core.id, %error, "the answer cannot be used");
+                self.push_news(MediaNews::Failed(CallEndCause::Failure));
+            }
+        }
+    }
+
+    pub(super) fn take_candidate(&mut self, now: Instant, candidate: &Candidate) {
+        if candidate.end {
+            return self.session.end_of_candidates(now);
+        }
+        let mut line = candidate.candidate.clone();
+        if !candidate.ufrag.is_empty() && !line.contains(" ufrag ") {
+            line = format!("{line} ufrag {}", candidate.ufrag);
+        }
+        if let Err(error) = self.session.add_remote_candidate(now, &line) {
+            tracing::debug!(call = %self.core.id, %error, "candidate not used");
+        }
+    }
+
+    pub(super) fn take_update(&mut self, now: Instant, update: &Update) {
+        let taken = match update.kind {
+            SdpKind::Offer => self.take_offer(now, &update.sdp),
+            SdpKind::Answer => self.session.handle_answer(now, &update.sdp).map(|()| {
+                self.negotiation.offered = None;
+                self.negotiated();
+            }),
+        };
+        if let Err(error) = taken {
+            tracing::debug!(call = %self.core.id, kind = ?update.kind, %error, "update not used");
+        }
+        self.offer_if_wanted(now);
+    }
+
+    fn take_offer(&mut self, now: Instant, sdp: &str) -> Result<(), SessionError> {
+        let answer = self.session.handle_offer(now, sdp)?;
+        // Ours, when one was out, has given way: it is made again.
+        if let Some((wanted, _)) = self.negotiation.offered.take() {
+            self.negotiation.wanted = self.negotiation.wanted.max(Some(wanted));
+        }
+        self.negotiation.described = Some(answer.clone());
+        self.push_news(MediaNews::Update(Update { kind: SdpKind::Answer, sdp: answer }));
+        self.negotiated();
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, now: Instant, hold: bool) {
+        if self.negotiation.held == hold {
+            return;
+        }
+        self.negotiation.held = hold;
+        self.session.set_direction(if hold { Direction::Inactive } else { Direction::SendRecv });
+        self.apply_direction();
+        self.want(now, Wanted::Direction);
+    }
+
+    /// Looks for new paths: with the sockets of now.
+    pub(super) fn restart_ice(&mut self, now: Instant) {
+        self.want(now, Wanted::Restart);
+    }
+
+    /// Whether a first exchange is complete.
+    pub(super) fn is_negotiated(&self) -> bool {
+        self.session.media().is_some()
+    }
+
+    fn want(&mut self, now: Instant, wanted: Wanted) {
+        self.negotiation.wanted = self.negotiation.wanted.max(Some(wanted));
+        self.offer_if_wanted(now);
+    }
+
+    /// Makes the offer that is wanted, unless one is out.
+    pub(super) fn offer_if_wanted(&mut self, now: Instant) {
+        let Some(wanted) = self.negotiation.wanted.filter(|_| self.is_negotiated()) else { return };
+        if self.negotiation.offered.is_some_and(|(_, since)| now < since + ANSWER) {
+            return;
+        }
+        self.session.rollback();
+        let offer = match wanted {
+            Wanted::Restart => self.session.restart_ice(now),
+            Wanted::Direction => self.session.create_offer(),
+        };
+        match offer {
+            Ok(sdp) => {
+                self.negotiation.wanted = None;
+                self.negotiation.offered = Some((wanted, now));
+                self.negotiation.described = Some(sdp.clone());
+                self.push_news(MediaNews::Update(Update { kind: SdpKind::Offer, sdp }));
+            }
+            Err(error) => tracing::debug!(call = %self.core.id, %error, "no offer"),
+        }
+    }
+
+    /// A candidate of this side, for the peer: unless a description says it, now or later.
+    pub(super) fn tell_candidate(&mut self, line: &str) {
+        let Some(described) = &self.negotiation.described else { return };
+        if described.contains(line) {
+            return;
+        }
+        let ufrag = line.split_once(" ufrag ").map(|(_, rest)| rest.split(' ').next().unwrap_or(rest));
+        let candidate = Candidate {
+            candidate: line.to_owned(),
+            mid: "0".to_owned(),
+            ufrag: ufrag.unwrap_or_default().to_owned(),
+            end: false,
+        };
+        self.push_news(MediaNews::Candidate(candidate));
+    }
+
+    /// Sends when a path is there, this side does not hold and the other takes sound.
+    pub(super) fn apply_direction(&self) {
+        let agreed = self.session.media().is_some_and(|media| media.direction.sends());
+        self.stream.set_sending(self.stats.connected.is_some() && !self.negotiation.held && agreed);
+    }
+
+    /// What was agreed reaches the stream.
+    fn negotiated(&mut self) {
+        let Some(media) = self.session.media() else { return };
+        let (mut send, mut receive) = (self.config.send, self.config.receive);
+        agree(&mut send, media);
+        receive.opus_payload_type = media.opus;
+        receive.dtmf_payload_type = media.telephone_event_48k.or(media.telephone_event_8k);
+        let changed =
+            !self.negotiation.configured || send != self.config.send || receive != self.config.receive;
+        self.stats.codec = Some(Codec {
+            name: "opus",
+            clock_rate: 48_000,
+            payload_type: media.opus,
+            packet_time: send.packet_time.duration(),
+        });
+        if changed {
+            self.config.send = send;
+            self.config.receive = receive;
+            self.negotiation.configured = true;
+            if let Err(error) = self.stream.reconfigure(&self.config) {
+                tracing::error!(call = %self.core.id, %error, "the stream cannot be configured");
+                self.push_news(MediaNews::Failed(CallEndCause::Failure));
+            }
+        }
+        self.apply_direction();
+    }
+}
+
+/// What the other side asks for, within what this side wants.
+fn agree(send: &mut offhook_media_core::send::SendConfig, media: &Media) {
+    send.opus_payload_type = media.opus;
+    send.dtmf_payload_type = media.telephone_event_48k;
+    send.encoder.in_band_fec &= media.in_band_fec;
+    send.encoder.dtx |= media.dtx;
+    if let Some(most) = media.max_average_bitrate {
+        send.encoder.bitrate.0 = send.encoder.bitrate.0.min(most);
+    }
+    if let Some(most) = media.max_packet_time {
+        send.packet_time = at_most(send.packet_time, most);
+    }
+}
+
+fn at_most(wanted: PacketTime, most: Duration) -> PacketTime {
+    let all = [
+        PacketTime::Ms120,
+        PacketTime::Ms60,
+        PacketTime::Ms40,
+        PacketTime::Ms20,
+        PacketTime::Ms10,
+        PacketTime::Ms5,
+    ];
+    let longest = all.into_iter().find(|time| *time <= wanted && time.duration() <= most);
+    longest.unwrap_or(PacketTime::Ms2_5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_as_long_as_both_allow() {
+        let ms = Duration::from_millis;
+        assert_eq!(at_most(PacketTime::Ms20, ms(120)), PacketTime::Ms20);
+        assert_eq!(at_most(PacketTime::Ms60, ms(50)), PacketTime::Ms40);
+        assert_eq!(at_most(PacketTime::Ms10, ms(3)), PacketTime::Ms2_5);
+        assert_eq!(at_most(PacketTime::Ms2_5, ms(120)), PacketTime::Ms2_5);
+    }
+}

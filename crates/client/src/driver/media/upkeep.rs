@@ -1,0 +1,176 @@
+//! What a call does from time to time: measures, quality warnings, the encoder's idea of loss, a look at the machine's addresses.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use offhook_media_core::quality::QualityInput;
+use offhook_media_core::units::Dbov;
+use offhook_signaling::call::CallState;
+use offhook_transport::TransportStats;
+
+use super::MediaDriver;
+use crate::event::CallEvent;
+
+/// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
+const PUBLISH: Duration = Duration::from_millis(200);
+const SECOND: Duration = Duration::from_secs(1);
+/// How much of the loss that was expected is still expected a second later, when less was lost.
+const FORGET: f64 = 0.9;
+/// Loss the encoder is ready for at first: its own default.
+const FIRST_EXPECTED: f64 = 0.1;
+const MOST_EXPECTED: f64 = 0.5;
+
+/// When what is due, and what the last second was compared with.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    publish: Instant,
+    second: Instant,
+    lost: i64,
+    received: u64,
+    expected_loss: f64,
+}
+
+impl Upkeep {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { publish: now, second: now + SECOND, lost: 0, received: 0, expected_loss: FIRST_EXPECTED }
+    }
+
+    pub(super) fn due(&self) -> Instant {
+        self.publish.min(self.second)
+    }
+
+    /// Share of the packets expected since the last look that was lost; `None` when none was expected.
+    fn loss(&mut self, stats: &TransportStats) -> Option<f64> {
+        let lost = stats.lost.unwrap_or(self.lost);
+        let newly_lost = lost - std::mem::replace(&mut self.lost, lost);
+        let received = stats.received.packets;
+        let newly_received = received - std::mem::replace(&mut self.received, received);
+        let expected = newly_lost + i64::try_from(newly_received).unwrap_or(i64::MAX / 2);
+        (expected > 0).then(|| (newly_lost as f64 / expected as f64).clamp(0.0, 1.0))
+    }
+
+    /// What the encoder should be ready for: up at once, down slowly, because losses come in bursts.
+    fn expect(&mut self, remote_loss: f64) -> u8 {
+        self.expected_loss = remote_loss.max(self.expected_loss * FORGET).clamp(0.01, MOST_EXPECTED);
+        (self.expected_loss * 100.0).round() as u8
+    }
+}
+
+impl MediaDriver {
+    pub(super) fn keep_up(&mut self, now: Instant) {
+        if now >= self.upkeep.publish {
+            self.upkeep.publish = now + PUBLISH;
+            self.publish();
+        }
+        if now >= self.upkeep.second {
+            self.upkeep.second = now + SECOND;
+            // The message that says so finds no room in a queue that is full.
+            self.over |= self.core.state() == CallState::Ended;
+            self.follow_addresses(now);
+            self.judge();
+            self.offer_if_wanted(now);
+        }
+    }
+
+    /// Shows the newest measures.
+    pub(super) fn publish(&mut self) {
+        self.stats.transport = self.session.stats();
+        self.core.set_driver_stats(self.stats.clone());
+    }
+
+    /// Quality warnings, and the loss the encoder should expect.
+    fn judge(&mut self) {
+        let transport = self.session.stats();
+        let loss = self.upkeep.loss(&transport);
+        if !self.is_established() {
+            return;
+        }
+        let stream = self.stream.stats();
+        let input = QualityInput {
+            rtt: transport.rtt.or(transport.ice_rtt),
+            jitter: transport.jitter,
+            loss,
+            connected: self.session.is_connected(),
+            outbound_level: (!self.stream.muted()).then(|| amplitude(stream.send.level.level)),
+            inbound_level: Some(amplitude(stream.receive.level)),
+        };
+        let core = &self.core;
+        self.monitor.observe(&input, |warning| core.emit(&CallEvent::QualityWarning(warning)));
+        if let Some(remote_loss) = transport.remote_loss {
+            self.stream.set_expected_loss(self.upkeep.expect(remote_loss));
+        }
+    }
+
+    /// New addresses get a socket, those that are gone lose it, and the call moves.
+    fn follow_addresses(&mut self, now: Instant) {
+        let addresses = self.shared.settings.addresses.addresses();
+        let bound: Vec<SocketAddr> = self.sockets.addresses().collect();
+        let new: Vec<IpAddr> =
+            addresses.iter().copied().filter(|ip| bound.iter().all(|socket| socket.ip() != *ip)).collect();
+        let gone: Vec<SocketAddr> =
+            bound.into_iter().filter(|socket| !addresses.contains(&socket.ip())).collect();
+        let mut added = false;
+        for ip in new {
+            match self.sockets.bind(ip) {
+                Ok(local) if self.session.add_local_candidate(now, local).is_ok() => added = true,
+                Ok(local) => self.sockets.remove(local),
+                Err(error) => tracing::debug!(%ip, %error, "address not used"),
+            }
+        }
+        // With no address at all the network is away: what was used may come back.
+        let moved = !gone.is_empty() && (added || self.sockets.addresses().count() > gone.len());
+        if moved {
+            for local in gone {
+                self.session.remove_local_candidate(now, local);
+                self.sockets.remove(local);
+            }
+        }
+        if (added || moved) && self.is_negotiated() {
+            tracing::info!(call = %self.core.id, "the machine's addresses changed");
+            self.restart_ice(now);
+        }
+    }
+}
+
+/// 0 to 1 of full scale.
+fn amplitude(level: Dbov) -> f64 {
+    if level == Dbov::SILENCE { 0.0 } else { 10_f64.powf(-f64::from(level.get()) / 20.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_is_counted_second_by_second() {
+        let mut upkeep = Upkeep::new(Instant::now());
+        let mut stats = TransportStats::default();
+        assert_eq!(upkeep.loss(&stats), None);
+        stats.received.packets = 90;
+        stats.lost = Some(10);
+        assert_eq!(upkeep.loss(&stats), Some(0.1));
+        stats.received.packets = 190;
+        assert_eq!(upkeep.loss(&stats), Some(0.0));
+        stats.received.packets = 290;
+        stats.lost = Some(5);
+        assert_eq!(upkeep.loss(&stats), Some(0.0), "late packets are no negative loss");
+    }
+
+    #[test]
+    fn expected_loss_rises_at_once_and_falls_slowly() {
+        let mut upkeep = Upkeep::new(Instant::now());
+        assert_eq!(upkeep.expect(0.2), 20);
+        assert_eq!(upkeep.expect(0.0), 18);
+        assert_eq!(upkeep.expect(1.0), 50);
+        for _ in 0..100 {
+            upkeep.expect(0.0);
+        }
+        assert_eq!(upkeep.expect(0.0), 1);
+    }
+
+    #[test]
+    fn silence_has_no_amplitude() {
+        assert!(amplitude(Dbov::SILENCE) <= 0.0);
+        assert!((amplitude(Dbov::of_mean_square(1.0)) - 1.0).abs() < 1e-9);
+    }
+}

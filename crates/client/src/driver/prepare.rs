@@ -1,0 +1,118 @@
+//! Everything of a call that can be made before anybody rings: stream, sockets, session. Nothing of it is sent.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use offhook_media::{MediaStream, OpenStreamError, PacketPort, StreamConfig};
+use offhook_media_core::units::PacketTime;
+use offhook_transport::{
+    Certificate, CertificateError, OpusParams, Role, Session, SessionConfig, SessionError,
+};
+use thiserror::Error;
+
+use crate::builder::Settings;
+use crate::shared::Shared;
+use crate::udp::Sockets;
+
+/// Why a call could not be prepared.
+#[derive(Debug, Error)]
+pub(crate) enum PrepareError {
+    #[error("the sound engine is not running")]
+    NoEngine,
+    #[error("the stream: {0}")]
+    Stream(#[from] OpenStreamError),
+    #[error("the session: {0}")]
+    Session(#[from] SessionError),
+    #[error("the certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    #[error("no network address of this machine can be used")]
+    NoAddress,
+}
+
+/// A call's stream, sockets and session.
+#[derive(Debug)]
+pub(crate) struct PreparedMedia {
+    pub(crate) session: Session,
+    pub(crate) sockets: Sockets,
+    pub(crate) stream: Arc<MediaStream>,
+    pub(crate) port: PacketPort,
+    pub(crate) config: StreamConfig,
+    /// The offer, on the caller's side.
+    pub(crate) offer: Option<String>,
+}
+
+/// Makes stream, sockets and session, and the caller's offer.
+pub(crate) async fn prepare(shared: &Arc<Shared>, role: Role) -> Result<PreparedMedia, PrepareError> {
+    let config = stream_config(&shared.settings);
+    let engine = shared.sound.engine().cloned().ok_or(PrepareError::NoEngine)?;
+    // Codec state takes milliseconds to make.
+    let opening = tokio::task::spawn_blocking(move || engine.open_stream(&config));
+    let (mut session, sockets) = open_session(shared, role)?;
+    let offer = (role == Role::Offerer).then(|| session.create_offer()).transpose()?;
+    let stream = opening.await.map_err(|_| PrepareError::NoEngine)??;
+    stream.set_sending(false);
+    let port = stream.take_packet_port().ok_or(PrepareError::NoEngine)?;
+    Ok(PreparedMedia { session, sockets, stream: Arc::new(stream), port, config, offer })
+}
+
+fn stream_config(settings: &Settings) -> StreamConfig {
+    let mut config = StreamConfig::default();
+    config.send.packet_time = settings.packet_time;
+    let mut random = [0; 4];
+    // RFC 3550, section 5.1: random. Without randomness no session is made either.
+    if getrandom::fill(&mut random).is_ok() {
+        config.send.initial_timestamp = u32::from_be_bytes(random);
+    }
+    if let Some(bitrate) = settings.bitrate {
+        config.send.encoder.bitrate = bitrate;
+    }
+    config
+}
+
+fn open_session(shared: &Shared, role: Role) -> Result<(Session, Sockets), PrepareError> {
+    let now = Instant::now();
+    let mut session = Session::new(session_config(&shared.settings, role)?, now)?;
+    let mut sockets = Sockets::default();
+    for ip in shared.settings.addresses.addresses() {
+        // An address that cannot be used (just gone, not yet ready) is one candidate less.
+        if let Ok(local) = sockets.bind(ip)
+            && session.add_local_candidate(now, local).is_err()
+        {
+            sockets.remove(local);
+        }
+    }
+    if sockets.addresses().next().is_none() {
+        return Err(PrepareError::NoAddress);
+    }
+    for server in shared.stun_servers() {
+        session.add_stun_server(now, server);
+    }
+    session.end_of_local_candidates(now);
+    Ok((session, sockets))
+}
+
+fn session_config(settings: &Settings, role: Role) -> Result<SessionConfig, CertificateError> {
+    let mut config = SessionConfig::new(certificate()?, role);
+    config.dtls = settings.dtls;
+    config.opus = OpusParams {
+        packet_time: match settings.packet_time {
+            // RFC 7587, section 6.1: "ptime" is at least 3.
+            PacketTime::Ms2_5 => Duration::from_millis(3),
+            other => other.duration(),
+        },
+        ..OpusParams::default()
+    };
+    config.connect_timeout = settings.timeouts.media;
+    config.consent_timeout = settings.timeouts.consent.min(Duration::from_secs(30));
+    Ok(config)
+}
+
+/// The certificate of this process, made once: it takes milliseconds that no call should wait for.
+pub(super) fn certificate() -> Result<Arc<Certificate>, CertificateError> {
+    static CERTIFICATE: OnceLock<Arc<Certificate>> = OnceLock::new();
+    if let Some(made) = CERTIFICATE.get() {
+        return Ok(Arc::clone(made));
+    }
+    let made = Arc::new(Certificate::generate()?);
+    Ok(Arc::clone(CERTIFICATE.get_or_init(|| made)))
+}

@@ -1,0 +1,123 @@
+//! The sockets of one call, and what datagrams pass on their way out.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use offhook_transport::Transmit;
+use tokio::net::UdpSocket;
+
+/// More than any datagram of a call: what is longer is cut and then refused by the transport.
+const MOST_BYTES: usize = 2048;
+/// Datagrams taken from one socket before the others have their turn.
+const BATCH: usize = 32;
+
+/// What outgoing datagrams pass before they reach the socket: an emulated network, a shaper. Without one they go straight.
+pub trait PacketPath: Send {
+    /// Takes a datagram at `now`; it may be lost, held or doubled.
+    fn submit(&mut self, now: Instant, datagram: Transmit);
+    /// When [`poll`](Self::poll) should be asked next; `None` while nothing is held.
+    fn next_due(&self) -> Option<Instant>;
+    /// A datagram that is due at `now`. Asked until `None`.
+    fn poll(&mut self, now: Instant) -> Option<Transmit>;
+}
+
+/// One socket per address.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    sockets: Vec<Socket>,
+    /// Where the next look begins, so that no socket starves the others.
+    first: usize,
+}
+
+#[derive(Debug)]
+struct Socket {
+    address: SocketAddr,
+    receiver: UdpSocket,
+    /// The same socket for sending: tokio's would refuse until its reactor has looked at it once, and the first datagrams matter most.
+    sender: std::net::UdpSocket,
+}
+
+impl Sockets {
+    /// Binds a socket to a free port of `ip`.
+    pub(crate) fn bind(&mut self, ip: IpAddr) -> io::Result<SocketAddr> {
+        let sender = std::net::UdpSocket::bind((ip, 0))?;
+        sender.set_nonblocking(true)?;
+        let receiver = UdpSocket::from_std(sender.try_clone()?)?;
+        let address = sender.local_addr()?;
+        self.sockets.push(Socket { address, receiver, sender });
+        Ok(address)
+    }
+
+    /// Closes a socket.
+    pub(crate) fn remove(&mut self, address: SocketAddr) {
+        self.sockets.retain(|socket| socket.address != address);
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.sockets.iter().map(|socket| socket.address)
+    }
+
+    /// Sends now or not at all: sound that waits is worse than sound that is lost. Returns whether it was sent.
+    pub(crate) fn send(&self, transmit: &Transmit) -> bool {
+        let socket = self.sockets.iter().find(|socket| socket.address == transmit.source);
+        socket.is_some_and(|socket| socket.sender.send_to(&transmit.contents, transmit.destination).is_ok())
+    }
+
+    /// Ready when a socket may have something.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let ready = |socket: &Socket| socket.receiver.poll_recv_ready(cx).is_ready();
+        // Every socket is asked, so that each of them wakes this task.
+        if self.sockets.iter().map(ready).fold(false, |any, one| any | one) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Hands what has arrived to `take`, as arrival, local address, remote address and bytes.
+    pub(crate) fn receive(&mut self, mut take: impl FnMut(Instant, SocketAddr, SocketAddr, &mut [u8])) {
+        let count = self.sockets.len();
+        let mut buffer = [0; MOST_BYTES];
+        for index in 0..count {
+            let Socket { address, receiver, .. } = &self.sockets[(self.first + index) % count];
+            for _ in 0..BATCH {
+                match receiver.try_recv_from(&mut buffer) {
+                    Ok((length, remote)) => take(Instant::now(), *address, remote, &mut buffer[..length]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // What an earlier datagram caused (nobody listens there): the next may be good.
+                    Err(_) => {}
+                }
+            }
+        }
+        self.first = if count == 0 { 0 } else { (self.first + 1) % count };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn datagrams_pass_between_sockets_of_two_addresses() {
+        let mut sockets = Sockets::default();
+        let one = sockets.bind("127.0.0.1".parse().unwrap()).unwrap();
+        let two = sockets.bind("127.0.0.2".parse().unwrap()).unwrap();
+        assert!(sockets.send(&Transmit {
+            source: one,
+            destination: two,
+            contents: b"hello".as_slice().into()
+        }));
+        let mut got = Vec::new();
+        while got.is_empty() {
+            poll_fn(|cx| sockets.poll_readable(cx)).await;
+            sockets.receive(|_, local, remote, bytes| got.push((local, remote, bytes.to_vec())));
+        }
+        assert_eq!(got, [(two, one, b"hello".to_vec())]);
+        sockets.remove(one);
+        assert!(!sockets.send(&Transmit { source: one, destination: two, contents: b"x".as_slice().into() }));
+    }
+}

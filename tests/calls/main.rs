@@ -1,0 +1,21 @@
+//! Whole calls over real loopback sockets: server, clients, sound. One file per behaviour, one binary, because linking takes longer than
+//! the calls.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_network;
+mod callee_never_answers;
+mod credential_kept;
+mod dtmf_and_mute;
+mod examples;
+mod glare;
+mod hang_up_deny_cancel_busy;
+mod killed_callee;
+mod killed_server;
+mod many_devices;
+mod moved_network;
+mod seed_listener;
+mod support;
+mod tls;
+mod whole_call;
+mod wrong_credentials;

@@ -1,0 +1,57 @@
+//! A server with a certificate of one's own authority: trusted when the client is told so, and only then.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use offhook::{Client, ClientErrorCode, ClientEvent, Device, Timeouts};
+use offhook_server::{RunningServer, Server};
+
+use crate::support::{KEY, client_event, register, server_config, token};
+
+async fn tls_server(folder: &tempfile::TempDir) -> (RunningServer, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, pem("CERTIFICATE", made.cert.der())).unwrap();
+    std::fs::write(&key, pem("PRIVATE KEY", made.signing_key.serialized_der())).unwrap();
+    let server = Server::bind(server_config().tls(certificate, key)).await.unwrap();
+    (server, made.cert.der().to_vec())
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+fn client(server: &RunningServer, roots: Vec<Vec<u8>>) -> Client {
+    Client::builder()
+        .application_key(KEY)
+        .user_id("alice")
+        .environment_host(format!("wss://localhost:{}", server.local_addr().port()))
+        .microphone(Device::null())
+        .timeouts(Timeouts { start: std::time::Duration::from_millis(700), ..Timeouts::default() })
+        .root_certificates(roots)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_trusted_server_gets_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, root) = tls_server(&folder).await;
+    let trusting = client(&server, vec![root]);
+    register(&mut trusting.start().await.unwrap(), &token("alice")).await;
+
+    let stranger = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let wary = client(&server, vec![stranger.cert.der().to_vec()]);
+    let mut events = wary.start().await.unwrap();
+    let registration = client_event(&mut events, "CredentialsRequired", |event| match event {
+        ClientEvent::CredentialsRequired(registration) => Some(registration),
+        _ => None,
+    })
+    .await;
+    registration.register(token("alice")).await.unwrap();
+    let error = client_event(&mut events, "Failed", |event| match event {
+        ClientEvent::Failed(error) => Some(error),
+        _ => None,
+    })
+    .await;
+    assert_eq!(error.code, ClientErrorCode::NetworkTimedOut);
+}
