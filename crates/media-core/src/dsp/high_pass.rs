@@ -1,14 +1,17 @@
-//! Takes away what microphones pick up below speech.
+//! Takes away what microphones pick up below hearing.
 
-/// Second-order Butterworth high-pass at 80 Hz (48 kHz), in transposed direct form II.
+/// Second-order Butterworth high-pass at 20 Hz (48 kHz), in transposed direct form II.
+///
+/// Opus' voice mode has a high-pass of its own that follows the voice's pitch (60 to 100 Hz). Two in a row would take the warmth out of low
+/// voices and turn the phase of their harmonics: with the edge at 80 Hz the correlation of heard with spoken fell from 0.98 to 0.93.
 #[derive(Debug, Clone, Default)]
 pub struct HighPass {
     state: [f64; 2],
 }
 
-// Bilinear transform of a Butterworth section with its edge at 80 Hz.
-const B: [f64; 3] = [0.992_622_067_7, -1.985_244_135_4, 0.992_622_067_7];
-const A: [f64; 2] = [-1.985_189_700_7, 0.985_298_570_1];
+// Bilinear transform of a Butterworth section with its edge at 20 Hz.
+const B: [f64; 3] = [0.998_150_511_2, -1.996_301_022_4, 0.998_150_511_2];
+const A: [f64; 2] = [-1.996_297_601_8, 0.996_304_443_0];
 
 impl HighPass {
     /// Filters in place.
@@ -41,8 +44,9 @@ mod tests {
 
     #[test]
     fn speech_passes_and_rumble_does_not() {
-        assert!((gain_at(80.0) - 0.707).abs() < 0.01, "{}", gain_at(80.0));
-        assert!(gain_at(20.0) < 0.07);
+        assert!((gain_at(20.0) - 0.707).abs() < 0.01, "{}", gain_at(20.0));
+        assert!(gain_at(5.0) < 0.07);
+        assert!((gain_at(80.0) - 1.0).abs() < 0.01);
         assert!((gain_at(1000.0) - 1.0).abs() < 0.01);
     }
 }
