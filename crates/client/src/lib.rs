@@ -1,7 +1,7 @@
 //! The Offhook client: rings, answers, talks, over tokio.
 //!
 //! A [`Client`] is one user on this device. It registers with a server, makes and takes [`Call`]s, and drives for each the transport session
-//! and the sound stream. Sound itself is the engine's: bind [`Call::incoming_stream`] to an [`AudioElement`](offhook_media::AudioElement).
+//! and the sound stream. Sound itself is the engine's: bind [`Call::incoming_stream`] to an [`AudioElement`].
 //!
 //! A call's way through the files: `call_client` makes it or `driver/signaling` rings, `driver/prepare` makes sockets, session and stream,
 //! `driver/media` moves packets between them, `call` is what the application holds.
