@@ -16,7 +16,8 @@ use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for
 const PULSE_PERIOD: u32 = 480;
 const PERIOD: u32 = 240;
 
-/// The connection to the sound system; made when first needed, and made again when it broke.
+/// The connection that questions go over; made when first needed, and made again when it broke. Each stream has a connection of its own: the
+/// PulseAudio client gives all streams of one connection the same synchronization group, and the server refuses the second.
 #[derive(Default)]
 pub(super) struct CpalHosts {
     host: Option<cpal::Host>,
@@ -52,7 +53,7 @@ impl CpalHosts {
     }
 
     pub(super) fn default_id(&mut self, direction: Direction) -> Option<DeviceId> {
-        let id = self.default_device(direction).ok().as_ref().and_then(id_of);
+        let id = self.host().ok().and_then(|host| default_device(host, direction)).as_ref().and_then(id_of);
         if id.is_none() {
             // The connection may be broken: the next question makes a new one.
             self.host = None;
@@ -60,24 +61,18 @@ impl CpalHosts {
         id
     }
 
-    pub(super) fn is_present(&mut self, direction: Direction, id: &DeviceId) -> bool {
-        let works = |device: cpal::Device| match direction {
+    pub(super) fn is_present(direction: Direction, id: &DeviceId) -> bool {
+        by_id(id).is_ok_and(|(_, device)| match direction {
             Direction::Capture => device.supports_input(),
             Direction::Render => device.supports_output(),
-        };
-        let present = self.by_id(id).is_ok_and(works);
-        if !present {
-            self.host = None;
-        }
-        present
+        })
     }
 
     pub(super) fn open_capture(
-        &mut self,
         device: &Device,
         mut callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let found = self.find(device, Direction::Capture)?;
+        let (host, found) = find(device, Direction::Capture)?;
         let choice = Choice::of(&found, Direction::Capture)?;
         let channels = usize::from(choice.config.channels);
         let on_error = counting(callback.health());
@@ -88,16 +83,15 @@ impl CpalHosts {
         };
         let stream = found
             .build_input_stream_raw(choice.config, choice.format, on_data, on_error, None)
-            .map_err(|error| self.failed(device, &error))?;
-        self.start(device, stream, choice)
+            .map_err(|error| failed(device, &error))?;
+        CpalDevice::start(device, host, stream, &choice)
     }
 
     pub(super) fn open_render(
-        &mut self,
         device: &Device,
         mut callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let found = self.find(device, Direction::Render)?;
+        let (host, found) = find(device, Direction::Render)?;
         let choice = Choice::of(&found, Direction::Render)?;
         let channels = usize::from(choice.config.channels);
         let on_error = counting(callback.health());
@@ -108,59 +102,50 @@ impl CpalHosts {
         };
         let stream = found
             .build_output_stream_raw(choice.config, choice.format, on_data, on_error, None)
-            .map_err(|error| self.failed(device, &error))?;
-        self.start(device, stream, choice)
-    }
-
-    fn start(
-        &mut self,
-        device: &Device,
-        stream: cpal::Stream,
-        choice: Choice,
-    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        stream.play().map_err(|error| self.failed(device, &error))?;
-        Ok(Box::new(CpalDevice { stream, sample_rate: choice.config.sample_rate }))
-    }
-
-    fn find(&mut self, device: &Device, direction: Direction) -> Result<cpal::Device, OpenDeviceError> {
-        match device {
-            Device::Id(id) => self.by_id(id),
-            _ => self.default_device(direction),
-        }
-    }
-
-    fn default_device(&mut self, direction: Direction) -> Result<cpal::Device, OpenDeviceError> {
-        let host = self.host()?;
-        let device = match direction {
-            Direction::Capture => host.default_input_device(),
-            Direction::Render => host.default_output_device(),
-        };
-        device.ok_or(OpenDeviceError::NotFound(Device::Default))
-    }
-
-    fn by_id(&mut self, id: &DeviceId) -> Result<cpal::Device, OpenDeviceError> {
-        let not_found = || OpenDeviceError::NotFound(Device::Id(id.clone()));
-        let wanted = cpal::DeviceId::from_str(id.as_str()).map_err(|_| not_found())?;
-        if self.host()?.id() == wanted.host() {
-            return self.host()?.device_by_id(&wanted).ok_or_else(not_found);
-        }
-        let other = cpal::host_from_id(wanted.host()).map_err(|error| refused(&error))?;
-        other.device_by_id(&wanted).ok_or_else(not_found)
+            .map_err(|error| failed(device, &error))?;
+        CpalDevice::start(device, host, stream, &choice)
     }
 
     fn host(&mut self) -> Result<&cpal::Host, OpenDeviceError> {
-        if self.host.is_none() {
+        // Where ALSA stands in for a server that was away, the server is tried again.
+        if self.host.as_ref().is_none_or(|host| !is_best(host)) {
             self.host = Some(connect()?);
         }
         self.host.as_ref().ok_or_else(|| OpenDeviceError::NoSoundSystem(String::new()))
     }
+}
 
-    fn failed(&mut self, device: &Device, error: &cpal::Error) -> OpenDeviceError {
-        self.host = None;
-        match error.kind() {
-            ErrorKind::DeviceNotAvailable => OpenDeviceError::NotFound(device.clone()),
-            _ => refused(error),
+/// A device, on a connection of its own.
+fn find(device: &Device, direction: Direction) -> Result<(cpal::Host, cpal::Device), OpenDeviceError> {
+    match device {
+        Device::Id(id) => by_id(id),
+        _ => {
+            let host = connect()?;
+            let found = default_device(&host, direction).ok_or(OpenDeviceError::NotFound(Device::Default))?;
+            Ok((host, found))
         }
+    }
+}
+
+fn default_device(host: &cpal::Host, direction: Direction) -> Option<cpal::Device> {
+    match direction {
+        Direction::Capture => host.default_input_device(),
+        Direction::Render => host.default_output_device(),
+    }
+}
+
+fn by_id(id: &DeviceId) -> Result<(cpal::Host, cpal::Device), OpenDeviceError> {
+    let not_found = || OpenDeviceError::NotFound(Device::Id(id.clone()));
+    let wanted = cpal::DeviceId::from_str(id.as_str()).map_err(|_| not_found())?;
+    let host = cpal::host_from_id(wanted.host()).map_err(|error| refused(&error))?;
+    let found = host.device_by_id(&wanted).ok_or_else(not_found)?;
+    Ok((host, found))
+}
+
+fn failed(device: &Device, error: &cpal::Error) -> OpenDeviceError {
+    match error.kind() {
+        ErrorKind::DeviceNotAvailable => OpenDeviceError::NotFound(device.clone()),
+        _ => refused(error),
     }
 }
 
@@ -168,7 +153,21 @@ impl CpalHosts {
 struct CpalDevice {
     #[expect(dead_code, reason = "held so that the stream runs")]
     stream: cpal::Stream,
+    #[expect(dead_code, reason = "held as long as its stream")]
+    host: cpal::Host,
     sample_rate: u32,
+}
+
+impl CpalDevice {
+    fn start(
+        device: &Device,
+        host: cpal::Host,
+        stream: cpal::Stream,
+        choice: &Choice,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        stream.play().map_err(|error| failed(device, &error))?;
+        Ok(Box::new(Self { stream, host, sample_rate: choice.config.sample_rate }))
+    }
 }
 
 impl OpenDevice for CpalDevice {
@@ -200,6 +199,20 @@ fn connect() -> Result<cpal::Host, OpenDeviceError> {
     }
     #[cfg(not(target_os = "linux"))]
     Ok(cpal::default_host())
+}
+
+/// Whether nothing better is there to be connected to.
+fn is_best(host: &cpal::Host) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let pulse = cpal::HostId::PulseAudio;
+        host.id() == pulse || !cpal::available_hosts().contains(&pulse)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = host;
+        true
+    }
 }
 
 /// How a device is run.

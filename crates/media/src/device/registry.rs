@@ -30,7 +30,7 @@ impl Backend for SystemBackend {
         callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         if device.is_of_the_system() {
-            return self.hosts.open_capture(device, callback);
+            return CpalHosts::open_capture(device, callback);
         }
         Ok(Box::new(TimerThread::capture(device, self.pace, callback)?))
     }
@@ -41,7 +41,7 @@ impl Backend for SystemBackend {
         callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         if device.is_of_the_system() {
-            return self.hosts.open_render(device, callback);
+            return CpalHosts::open_render(device, callback);
         }
         Ok(Box::new(TimerThread::render(device, self.pace, callback)?))
     }
@@ -53,7 +53,7 @@ impl Backend for SystemBackend {
     fn is_present(&mut self, direction: Direction, device: &Device) -> bool {
         match device {
             Device::Default => self.default_id(direction).is_some(),
-            Device::Id(id) => self.hosts.is_present(direction, id),
+            Device::Id(id) => CpalHosts::is_present(direction, id),
             _ => true,
         }
     }
