@@ -1,2 +1,55 @@
 //! The offhook command.
-fn main() {}
+
+mod allocations;
+mod answer;
+mod args;
+mod call;
+mod call_report;
+mod demo;
+mod devices;
+mod failure;
+mod keys;
+mod live;
+mod logging;
+mod loopback;
+mod media_options;
+mod serve;
+mod session;
+mod sound;
+mod stop;
+mod talk;
+mod terminal;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    logging::start(&arguments)?;
+    match arguments.command {
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Devices(arguments) => Ok(devices::run(&arguments)),
+        Command::Loopback(arguments) => loopback::run(&arguments),
+        Command::Demo(arguments) => block_on(demo::run(&arguments)),
+        Command::Serve(arguments) => block_on(serve::run(&arguments)),
+        Command::Call(arguments) => block_on(call::run(&arguments)),
+        Command::Answer(arguments) => block_on(answer::run(&arguments)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::failed(format!("the asynchronous runtime does not start: {error}")))?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,279 @@
+//! The command line: what can be asked, with the help a person reads.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use offhook_client::PacketTime;
+
+use crate::media_options;
+
+/// Under the options of `call`. The statuses are those of [`Exit`](crate::failure::Exit).
+const AFTER_CALL: &str = "\
+Keys while the call runs: m mute, h hold, 0-9 * # A-D send a tone, q or Ctrl-C hang up. Without a terminal there are none; --duration and
+SIGINT end the call.
+
+Exit status: 0 they talked; 1 another failure; 2 wrong command line; 3 the server cannot be reached; 4 the credentials were refused;
+5 nobody answered (denied, busy, not there, given up); 6 a sound device or file cannot be used; 7 the call failed or broke off.";
+
+/// Under the options of `answer`.
+const AFTER_ANSWER: &str = "\
+Keys when it rings: a answer, d refuse, q leave. Keys while the call runs: m mute, h hold, 0-9 * # A-D send a tone, q or Ctrl-C hang up.
+Without a terminal --auto is needed.
+
+Exit status: 0 they talked; 1 another failure; 2 wrong command line; 3 the server cannot be reached; 4 the credentials were refused;
+5 left without a call; 6 a sound device or file cannot be used; 7 the call failed or broke off.";
+
+/// Voice calling, self-hosted: a server, two people, one command.
+#[derive(Debug, Parser)]
+#[command(name = "offhook", version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log on stderr, e.g. `info` or `offhook_client=debug,warn`; without it warnings, from `serve` also information.
+    #[arg(long, global = true, env = "OFFHOOK_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a whole call on this machine: server, two people, encrypted voice, a report of how good it was.
+    ///
+    /// Alice and Bob speak recorded human speech at once. What each heard is written as a WAV file beside a report to open in a
+    /// browser. Exit status 0 means that both heard each other.
+    Demo(DemoArguments),
+    /// Run the signaling server.
+    ///
+    /// Without an application in the options or the configuration, a development application is made, kept in the data folder,
+    /// and commands for two users are printed, ready to paste.
+    Serve(ServeArguments),
+    /// Print a registration token for a user, and nothing else.
+    ///
+    /// For development and scripts. In production your own back end signs tokens, and the secret never leaves it.
+    Token(TokenArguments),
+    /// Ring a user, talk, hang up.
+    #[command(after_help = AFTER_CALL)]
+    Call(CallArguments),
+    /// Wait for a call, answer it, talk.
+    #[command(after_help = AFTER_ANSWER)]
+    Answer(AnswerArguments),
+    /// List microphones and speakers with the ids other commands take.
+    Devices(DevicesArguments),
+    /// Measure the round trip of a speaker and a microphone: play chirps, record them, print the delay.
+    Loopback(LoopbackArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// How long they talk, in seconds.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(2..=3600), value_name = "SECONDS")]
+    pub(crate) duration: u64,
+    /// Folder for what each heard and the report.
+    #[arg(long, default_value = "demo-out", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What Alice says (WAV); without it, speech that the set-up installed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input_a: Option<PathBuf>,
+    /// What Bob says (WAV).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input_b: Option<PathBuf>,
+    /// Lose this many percent of the packets, at random, both ways.
+    #[arg(long, default_value_t = 0.0, value_parser = percent, value_name = "PERCENT")]
+    pub(crate) loss: f64,
+    /// Delay each packet by a random time up to this, both ways.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000), value_name = "MS")]
+    pub(crate) jitter: u64,
+    /// Seed of loss and jitter: the same seed, the same losses.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) media: MediaArguments,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MediaArguments {
+    /// Sound per packet: 5, 10, 20, 40 or 60 ms.
+    #[arg(long, value_name = "MS", value_parser = media_options::packet_time)]
+    pub(crate) ptime: Option<PacketTime>,
+    /// Opus bit rate in bits per second.
+    #[arg(long, value_name = "BPS", value_parser = clap::value_parser!(u32).range(6_000..=510_000))]
+    pub(crate) bitrate: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder where registrations are kept; without it they live in memory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// An application that may register users; repeat for several.
+    #[arg(long, value_name = "KEY:SECRET")]
+    pub(crate) application: Vec<String>,
+    /// TOML configuration; options given here win over it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// TLS certificate chain (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// TLS private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Print one JSON line with the address and applications instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// Application key.
+    #[arg(long, env = "OFFHOOK_APPLICATION_KEY", value_name = "KEY")]
+    pub(crate) application_key: String,
+    /// Application secret, base64.
+    #[arg(long, env = "OFFHOOK_APPLICATION_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) application_secret: String,
+    /// User the token is for.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: String,
+    /// Lifetime in seconds.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(60..=864_000), value_name = "SECONDS")]
+    pub(crate) ttl: u64,
+}
+
+/// Who is on this end, and where the server is.
+#[derive(Debug, Args)]
+pub(crate) struct IdentityArguments {
+    /// Server: host, host:port or URL.
+    #[arg(long, env = "OFFHOOK_SERVER", default_value = "127.0.0.1:7070", value_name = "HOST")]
+    pub(crate) server: String,
+    /// Application key.
+    #[arg(long, env = "OFFHOOK_APPLICATION_KEY", value_name = "KEY")]
+    pub(crate) application_key: String,
+    /// This user.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: String,
+    /// A registration token, or `-` to read it from standard input.
+    #[arg(long, env = "OFFHOOK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// Development only: the application secret, to make a token here.
+    #[arg(
+        long,
+        env = "OFFHOOK_APPLICATION_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET",
+        conflicts_with = "token"
+    )]
+    pub(crate) application_secret: Option<String>,
+    /// Keep the device credential in this file, so that the next start needs no token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+}
+
+/// Where sound comes from and goes to.
+#[derive(Debug, Args)]
+pub(crate) struct SoundArguments {
+    /// Speak this WAV file instead of the microphone.
+    #[arg(long, value_name = "FILE", conflicts_with = "microphone")]
+    pub(crate) input: Option<PathBuf>,
+    /// Record what is heard to this WAV file instead of playing it.
+    #[arg(long, value_name = "FILE", conflicts_with = "speaker")]
+    pub(crate) output: Option<PathBuf>,
+    /// Microphone id (see `offhook devices`), or `null` for silence.
+    #[arg(long, value_name = "ID")]
+    pub(crate) microphone: Option<String>,
+    /// Speaker id (see `offhook devices`), or `null` for nothing.
+    #[arg(long, value_name = "ID")]
+    pub(crate) speaker: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArguments {
+    /// User to ring.
+    #[arg(value_name = "USER")]
+    pub(crate) callee: String,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArguments,
+    #[command(flatten)]
+    pub(crate) sound: SoundArguments,
+    #[command(flatten)]
+    pub(crate) media: MediaArguments,
+    /// Hang up after this many seconds of talking.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) duration: Option<u64>,
+    /// Print the call's report as one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArguments {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArguments,
+    #[command(flatten)]
+    pub(crate) sound: SoundArguments,
+    #[command(flatten)]
+    pub(crate) media: MediaArguments,
+    /// Answer without asking.
+    #[arg(long)]
+    pub(crate) auto: bool,
+    /// Hang up after this many seconds of talking.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) duration: Option<u64>,
+    /// Print the call's report as one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArguments {
+    /// Print a JSON array on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoopbackArguments {
+    /// Microphone id; without it the default one.
+    #[arg(long, value_name = "ID")]
+    pub(crate) microphone: Option<String>,
+    /// Speaker id; without it the default one.
+    #[arg(long, value_name = "ID")]
+    pub(crate) speaker: Option<String>,
+    /// How many chirps to play, one each half second.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=200), value_name = "N")]
+    pub(crate) chirps: u32,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    if (0.0..=90.0).contains(&value) { Ok(value) } else { Err("must be from 0 to 90".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn loss_is_a_percentage() {
+        assert_eq!(percent("10"), Ok(10.0));
+        assert!(percent("-1").is_err());
+        assert!(percent("100").is_err());
+        assert!(percent("NaN").is_err());
+        assert!(percent("ten").is_err());
+    }
+}

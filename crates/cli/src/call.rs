@@ -1,0 +1,36 @@
+//! `offhook call`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use offhook_client::CallError;
+
+use crate::args::CallArguments;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::sound;
+use crate::talk::{Desk, conclude, until_ended};
+use crate::terminal;
+
+/// Rings the user and stays until the call is over.
+pub(crate) async fn run(arguments: &CallArguments) -> Result<ExitCode, Failure> {
+    let mut session = Session::start(&arguments.identity, &arguments.sound, &arguments.media).await?;
+    let calling = session.client.call_client().call_user(arguments.callee.as_str()).await;
+    let call = calling.map_err(|error| not_called(&error, &arguments.callee))?;
+    session.speaker.set_src_object(Some(&call.incoming_stream()));
+    terminal::say(&format!("{} calls {}", arguments.identity.user, arguments.callee));
+    let mut desk = Desk::open()?;
+    let report =
+        until_ended(&call, &mut session, &mut desk, arguments.duration.map(Duration::from_secs)).await;
+    drop(desk);
+    session.end().await;
+    conclude(report, arguments.json)
+}
+
+fn not_called(error: &CallError, callee: &str) -> Failure {
+    match error {
+        CallError::Microphone(error) => sound::no_microphone(error),
+        CallError::UserId(error) => Failure::usage(format!("user {callee:?}: {error}")),
+        other => Failure::new(Exit::Broken, other.to_string()),
+    }
+}

@@ -1,0 +1,43 @@
+//! Logs on stderr.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Command};
+use crate::failure::Failure;
+
+/// Starts logging as the command line asks; a server says more than the other commands unless told otherwise.
+pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
+    let usual = if matches!(arguments.command, Command::Serve(_)) { "info" } else { "warn" };
+    let filter = filter(arguments.log.as_deref().unwrap_or(usual))?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if matches!(&arguments.command, Command::Serve(serve) if serve.json) {
+        subscriber.json().init();
+    } else {
+        subscriber.init();
+    }
+    Ok(())
+}
+
+fn filter(text: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(text).map_err(|error| {
+        Failure::usage(format!("--log {text:?} is not a log filter: {error}"))
+            .advice("use off, error, warn, info, debug or trace, or name parts: offhook_server=debug,warn")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_filter_is_told_with_an_example() {
+        assert!(filter("offhook_client=debug,warn").is_ok());
+        let failure = filter("offhook=loud").unwrap_err().to_string();
+        assert!(failure.contains("offhook=loud") && failure.contains("use off, error"), "{failure}");
+    }
+}

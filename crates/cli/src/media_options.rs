@@ -1,0 +1,39 @@
+//! `--ptime` and `--bitrate`: how the command line reads them and the client takes them.
+
+use offhook_client::{BitsPerSecond, ClientBuilder, PacketTime};
+
+use crate::args::MediaArguments;
+
+/// Reads `--ptime`.
+pub(crate) fn packet_time(milliseconds: &str) -> Result<PacketTime, String> {
+    Ok(match milliseconds {
+        "5" => PacketTime::Ms5,
+        "10" => PacketTime::Ms10,
+        "20" => PacketTime::Ms20,
+        "40" => PacketTime::Ms40,
+        "60" => PacketTime::Ms60,
+        _ => return Err("must be 5, 10, 20, 40 or 60".to_owned()),
+    })
+}
+
+/// Sets what was given; the rest stays as the client has it.
+pub(crate) fn apply(mut builder: ClientBuilder, arguments: &MediaArguments) -> ClientBuilder {
+    if let Some(packet_time) = arguments.ptime {
+        builder = builder.packet_time(packet_time);
+    }
+    if let Some(bitrate) = arguments.bitrate {
+        builder = builder.bitrate(BitsPerSecond(bitrate));
+    }
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packet_times_are_those_of_the_help() {
+        assert_eq!(packet_time("10"), Ok(PacketTime::Ms10));
+        assert!(packet_time("15").unwrap_err().contains("5, 10, 20, 40 or 60"));
+    }
+}

@@ -1,0 +1,182 @@
+//! `offhook serve`: the signaling server until a signal ends it.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+
+use offhook_server::{Application, RunningServer, Server, ServerConfig, StartError};
+use serde::Serialize;
+
+use crate::args::ServeArguments;
+use crate::failure::Failure;
+use crate::stop::StopSignals;
+use crate::terminal;
+
+/// Where clients look without `--server`.
+const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
+
+/// Serves until SIGINT or SIGTERM; a second one ends it without waiting for the clients.
+pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let applications = applications(arguments)?;
+    let config = config(arguments, applications.clone())?;
+    let mut signals = StopSignals::listen()?;
+    let server = Server::bind(config).await.map_err(|error| not_started(&error))?;
+    if arguments.json {
+        terminal::print_json(&Announcement::of(&server, &applications));
+    } else {
+        terminal::print(&welcome(&server, arguments, &applications));
+    }
+    signals.next().await;
+    if !arguments.json {
+        terminal::say("Stopping: clients are told to come back later.");
+    }
+    tokio::select! {
+        () = server.shutdown() => {}
+        () = signals.next() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn applications(arguments: &ServeArguments) -> Result<Vec<Application>, Failure> {
+    let read = |text: &String| {
+        text.parse().map_err(|error| {
+            // The secret is not repeated: logs are read by more people than secrets should be.
+            let key = text.split_once(':').map_or("", |(key, _)| key);
+            Failure::usage(format!("--application {key}…: {error}"))
+                .advice("KEY is a lower-case UUID, SECRET the base64 of 16 to 64 bytes; leave the option out to have both made")
+        })
+    };
+    arguments.application.iter().map(read).collect()
+}
+
+fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<ServerConfig, Failure> {
+    let mut config = match &arguments.config {
+        Some(path) => ServerConfig::load(path).map_err(|error| {
+            Failure::usage(format!("--config {}: {error}", path.display()))
+                .advice("correct the file or leave the option out")
+        })?,
+        None => ServerConfig::default(),
+    };
+    if let Some(address) = arguments.listen {
+        config = config.listen(address);
+    }
+    if let Some(folder) = &arguments.data {
+        config = config.data(folder);
+    }
+    if !applications.is_empty() {
+        config = config.applications(applications);
+    }
+    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        config = config.tls(certificate, key);
+    }
+    Ok(config)
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let what = error.to_string();
+    match error {
+        StartError::Listen { address, .. } => Failure::failed(what).advice(format!(
+            "another program may use port {}: stop it, or choose another with --listen {}:0",
+            address.port(),
+            address.ip()
+        )),
+        StartError::Tls(_) => {
+            Failure::usage(what).advice("--tls-cert and --tls-key take PEM files that belong together")
+        }
+        StartError::Store(_) => Failure::failed(what)
+            .advice("check the folder given with --data: its permissions and the disk's space"),
+        StartError::Config(_) => Failure::usage(what),
+        StartError::Entropy => Failure::failed(what),
+    }
+}
+
+/// What `--json` prints, once the server listens.
+#[derive(Debug, Serialize)]
+struct Announcement {
+    url: String,
+    listen: SocketAddr,
+    /// Whether the application was made here because none was configured.
+    development: bool,
+    applications: Vec<AnnouncedApplication>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnnouncedApplication {
+    key: String,
+    /// Only of an application that was made here: who configured one knows its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl Announcement {
+    fn of(server: &RunningServer, configured: &[Application]) -> Self {
+        let made = server.development_application();
+        let applications = match made {
+            Some(made) => {
+                vec![AnnouncedApplication { key: made.key().to_string(), secret: Some(made.secret_base64()) }]
+            }
+            None => {
+                let announced = |application: &Application| AnnouncedApplication {
+                    key: application.key().to_string(),
+                    secret: None,
+                };
+                configured.iter().map(announced).collect()
+            }
+        };
+        Self { url: server.url(), listen: server.local_addr(), development: made.is_some(), applications }
+    }
+}
+
+/// What a person reads once the server listens.
+fn welcome(server: &RunningServer, arguments: &ServeArguments, configured: &[Application]) -> String {
+    let mut text = format!("Offhook listens on {}\n", server.url());
+    let mut commands = |key: &str, secret: &str| {
+        let program = program();
+        let account =
+            format!("{}--application-key {key} --application-secret {secret}", server_option(server));
+        let _ = write!(
+            text,
+            "\nTwo users, each in a terminal of its own:\n\n  {program} answer {account} --user bob\n  {program} call bob {account} --user alice\n\
+             \nWithout microphone and speaker, add --input SPEECH.wav --output HEARD.wav to each.\n"
+        );
+    };
+    if let Some(made) = server.development_application() {
+        let (key, secret) = (made.key().to_string(), made.secret_base64());
+        commands(&key, &secret);
+        let kept = match &arguments.data {
+            Some(folder) => format!("kept in {}", folder.display()),
+            None => "new at each start; --data DIR keeps it".to_owned(),
+        };
+        let _ = write!(text, "\nDevelopment application ({kept}):\n  key     {key}\n  secret  {secret}\n");
+    } else if let Some(first) = configured.first() {
+        commands(first.key().as_str(), "SECRET");
+        text += "\nPut the application's secret in the place of SECRET.\n";
+    }
+    if server.is_exposed_without_tls() {
+        text += "\nWARNING: this address is reachable from other machines and there is no TLS: tokens and credentials can be read \
+                 on the way.\n         Add --tls-cert and --tls-key.\n";
+    }
+    text + "\nCtrl-C stops it."
+}
+
+/// How this program was started, so that a pasted command finds it.
+fn program() -> String {
+    let name = std::env::args().next().unwrap_or_else(|| "offhook".to_owned());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if name.bytes().all(plain) { name } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
+/// `--server …` for clients on this machine, empty where it is what they do anyway.
+fn server_option(server: &RunningServer) -> String {
+    let mut address = server.local_addr();
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    match server.url().split_once("://") {
+        Some(("ws", _)) if address == USUAL_ADDRESS => String::new(),
+        Some((scheme, _)) => format!("--server {scheme}://{address} "),
+        None => format!("--server {address} "),
+    }
+}

@@ -1,0 +1,200 @@
+//! One registered user of `call` and `answer`.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use offhook_client::{
+    Client, ClientError, ClientErrorCode, ClientEvent, ClientEvents, ClientRegistration, ErrorDomain,
+    FileStore, StartError,
+};
+use offhook_media::{AudioElement, Device};
+
+use crate::args::{IdentityArguments, MediaArguments, SoundArguments};
+use crate::failure::{Exit, Failure};
+use crate::{media_options, sound, token};
+
+/// Lifetime of tokens that are made here.
+const TOKEN_SECONDS: u64 = 600;
+/// Longest token that is read from standard input.
+const MOST_TOKEN_BYTES: u64 = 64 * 1024;
+
+/// A client that is registered, and the speaker.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) events: ClientEvents,
+    pub(crate) speaker: AudioElement,
+    tokens: Tokens,
+}
+
+impl Session {
+    /// Opens the speaker, connects and registers. The microphone stays closed until there is a call.
+    pub(crate) async fn start(
+        identity: &IdentityArguments,
+        sound: &SoundArguments,
+        media: &MediaArguments,
+    ) -> Result<Self, Failure> {
+        let tokens = Tokens::of(identity)?;
+        let client = client(identity, sound::microphone(sound)?, media)?;
+        let speaker = open_speaker(sound::speaker(sound)?).await?;
+        let events = client.start().await.map_err(|error| not_started(&error))?;
+        let mut session = Self { client, events, speaker, tokens };
+        session.until_started(&identity.server).await?;
+        Ok(session)
+    }
+
+    async fn until_started(&mut self, server: &str) -> Result<(), Failure> {
+        while let Some(event) = self.events.next().await {
+            match event {
+                ClientEvent::CredentialsRequired(registration) => self.bring_token(&registration)?,
+                ClientEvent::Started => return Ok(()),
+                ClientEvent::Failed(error) if error.is_fatal => return Err(refused(&error, server)),
+                _ => {}
+            }
+        }
+        Err(Failure::new(Exit::Unreachable, "the client stopped before it was registered"))
+    }
+
+    /// Says good-bye and closes the sound devices, so that a recording is whole.
+    pub(crate) async fn end(self) {
+        self.client.terminate().await;
+        let engine = self.client.engine();
+        drop((self.client, self.speaker));
+        if let Some(engine) = engine {
+            // What does not close in its bounded time ends with the process.
+            let _ = tokio::task::spawn_blocking(move || engine.close()).await;
+        }
+    }
+
+    /// Answers the client's wish for a token.
+    pub(crate) fn bring_token(&mut self, registration: &ClientRegistration) -> Result<(), Failure> {
+        match self.tokens.next(registration.user_id()) {
+            Ok(token) => {
+                // Whether the server takes it comes as an event.
+                drop(registration.register(token));
+                Ok(())
+            }
+            Err(failure) => {
+                registration.register_failed();
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn client(
+    identity: &IdentityArguments,
+    microphone: Device,
+    media: &MediaArguments,
+) -> Result<Client, Failure> {
+    let mut builder = Client::builder()
+        .application_key(&identity.application_key)
+        .user_id(&identity.user)
+        .environment_host(&identity.server)
+        .microphone(microphone);
+    if let Some(path) = &identity.credentials {
+        builder = builder.credential_store(Arc::new(FileStore::new(path)));
+    }
+    media_options::apply(builder, media).build().map_err(|error| Failure::usage(error.to_string()))
+}
+
+async fn open_speaker(device: Device) -> Result<AudioElement, Failure> {
+    let opened = tokio::task::spawn_blocking(|| AudioElement::open(device)).await;
+    let opened = opened.map_err(|_| Failure::new(Exit::Sound, "the speaker does not open"))?;
+    opened.map_err(|error| sound::not_opened("speaker", &error))
+}
+
+fn not_started(error: &StartError) -> Failure {
+    match error {
+        StartError::Credentials(error) => Failure::usage(format!("--credentials: {error}"))
+            .advice("choose another file, or remove it and give a token"),
+        other => Failure::failed(other.to_string()),
+    }
+}
+
+/// Why the client could not register, or stopped.
+pub(crate) fn refused(error: &ClientError, server: &str) -> Failure {
+    match (error.code, error.domain) {
+        (ClientErrorCode::AuthenticationFailed, _) => Failure::new(Exit::Refused, error.message.clone())
+            .advice("check --application-key, --application-secret or --token, and --user against what the server knows"),
+        (_, ErrorDomain::Network) => {
+            Failure::new(Exit::Unreachable, format!("{server}: {}", error.message))
+                .advice("start one with `offhook serve`, or name another with --server")
+        }
+        _ => Failure::failed(error.message.clone()),
+    }
+}
+
+/// Where tokens come from.
+#[derive(Debug)]
+enum Tokens {
+    /// Made here, as often as needed.
+    Made { key: String, secret: String },
+    /// Given once; a second one would be the same.
+    Given(Option<String>),
+    /// Neither: only a kept credential helps.
+    None,
+}
+
+impl Tokens {
+    fn of(identity: &IdentityArguments) -> Result<Self, Failure> {
+        Ok(match (&identity.token, &identity.application_secret) {
+            (Some(token), _) if token == "-" => Self::Given(Some(read_token()?)),
+            (Some(token), _) => Self::Given(Some(token.clone())),
+            (None, Some(secret)) => {
+                // A wrong secret or key is told now and not when the server asks.
+                token::make(&identity.application_key, secret, &identity.user, TOKEN_SECONDS)?;
+                Self::Made { key: identity.application_key.clone(), secret: secret.clone() }
+            }
+            (None, None) => Self::None,
+        })
+    }
+
+    fn next(&mut self, user: &str) -> Result<String, Failure> {
+        let missing = |what: &str| {
+            Failure::new(Exit::Refused, what).advice(
+                "give --token TOKEN (e.g. of `offhook token`), or for development --application-secret SECRET",
+            )
+        };
+        match self {
+            Self::Made { key, secret } => token::make(key, secret, user, TOKEN_SECONDS),
+            Self::Given(token) => token.take().ok_or_else(|| missing("the server wants another token")),
+            Self::None => Err(missing("the server wants a token, and there is none")),
+        }
+    }
+}
+
+fn read_token() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(MOST_TOKEN_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::usage(format!("--token -: standard input cannot be read: {error}")))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Failure::usage("--token -: standard input is empty")
+            .advice("pipe a token in, e.g. from `offhook token`"));
+    }
+    Ok(token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_token_serves_once() {
+        let mut tokens = Tokens::Given(Some("t".to_owned()));
+        assert_eq!(tokens.next("alice"), Ok("t".to_owned()));
+        assert!(tokens.next("alice").is_err());
+    }
+
+    #[test]
+    fn the_cause_decides_the_exit_status() {
+        let wrong = refused(&ClientError::authentication("the token has expired"), "host");
+        assert_eq!(wrong.exit(), Exit::Refused);
+        let gone = refused(&ClientError::unreachable(), "host:1");
+        assert_eq!(gone.exit(), Exit::Unreachable);
+        assert!(gone.to_string().contains("host:1") && gone.to_string().contains("offhook serve"));
+    }
+}

@@ -1,0 +1,68 @@
+//! Every command explains itself, and a wrong command line says what is wrong.
+
+use crate::support::run;
+
+#[test]
+fn every_command_has_help_that_names_its_options() {
+    for (command, options) in [
+        (
+            "demo",
+            &["--duration", "--out", "--input-a", "--input-b", "--loss", "--jitter", "--seed", "--json"][..],
+        ),
+        ("serve", &["--listen", "--data", "--application", "--config", "--tls-cert", "--tls-key", "--json"]),
+        ("token", &["--application-key", "--application-secret", "--user", "--ttl"]),
+        (
+            "call",
+            &[
+                "--server",
+                "--user",
+                "--input",
+                "--output",
+                "--microphone",
+                "--speaker",
+                "--duration",
+                "--json",
+                "Exit status",
+            ],
+        ),
+        (
+            "answer",
+            &["--server", "--user", "--input", "--output", "--auto", "--duration", "--json", "Exit status"],
+        ),
+        ("devices", &["--json"]),
+        ("loopback", &["--microphone", "--speaker", "--chirps", "--json"]),
+    ] {
+        let help = run(&[command, "--help"]);
+        assert_eq!(help.code(), 0);
+        for option in options {
+            assert!(help.stdout.contains(option), "{command}: {option} is not in\n{}", help.stdout);
+        }
+        assert_eq!(help.stderr, "");
+    }
+    let overview = run(&["--help"]);
+    for command in ["demo", "serve", "token", "call", "answer", "devices", "loopback"] {
+        assert!(overview.stdout.contains(command));
+    }
+    assert!(run(&["--version"]).stdout.starts_with("offhook "));
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_status_2_and_a_reason() {
+    for (arguments, reason) in [
+        (&["demo", "--loss", "101"][..], "must be from 0 to 90"),
+        (&["demo", "--duration", "0"], "2..=3600"),
+        (&["serve", "--listen", "localhost"], "--listen"),
+        (&["serve", "--application", "nothing"], "KEY:SECRET"),
+        (&["serve", "--config", "no-such-file.toml"], "no-such-file.toml"),
+        (&["serve", "--tls-cert", "cert.pem"], "--tls-key"),
+        (&["serve", "--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem"),
+        (&["token", "--user", "alice"], "--application-key"),
+        (&["--log", "loud=loud", "devices"], "log filter"),
+        (&["call"], "<USER>"),
+    ] {
+        let wrong = run(arguments);
+        assert_eq!(wrong.code(), 2, "{arguments:?}: {wrong:?}");
+        assert!(wrong.stderr.contains(reason), "{arguments:?}: {}", wrong.stderr);
+        assert_eq!(wrong.stdout, "", "{arguments:?}");
+    }
+}

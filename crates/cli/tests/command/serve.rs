@@ -1,0 +1,83 @@
+//! `offhook serve` says what to do next, serves, and stops when told.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::support::{KEY, Running, SECRET, TestServer, run};
+
+fn health(url: &str) -> String {
+    let address = url.strip_prefix("ws://").expect("no TLS");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_announces_itself_serves_and_ends_on_sigterm() {
+    let server = TestServer::start();
+    assert!(health(&server.url).starts_with("HTTP/1.1 200"), "{}", health(&server.url));
+    server.process.signal("-TERM");
+    let ended = server.process.finish();
+    assert_eq!(ended.code(), 0);
+    assert_eq!(ended.stdout.lines().count(), 1, "nothing but the announcement: {}", ended.stdout);
+}
+
+#[test]
+fn it_prints_commands_for_two_users_ready_to_paste() {
+    let server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
+    server.wait_for("listening");
+    server.signal("-INT");
+    let ended = server.finish();
+    assert_eq!(ended.code(), 0);
+    let commands: Vec<&str> = ended.stdout.lines().filter(|line| line.contains(" --user ")).collect();
+    assert_eq!(commands.len(), 2, "{}", ended.stdout);
+    assert!(commands[0].contains(" answer ") && commands[1].contains(" call bob "));
+    // Pasted as they are, with a folder of no use in the place of the sound, they are understood.
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().skip(1).chain(["--help"]).collect();
+        assert_eq!(run(&words).code(), 0, "{command}");
+    }
+}
+
+#[test]
+fn the_development_application_is_kept_with_the_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let announced = || {
+        let mut server = Running::start(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--json",
+            "--data",
+            folder.path().to_str().unwrap(),
+        ]);
+        let line = server.next_line();
+        server.signal("-TERM");
+        assert_eq!(server.finish().code(), 0);
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()["applications"].clone()
+    };
+    let (first, second) = (announced(), announced());
+    assert!(first[0]["secret"].is_string());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn the_secret_of_a_configured_application_is_not_printed() {
+    let application = format!("{KEY}:{SECRET}");
+    let server = Running::start(&["serve", "--listen", "127.0.0.1:0", "--application", &application]);
+    server.wait_for("listening");
+    server.signal("-TERM");
+    let ended = server.finish();
+    assert!(ended.stdout.contains(KEY) && !ended.stdout.contains(SECRET), "{}", ended.stdout);
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_says_so() {
+    let server = TestServer::start();
+    let address = server.url.strip_prefix("ws://").unwrap();
+    let refused = run(&["serve", "--listen", address]);
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains(address) && refused.stderr.contains("--listen"), "{}", refused.stderr);
+}
