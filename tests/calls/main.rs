@@ -14,6 +14,7 @@ mod killed_callee;
 mod killed_server;
 mod many_devices;
 mod moved_network;
+mod nothing_is_left;
 mod seed_listener;
 mod support;
 mod tls;

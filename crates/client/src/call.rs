@@ -191,9 +191,9 @@ impl Call {
         self.core.events()
     }
 
-    /// Adds a listener, which is told from the call's beginning on. Call it within the client's tokio runtime.
+    /// Adds a listener, which is told from the call's beginning on, on a task of the client's.
     pub fn add_listener(&self, listener: Arc<dyn CallListener>) {
-        tokio::spawn(tell_call_listener(self.clone(), self.events(), listener));
+        self.core.runtime().spawn(tell_call_listener(self.clone(), self.events(), listener));
     }
 
     /// [`add_listener`](Self::add_listener) in its older spelling.

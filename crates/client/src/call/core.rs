@@ -8,6 +8,7 @@ use offhook_signaling::call::{CallDetails, CallState};
 use offhook_signaling::client::ClientCall;
 use offhook_signaling::message::Headers;
 use offhook_signaling::{CallId, UserId};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -37,6 +38,8 @@ pub(crate) struct CallCore {
     pub(crate) headers: Headers,
     shared: Weak<Shared>,
     signal: Arc<Signal>,
+    /// Where the client runs: listeners are told there, whoever adds them.
+    runtime: Handle,
     view: Mutex<View>,
     events: EventHub<CallEvent>,
     primary: EventStream<CallEvent>,
@@ -61,7 +64,7 @@ struct Stats {
 }
 
 impl CallCore {
-    /// A call as the client machine has it, and the receiver for its media driver.
+    /// A call as the client machine has it, and the receiver for its media driver. Within the client's runtime.
     pub(crate) fn new(
         id: CallId,
         call: &ClientCall,
@@ -77,6 +80,7 @@ impl CallCore {
             headers: call.headers().clone(),
             shared: Arc::downgrade(shared),
             signal,
+            runtime: Handle::current(),
             view: Mutex::new(View { state: call.state(), details: call.details().clone() }),
             primary: events.subscribe(),
             events,
@@ -92,6 +96,10 @@ impl CallCore {
 
     pub(crate) fn shared(&self) -> Option<Arc<Shared>> {
         self.shared.upgrade()
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     pub(crate) fn state(&self) -> CallState {
