@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use offhook_client::{Call, CallState, CallStats};
 
+const USUAL_COLUMNS: usize = 100;
 const BAR_CELLS: usize = 8;
 /// Levels from here to 0 dB fill the bar.
 const BAR_FLOOR_DB: f64 = -56.0;
@@ -47,8 +48,7 @@ impl LiveLine {
         (self.last_state, self.last_plain) = (Some(state), Some(now));
         let text = line(call, now, controls);
         if self.terminal {
-            let width = crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).max(20);
-            let text: String = text.chars().take(width - 1).collect();
+            let text: String = text.chars().take(columns() - 1).collect();
             self.shown = true;
             write(&format!("\r\x1b[2K{text}"));
         } else {
@@ -72,6 +72,12 @@ impl Drop for LiveLine {
             write("\r\n");
         }
     }
+}
+
+/// Width of the terminal; some do not know theirs.
+fn columns() -> usize {
+    let known = crossterm::terminal::size().ok().filter(|(columns, _)| *columns > 1);
+    known.map_or(USUAL_COLUMNS, |(columns, _)| usize::from(columns))
 }
 
 fn write(text: &str) {

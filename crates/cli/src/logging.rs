@@ -7,9 +7,12 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 
+/// The PulseAudio client calls it an error when a stream that is closed disconnects.
+const USUAL: &str = "warn,pulseaudio::client::reactor=off";
+
 /// Starts logging as the command line asks; a server says more than the other commands unless told otherwise.
 pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
-    let usual = if matches!(arguments.command, Command::Serve(_)) { "info" } else { "warn" };
+    let usual = if matches!(arguments.command, Command::Serve(_)) { "info" } else { USUAL };
     let filter = filter(arguments.log.as_deref().unwrap_or(usual))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
