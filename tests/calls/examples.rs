@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command as AsyncCommand;
 
 /// Built beside the tests, unless only this test was asked for.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap().join("examples");
     let path = folder.join(name);
@@ -22,7 +22,7 @@ fn example(name: &str) -> PathBuf {
     path
 }
 
-fn voice(folder: &Path, name: &str, hertz: f64) -> PathBuf {
+pub(crate) fn voice(folder: &Path, name: &str, hertz: f64) -> PathBuf {
     let path = folder.join(name);
     save_wav(&path, &tone(hertz, 0.3, Duration::from_secs(10))).unwrap();
     path

@@ -86,3 +86,21 @@ async fn a_call_works_on_one_thread_too() {
     assert_ended(&outgoing, CallEndCause::HungUp).await;
     assert_ended(&incoming, CallEndCause::HungUp).await;
 }
+
+#[test]
+fn sound_goes_on_while_the_application_blocks_its_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_server, _alice, mut bob, incoming) = runtime.block_on(async {
+        let server = server().await;
+        let alice = Person::start(&server, "alice", ALICE_HUMS).await;
+        let mut bob = Person::start(&server, "bob", BOB_HUMS).await;
+        let (_, incoming) = talk(&alice, &mut bob).await;
+        (server, alice, bob, incoming)
+    });
+    // Nothing runs on the application's only thread from here on: not the server, not the signaling.
+    let elsewhere = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    elsewhere.block_on(bob.ear.hears(ALICE_HUMS));
+    assert_eq!(incoming.state(), CallState::Established);
+    runtime.block_on(bob.client.terminate());
+    assert_eq!(incoming.state(), CallState::Ended);
+}

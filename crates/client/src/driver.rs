@@ -4,6 +4,7 @@
 mod keeper;
 mod media;
 mod prepare;
+mod runtime;
 mod signaling;
 mod start;
 mod stun;

@@ -22,6 +22,7 @@ use tokio::time::sleep_until;
 use self::negotiate::Negotiation;
 use self::recover::{Recovery, Sign};
 use self::upkeep::Upkeep;
+use super::runtime::media_runtime;
 use super::{Command, MediaNews, PreparedMedia, ToMedia};
 use crate::call::CallCore;
 use crate::event::CallEvent;
@@ -92,7 +93,9 @@ impl MediaDriver {
             over: false,
             core,
         };
-        tokio::spawn(driver.run());
+        if let Ok(runtime) = media_runtime() {
+            runtime.spawn(driver.run());
+        }
     }
 
     async fn run(mut self) {

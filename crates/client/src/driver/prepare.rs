@@ -10,6 +10,7 @@ use offhook_transport::{
 };
 use thiserror::Error;
 
+use super::runtime::media_runtime;
 use crate::builder::Settings;
 use crate::shared::Shared;
 use crate::udp::Sockets;
@@ -25,6 +26,8 @@ pub(crate) enum PrepareError {
     Session(#[from] SessionError),
     #[error("the certificate: {0}")]
     Certificate(#[from] CertificateError),
+    #[error("the threads of the network: {0}")]
+    Runtime(#[from] std::io::Error),
     #[error("no network address of this machine can be used")]
     NoAddress,
 }
@@ -70,6 +73,9 @@ fn stream_config(settings: &Settings) -> StreamConfig {
 }
 
 fn open_session(shared: &Shared, role: Role) -> Result<(Session, Sockets), PrepareError> {
+    // The sockets belong to the media driver's runtime.
+    let runtime = media_runtime()?;
+    let _inside = runtime.enter();
     let now = Instant::now();
     let mut session = Session::new(session_config(&shared.settings, role)?, now)?;
     let mut sockets = Sockets::default();

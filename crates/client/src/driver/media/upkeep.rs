@@ -12,7 +12,7 @@ use super::MediaDriver;
 use crate::event::CallEvent;
 
 /// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
-const PUBLISH: Duration = Duration::from_millis(200);
+const PUBLISH: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
 /// How much of the loss that was expected is still expected a second later, when less was lost.
 const FORGET: f64 = 0.9;
@@ -64,8 +64,8 @@ impl MediaDriver {
         }
         if now >= self.upkeep.second {
             self.upkeep.second = now + SECOND;
-            // The message that says so finds no room in a queue that is full.
-            self.over |= self.core.state() == CallState::Ended;
+            // The message that says so finds no room in a queue that is full, and nobody sends it when the client's runtime is gone.
+            self.over |= self.core.state() == CallState::Ended || self.commands.is_closed();
             self.follow_addresses(now);
             self.judge();
             self.offer_if_wanted(now);
