@@ -97,7 +97,7 @@ impl Stream {
     fn next(&mut self) -> (u32, Option<&[u8]>) {
         self.sent = self.sent.wrapping_add(1);
         let n = self.sent as usize;
-        let lost = self.lose_every > 0 && n % self.lose_every == 0;
+        let lost = self.lose_every > 0 && n.is_multiple_of(self.lose_every);
         (self.sent, (!lost).then(|| &self.packets[n % self.packets.len()][..]))
     }
 }
