@@ -156,14 +156,14 @@ fn direction((speaker, listener): (&str, &str), sound: &Sound, figures: &contrac
         figure("Mouth to ear, median", figures.mouth_to_ear_ms.p50, 1, "ms", ""),
         figure("Mouth to ear, 95th percentile", figures.mouth_to_ear_ms.p95, 1, "ms", ""),
         figure("Playout delay", figures.playout_delay_ms, 1, "ms", "arrival to leaving the jitter buffer"),
-        figure("Correlation", figures.correlation, 3, "", ""),
+        figure("Correlation", figures.correlation, 3, "", "1 is the same"),
         figure("Packets sent", count(figures.packets_sent), 0, "", ""),
         figure("Packets lost", count(figures.packets_lost), 0, "", ""),
         figure("Concealed", figures.concealed_percent, 2, "%", ""),
         figure("Longest silence in speech", figures.longest_silence_ms, 0, "ms", ""),
         figure("Clock drift", figures.clock_drift_ppm, 1, "ppm", ""),
-        figure("R factor", figures.r_factor, 1, "", ""),
-        figure("MOS", figures.mos, 2, "", ""),
+        figure("R factor", figures.r_factor, 1, "", "0 to 148"),
+        figure("MOS", figures.mos, 2, "", "1 to 4.5"),
     ];
     direction
 }

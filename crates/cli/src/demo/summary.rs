@@ -59,7 +59,7 @@ fn rows() -> [Row; 11] {
         ("concealed", " %", 2, |direction| direction.concealed_percent),
         ("longest silence in speech", " ms", 0, |direction| direction.longest_silence_ms),
         ("clock drift", " ppm", 1, |direction| direction.clock_drift_ppm),
-        ("R factor", "", 1, |direction| direction.r_factor),
+        ("R factor (0 to 148)", "", 1, |direction| direction.r_factor),
         ("MOS (1 to 4.5)", "", 2, |direction| direction.mos),
     ]
 }

@@ -76,7 +76,7 @@ fn two_processes_hear_what_the_other_said() {
     assert_eq!(called["call_id"], answered["call_id"]);
     for (speaker, listener) in [(&alice, &bob), (&bob, &alice)] {
         let found = correlation_of(&speaker.spoken(), &listener.heard());
-        assert!(found > 0.7, "{} heard {}: {found}", listener.name, speaker.name);
+        assert!(found > 0.6, "{} heard {}: {found}", listener.name, speaker.name);
     }
 }
 
