@@ -56,7 +56,9 @@ fn every_crate_depends_only_on_the_layers_below_it() {
     let packages = normal_dependencies();
     let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
     for (package, dependencies) in &packages {
-        let may = allowed.get(package.as_str()).unwrap_or_else(|| panic!("{package} has no layer yet: add it here"));
+        let may = allowed
+            .get(package.as_str())
+            .unwrap_or_else(|| panic!("{package} has no layer yet: add it here"));
         for dependency in dependencies.iter().filter(|name| packages.contains_key(*name)) {
             assert!(may.contains(&dependency.as_str()), "{package} must not depend on {dependency}");
         }
