@@ -77,10 +77,10 @@ impl Control {
 
     /// Sends a command; never blocks on the media thread. Commands arrive in the order they were sent.
     pub(crate) fn send(&self, command: Command) {
+        let mut queue = lock(&self.commands);
         if self.is_closed() {
             return;
         }
-        let mut queue = lock(&self.commands);
         queue.waiting.push_back(command);
         queue.flush();
     }
@@ -101,6 +101,8 @@ impl Control {
     /// From now on nothing is accepted.
     pub(crate) fn close(&self) {
         self.closed.store(true, Relaxed);
+        // Whoever sends holds the lock: after this nothing more gets into the ring, which the media thread empties when it ends.
+        lock(&self.commands).waiting.clear();
         self.counters.stop.store(true, Relaxed);
         *lock(&self.requests) = None;
     }

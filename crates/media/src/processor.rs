@@ -230,6 +230,13 @@ impl MediaProcessor {
     }
 }
 
+impl Drop for MediaProcessor {
+    /// What was sent and not taken would live as long as the last handle.
+    fn drop(&mut self) {
+        while self.commands.try_pop().is_some() {}
+    }
+}
+
 impl std::fmt::Debug for MediaProcessor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("MediaProcessor").field("ticks", &self.ticks).finish_non_exhaustive()

@@ -13,7 +13,7 @@ pub(crate) use port::Port;
 use port::{Running, Watch};
 
 use super::{Backend, Device, DeviceHealth, DeviceId, Direction, OpenDevice, OpenDeviceError};
-use crate::control::{Control, lock};
+use crate::control::Control;
 use crate::key::Key;
 use crate::processor::{CaptureEdge, Command, ElementSlot, MicrophoneSlot, RING_SAMPLES, RenderEdge};
 use crate::reply::Answer;
@@ -277,9 +277,6 @@ fn unusable(error: ResamplerError) -> OpenDeviceError {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        for watch in self.watched.drain(..) {
-            lock(&watch.port().state).closed = true;
-        }
         self.control.ports().clear();
     }
 }

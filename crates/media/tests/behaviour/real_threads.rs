@@ -63,8 +63,11 @@ fn a_closed_engine_says_so_and_ends_everything() {
     let port = stream.take_packet_port().unwrap();
     let element = engine.open_element(Device::Null).unwrap();
     let (mut events, mut device_events) = (stream.events(), engine.device_events());
+    // One that the media thread may not have seen yet.
+    let late = engine.open_stream(&config()).unwrap().take_packet_port().unwrap();
     engine.close();
     assert!(engine.is_closed());
+    assert!(late.outgoing.is_closed() && late.incoming.is_closed());
     assert!(port.outgoing.is_closed() && port.incoming.is_closed());
     assert_eq!(events.next_within(Duration::from_secs(10)), None);
     assert_eq!(device_events.next_within(Duration::from_secs(10)), None);

@@ -36,7 +36,6 @@ pub(crate) struct PortState {
     pub(crate) current: Device,
     pub(crate) sample_rate: u32,
     pub(crate) health: Arc<DeviceHealth>,
-    pub(crate) closed: bool,
 }
 
 impl Port {
@@ -108,7 +107,6 @@ impl Running {
             current: self.device.clone(),
             sample_rate: self.sample_rate,
             health: Arc::clone(&self.health),
-            closed: false,
         }
     }
 }
