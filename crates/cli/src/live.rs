@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use offhook_client::{Call, CallState, CallStats};
 
+const FIRST_MOMENTS: Duration = Duration::from_secs(3);
 const USUAL_COLUMNS: usize = 100;
 const BAR_CELLS: usize = 8;
 /// Levels from here to 0 dB fill the bar.
@@ -102,7 +103,7 @@ fn line(call: &Call, now: Instant, controls: Controls) -> String {
             bar(-f64::from(stats.stream.send.level.level.get())),
             call.remote_user_id(),
             bar(-f64::from(stats.stream.receive.level.get())),
-            quality(&stats)
+            quality(&stats, now.saturating_duration_since(since))
         );
     }
     if controls.keys {
@@ -123,12 +124,13 @@ fn state_word(state: CallState, held: bool) -> &'static str {
     }
 }
 
-/// Delay, loss and how it sounds, in words a caller understands.
-fn quality(stats: &CallStats) -> String {
+/// Delay, loss and how it sounds, in words a caller understands; what the first moments sound like says little.
+fn quality(stats: &CallStats, talked: Duration) -> String {
     let delay =
         stats.latency.map_or_else(|| "-".to_owned(), |delay| format!("{:.0} ms", delay.as_secs_f64() * 1e3));
     let loss = stats.transport.loss.map_or_else(|| "-".to_owned(), |loss| format!("{:.1} %", loss * 100.0));
-    let quality = stats.quality.map_or("", |score| quality_word(score.mos));
+    let judged = stats.quality.filter(|_| talked >= FIRST_MOMENTS);
+    let quality = judged.map_or("", |score| quality_word(score.mos));
     format!("delay {delay}, loss {loss}{}{quality}", if quality.is_empty() { "" } else { ", " })
 }
 

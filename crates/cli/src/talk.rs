@@ -147,17 +147,23 @@ fn judge(details: &CallDetails) -> Result<(), Failure> {
         CallEndCause::Failure | CallEndCause::Inactive | CallEndCause::HungUp
             if details.answered.is_some() =>
         {
-            let advice = "the two sides may not reach each other over UDP: a firewall, or different networks without a relay";
-            let what = if details.established.is_some() {
-                "the call broke off"
-            } else {
-                "the voices did not connect"
-            };
-            Err(Failure::new(Exit::Broken, format!("{what}{because}")).advice(advice))
+            Err(broken(details.established.is_some(), &because))
         }
         CallEndCause::Failure => Err(Failure::new(Exit::Broken, format!("the call failed{because}"))),
         cause => Err(Failure::new(Exit::NotAnswered, not_answered(cause))),
     }
+}
+
+fn broken(established: bool, because: &str) -> Failure {
+    let (what, advice) = if established {
+        ("the call broke off", "the other side, or the network between, went away")
+    } else {
+        (
+            "the voices did not connect",
+            "the two sides may not reach each other over UDP: a firewall, or different networks without a relay",
+        )
+    };
+    Failure::new(Exit::Broken, format!("{what}{because}")).advice(advice)
 }
 
 fn not_answered(cause: CallEndCause) -> &'static str {

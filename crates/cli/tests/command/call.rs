@@ -178,3 +178,38 @@ fn without_a_token_it_says_how_to_get_one() {
     assert_eq!(refused.code(), 4, "{refused:?}");
     assert!(refused.stderr.contains("offhook token"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_kept_credential_needs_no_token_the_next_time() {
+    let server = TestServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("credentials.json");
+    let wait = |options: &[&str]| {
+        let mut arguments = vec!["answer", "--auto", "--server", &server.url, "--user", "bob"];
+        arguments.extend(["--application-key", &server.key, "--microphone", "null", "--speaker", "null"]);
+        arguments.extend(["--credentials", kept.to_str().unwrap()]);
+        arguments.extend(options);
+        let waiting = Running::start(&arguments);
+        waiting.wait_for("bob waits");
+        waiting.signal("-INT");
+        let left = waiting.finish();
+        assert_eq!(left.code(), 5, "{left:?}");
+    };
+    wait(&["--application-secret", &server.secret]);
+    assert!(kept.is_file());
+    wait(&[]);
+}
+
+#[test]
+fn a_token_for_somebody_else_is_refused() {
+    let server = TestServer::start();
+    let (key, secret) = (&server.key, &server.secret);
+    let token =
+        run(&["token", "--application-key", key, "--application-secret", secret, "--user", "carol"]).stdout;
+    let mut arguments =
+        vec!["answer", "--auto", "--server", &server.url, "--user", "bob", "--application-key", key];
+    arguments.extend(["--token", token.trim(), "--microphone", "null", "--speaker", "null"]);
+    let refused = run(&arguments);
+    assert_eq!(refused.code(), 4, "{refused:?}");
+    assert!(refused.stderr.contains("another user"), "{}", refused.stderr);
+}
