@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use offhook_server::{Application, RunningServer, Server, ServerConfig, StartError};
+use offhook_server::{Application, DevelopmentApplication, RunningServer, Server, ServerConfig, StartError};
+use offhook_signaling::ApplicationKey;
 use serde::Serialize;
 
 use crate::args::ServeArguments;
@@ -17,14 +18,13 @@ const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 
 /// Serves until SIGINT or SIGTERM; a second one ends it without waiting for the clients.
 pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let applications = applications(arguments)?;
-    let config = config(arguments, applications.clone())?;
+    let config = config(arguments, applications(arguments)?)?;
     let mut signals = StopSignals::listen()?;
     let server = Server::bind(config).await.map_err(|error| not_started(&error))?;
     if arguments.json {
-        terminal::print_json(&Announcement::of(&server, &applications));
+        terminal::print_json(&Announcement::of(&server));
     } else {
-        terminal::print(&welcome(&server, arguments, &applications));
+        terminal::print(&welcome(&server, arguments));
     }
     signals.next().await;
     if !arguments.json {
@@ -109,26 +109,23 @@ struct AnnouncedApplication {
 }
 
 impl Announcement {
-    fn of(server: &RunningServer, configured: &[Application]) -> Self {
+    fn of(server: &RunningServer) -> Self {
         let made = server.development_application();
-        let applications = match made {
-            Some(made) => {
-                vec![AnnouncedApplication { key: made.key().to_string(), secret: Some(made.secret_base64()) }]
-            }
-            None => {
-                let announced = |application: &Application| AnnouncedApplication {
-                    key: application.key().to_string(),
-                    secret: None,
-                };
-                configured.iter().map(announced).collect()
-            }
+        let announced = |key: &ApplicationKey| AnnouncedApplication {
+            key: key.to_string(),
+            secret: made.filter(|made| made.key() == key).map(DevelopmentApplication::secret_base64),
         };
-        Self { url: server.url(), listen: server.local_addr(), development: made.is_some(), applications }
+        Self {
+            url: server.url(),
+            listen: server.local_addr(),
+            development: made.is_some(),
+            applications: server.application_keys().map(announced).collect(),
+        }
     }
 }
 
 /// What a person reads once the server listens.
-fn welcome(server: &RunningServer, arguments: &ServeArguments, configured: &[Application]) -> String {
+fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
     let mut text = format!("Offhook listens on {}\n", server.url());
     let mut commands = |key: &str, secret: &str| {
         let program = program();
@@ -148,8 +145,8 @@ fn welcome(server: &RunningServer, arguments: &ServeArguments, configured: &[App
             None => "new at each start; --data DIR keeps it".to_owned(),
         };
         let _ = write!(text, "\nDevelopment application ({kept}):\n  key     {key}\n  secret  {secret}\n");
-    } else if let Some(first) = configured.first() {
-        commands(first.key().as_str(), "SECRET");
+    } else if let Some(first) = server.application_keys().next() {
+        commands(first.as_str(), "SECRET");
         text += "\nPut the application's secret in the place of SECRET.\n";
     }
     if server.is_exposed_without_tls() {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
 
 use crate::accept;
-use crate::application::DevelopmentApplication;
+use crate::application::{Application, DevelopmentApplication};
 use crate::auth::Auth;
 use crate::config::{ConfigError, ServerConfig};
 use crate::environment::{self, OsEntropy};
@@ -267,6 +267,11 @@ impl RunningServer {
     #[must_use]
     pub const fn development_application(&self) -> Option<&DevelopmentApplication> {
         self.development.as_ref()
+    }
+
+    /// The keys of all applications that may register users.
+    pub fn application_keys(&self) -> impl Iterator<Item = &ApplicationKey> {
+        self.shared.config.applications.iter().map(Application::key)
     }
 
     /// Whether tokens and credentials cross a network unencrypted: it listens beyond loopback and has no TLS.

@@ -74,6 +74,18 @@ fn the_secret_of_a_configured_application_is_not_printed() {
 }
 
 #[test]
+fn applications_of_a_configuration_file_are_announced() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("offhook.toml");
+    let text = format!("listen = \"127.0.0.1:0\"\n[[application]]\nkey = \"{KEY}\"\nsecret = \"{SECRET}\"\n");
+    std::fs::write(&file, text).unwrap();
+    let mut server = Running::start(&["serve", "--config", file.to_str().unwrap(), "--json"]);
+    let announced: serde_json::Value = serde_json::from_str(&server.next_line()).unwrap();
+    assert_eq!(announced["applications"], serde_json::json!([{ "key": KEY }]));
+    assert_eq!(announced["development"], false);
+}
+
+#[test]
 fn a_port_in_use_is_an_error_that_says_so() {
     let server = TestServer::start();
     let address = server.url.strip_prefix("ws://").unwrap();
