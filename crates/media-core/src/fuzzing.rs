@@ -76,9 +76,11 @@ pub fn telephone_event(data: &[u8]) {
 /// # Panics
 /// When an invariant is broken.
 pub fn receive_packet(data: &[u8]) {
-    let mut receiver =
-        ReceivePipeline::new(&ReceiveConfig { dtmf_payload_type: Some(110), ..ReceiveConfig::default() })
-            .expect("a decoder with default settings");
+    let mut receiver = ReceivePipeline::new(&ReceiveConfig {
+        dtmf_payload_types: [Some(110), None],
+        ..ReceiveConfig::default()
+    })
+    .expect("a decoder with default settings");
     let mut out = [0.0; 480];
     for (n, payload) in (0_u16..).zip(data.split(|byte| *byte == 0xa5)) {
         let now = MediaTime::from_micros(i64::from(n) * 10_000);

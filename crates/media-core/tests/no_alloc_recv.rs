@@ -48,7 +48,7 @@ fn loss_pauses_reordering_long_pulls_and_another_stream_allocate_nothing() {
             bytes[..len].to_vec()
         })
         .collect();
-    let config = ReceiveConfig { dtmf_payload_type: Some(110), ..ReceiveConfig::default() };
+    let config = ReceiveConfig { dtmf_payload_types: [Some(110), None], ..ReceiveConfig::default() };
     let mut receiver = ReceivePipeline::new(&config).unwrap();
     assert!(packets.iter().filter(|packet| packet.len() <= 2).count() > 10);
     let mut out = [0.0; 4800];

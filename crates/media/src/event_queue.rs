@@ -106,24 +106,34 @@ impl<T> Queue<T> {
 
 /// The sending side: each reader gets its own copy.
 #[derive(Debug)]
-pub(crate) struct EventHub<T>(Mutex<Vec<Weak<Queue<T>>>>);
+pub(crate) struct EventHub<T>(Mutex<Readers<T>>);
+
+#[derive(Debug)]
+struct Readers<T> {
+    queues: Vec<Weak<Queue<T>>>,
+    closed: bool,
+}
 
 impl<T> Default for EventHub<T> {
     fn default() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self(Mutex::new(Readers { queues: Vec::new(), closed: false }))
     }
 }
 
 impl<T: Clone> EventHub<T> {
+    /// A reader of what comes from now on; of the end only, when that was before.
     pub(crate) fn subscribe(&self) -> Events<T> {
-        let state = State { waiting: VecDeque::new(), reader: None, lost: 0, closed: false };
+        let mut readers = self.readers();
+        let state = State { waiting: VecDeque::new(), reader: None, lost: 0, closed: readers.closed };
         let queue = Arc::new(Queue { state: Mutex::new(state), arrived: Condvar::new() });
-        self.readers().push(Arc::downgrade(&queue));
+        // Where nothing is ever sent, nothing else would forget readers that are gone.
+        readers.queues.retain(|reader| reader.strong_count() > 0);
+        readers.queues.push(Arc::downgrade(&queue));
         Events(queue)
     }
 
     pub(crate) fn send(&self, event: &T) {
-        self.readers().retain(|reader| match reader.upgrade() {
+        self.readers().queues.retain(|reader| match reader.upgrade() {
             Some(reader) => {
                 reader.push(event.clone());
                 true
@@ -134,15 +144,15 @@ impl<T: Clone> EventHub<T> {
 }
 
 impl<T> EventHub<T> {
-    fn readers(&self) -> MutexGuard<'_, Vec<Weak<Queue<T>>>> {
+    fn readers(&self) -> MutexGuard<'_, Readers<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl<T> EventHub<T> {
     /// Readers learn the end after the last event.
     pub(crate) fn close(&self) {
-        for reader in self.readers().iter().filter_map(Weak::upgrade) {
+        let mut readers = self.readers();
+        readers.closed = true;
+        for reader in readers.queues.iter().filter_map(Weak::upgrade) {
             reader.close();
         }
     }
@@ -178,6 +188,21 @@ mod tests {
             let cx = Context::from_waker(Waker::noop());
             assert_eq!(events.poll_next(&cx), Poll::Ready(None));
         }
+    }
+
+    #[test]
+    fn who_comes_after_the_end_does_not_wait_for_it() {
+        let hub = EventHub::<u8>::default();
+        hub.close();
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(hub.subscribe().poll_next(&cx), Poll::Ready(None));
+    }
+
+    #[test]
+    fn readers_that_are_gone_are_forgotten() {
+        let hub = EventHub::<u8>::default();
+        (0..100).for_each(|_| drop(hub.subscribe()));
+        assert_eq!(hub.readers().queues.len(), 1);
     }
 
     #[test]

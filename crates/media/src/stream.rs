@@ -169,13 +169,18 @@ impl MediaStream {
         lock(&self.port).take()
     }
 
-    /// Sends what this microphone captures, instead of what another does. One of another engine is refused, with a warning in the log.
+    /// Sends what this microphone captures, instead of what another does. One of another engine is refused, with a warning in the log; a
+    /// stream that is closed holds none open.
     pub fn attach_microphone(&self, microphone: &Microphone) {
         if !Arc::ptr_eq(microphone.engine().control(), self.engine.control()) {
             tracing::warn!("a microphone of another engine cannot be attached");
             return;
         }
         let mut settings = lock(&self.settings);
+        // Whoever closes it says so before it takes the lock.
+        if self.closed.load(Relaxed) {
+            return;
+        }
         self.change(StreamChange::Microphone(Some(microphone.key())));
         settings.microphone = Some(microphone.clone());
     }
@@ -253,7 +258,7 @@ impl MediaStream {
     }
 
     /// Sends and receives another way, as an answer says. A direction whose configuration is the same goes on as it is; one that changes
-    /// begins anew, with its counters at zero.
+    /// gets a new codec, with its counters at zero. What is sent goes on in RTP time, so that the far end hears no break in it.
     ///
     /// # Errors
     /// Every [`OpenStreamError`] but [`OpenStreamError::TooMany`].

@@ -22,8 +22,8 @@ const LATE_REPORT: u32 = 240_000;
 pub struct ReceiveConfig {
     /// RTP payload type of Opus.
     pub opus_payload_type: u8,
-    /// RTP payload type of telephone-event.
-    pub dtmf_payload_type: Option<u8>,
+    /// RTP payload types of telephone-event: a peer that offered it at two clock rates may send either.
+    pub dtmf_payload_types: [Option<u8>; 2],
     /// The decoder's settings.
     pub decoder: DecoderConfig,
     /// What one percent of concealed sound is worth, in milliseconds of delay.
@@ -35,7 +35,7 @@ impl Default for ReceiveConfig {
     fn default() -> Self {
         Self {
             opus_payload_type: 111,
-            dtmf_payload_type: None,
+            dtmf_payload_types: [None; 2],
             decoder: DecoderConfig::default(),
             price_per_percent: 40.0,
         }
@@ -92,7 +92,7 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
 
     /// Takes a packet in.
     pub fn insert(&mut self, cx: &mut RtContext, packet: &IncomingPacket<'_>) -> Taken {
-        if Some(packet.payload_type) == self.config.dtmf_payload_type {
+        if self.config.dtmf_payload_types.contains(&Some(packet.payload_type)) {
             return self.insert_event(packet);
         }
         let samples = opus_toc::samples(packet.payload).filter(|_| packet.payload.len() <= MOST_PACKET_BYTES);

@@ -164,6 +164,17 @@ impl SendPipeline {
         self.dtmf.queue(digit)
     }
 
+    /// Goes on where `before` stood: RTP time goes on, what is muted stays silent, keys that wait are sent. Real-time safe.
+    pub fn continue_from(&mut self, before: &mut Self) {
+        self.timestamp = before.timestamp.wrapping_add(before.filled as u32);
+        // Its ramp too: a fresh one would let the first milliseconds of a muted microphone through.
+        std::mem::swap(&mut self.enhancer, &mut before.enhancer);
+        self.stats.muted = self.enhancer.is_muted();
+        if self.config.dtmf_payload_type.is_some() {
+            std::mem::swap(&mut self.dtmf, &mut before.dtmf);
+        }
+    }
+
     /// Counters so far.
     pub const fn stats(&self) -> SendStats {
         self.stats
@@ -267,6 +278,22 @@ mod tests {
         assert_eq!(stamps, [0, 480, 960, 1440, 2400]);
         assert!(first[0].marker && !first[1].marker);
         assert_eq!(opus_toc::samples(second[1].payload()), Some(960));
+    }
+
+    #[test]
+    fn a_pipeline_that_takes_over_goes_on_in_time_in_silence_and_with_the_keys() {
+        let config = SendConfig { dtmf_payload_type: Some(110), ..SendConfig::default() };
+        let mut before = SendPipeline::new(&config).unwrap();
+        before.set_muted(true);
+        let last = *pushed(&mut before, &[0.5; 4800 + 100], 480).last().unwrap();
+        before.queue_dtmf(DtmfDigit::from_char('7').unwrap()).unwrap();
+        let mut after = SendPipeline::new(&SendConfig { opus_payload_type: 96, ..config }).unwrap();
+        after.continue_from(&mut before);
+        let packets = pushed(&mut after, &[0.5; 48_000], 480);
+        let speech = packets.iter().find(|packet| packet.payload_type == 96).unwrap();
+        assert!(packets.iter().all(|packet| packet.timestamp.wrapping_sub(last.timestamp) < 50_000));
+        assert_eq!(packets[0].timestamp, last.timestamp + 480 + 100);
+        assert!(packets[0].payload_type == 110 && speech.level.level.get() == 127 && after.stats().muted);
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(shift: Shift) -> Self {
-        let config = ReceiveConfig { dtmf_payload_type: Some(110), ..ReceiveConfig::default() };
+        let config = ReceiveConfig { dtmf_payload_types: [Some(110), None], ..ReceiveConfig::default() };
         let decoder = TimeDecoder::default();
         let log = Rc::clone(&decoder.log);
         let pipeline = ReceivePipeline::with_decoder(&config, decoder);

@@ -60,7 +60,6 @@ pub(crate) struct StreamSlot {
     microphone: Option<Key>,
     element: Option<Key>,
     sending: bool,
-    muted: bool,
     held_back: HeldBack,
     digits: DigitQueue,
     first_sound_told: bool,
@@ -92,7 +91,6 @@ impl StreamSlot {
             microphone: None,
             element: None,
             sending: true,
-            muted: false,
             held_back: HeldBack::default(),
             digits: DigitQueue::default(),
             first_sound_told: false,
@@ -191,13 +189,10 @@ impl StreamSlot {
             StreamChange::Digit(digit) => self.digits.push(digit),
             StreamChange::ExpectedLoss(percent) => self.send.set_expected_loss(percent),
             StreamChange::Bitrate(bitrate) => self.send.set_bitrate(bitrate),
-            StreamChange::Muted(muted) => {
-                self.muted = muted;
-                self.send.set_muted(muted);
-            }
+            StreamChange::Muted(muted) => self.send.set_muted(muted),
             StreamChange::Pipelines(send, receive) => {
                 let send = send.map(|mut new| {
-                    new.set_muted(self.muted);
+                    new.continue_from(&mut self.send);
                     self.held_back = HeldBack::default();
                     Garbage::SendPipeline(std::mem::replace(&mut self.send, new))
                 });

@@ -297,3 +297,16 @@ fn a_lost_microphone_is_replaced_and_goes_on_being_heard() {
     let event = scene.event();
     assert!(matches!(event, Some(DeviceEvent::Lost { direction: Direction::Capture, .. })), "{event:?}");
 }
+
+#[test]
+fn a_stream_that_is_closed_keeps_no_microphone_open() {
+    let mut scene = Scene::begin();
+    let microphone = scene.simulation.open_microphone(Device::Id(id("fake:headset"))).unwrap();
+    let stream = scene.simulation.engine().open_stream(&support::config()).unwrap();
+    stream.close();
+    stream.attach_microphone(&microphone);
+    drop(microphone);
+    scene.run(50);
+    assert!(scene.system.running().is_empty());
+    assert!(stream.stats().send.packets == 0);
+}

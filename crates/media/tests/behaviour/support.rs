@@ -17,7 +17,7 @@ pub(crate) fn config() -> StreamConfig {
     let mut config = StreamConfig::default();
     config.send.encoder.bitrate = BitsPerSecond(64_000);
     config.send.dtmf_payload_type = Some(110);
-    config.receive.dtmf_payload_type = Some(110);
+    config.receive.dtmf_payload_types = [Some(110), Some(126)];
     config
 }
 

@@ -192,7 +192,7 @@ impl MediaDriver {
         let (mut send, mut receive) = (self.config.send, self.config.receive);
         agree(&mut send, media);
         receive.opus_payload_type = media.opus;
-        receive.dtmf_payload_type = media.telephone_event_48k.or(media.telephone_event_8k);
+        receive.dtmf_payload_types = [media.telephone_event_48k, media.telephone_event_8k];
         let changed =
             !self.negotiation.configured || send != self.config.send || receive != self.config.receive;
         self.stats.codec = Some(Codec {
