@@ -1,6 +1,6 @@
 //! Every way in which one side ends a call before or after the answer, and what the other side is told.
 
-use crate::support::{ALICE_HUMS, BOB_HUMS, Person, assert_ended, server, talk, within};
+use crate::support::{ALICE_HUMS, BOB_HUMS, Person, assert_ended, becomes, server, talk, within};
 use offhook::{AnswerError, Call, CallEndCause, CallError, CallState, Headers, RefuseError, WireError};
 
 async fn ring(alice: &Person, bob: &mut Person) -> (Call, Call) {
@@ -76,4 +76,57 @@ async fn without_a_microphone_the_call_rings_on() {
     bob.client.set_microphone(offhook::Device::null()).await.unwrap();
     within("answering", incoming.answer()).await.unwrap();
     crate::support::established(&mut outgoing.events()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_given_up_leaves_no_microphone_open() {
+    let server = server().await;
+    let alice = Person::start(&server, "alice", ALICE_HUMS).await;
+    let mut bob = Person::start(&server, "bob", BOB_HUMS).await;
+    let (outgoing, incoming) = ring(&alice, &mut bob).await;
+    let opened = async {
+        while bob.client.microphone().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        answered = incoming.answer() => answered.unwrap(),
+        () = opened => {}
+    }
+    // It is closed, or the answer was faster and is out.
+    let look = || (bob.client.microphone().is_none(), incoming.state());
+    let found = becomes("an end of the answer", look, |(closed, state)| {
+        *closed || matches!(state, CallState::Answered | CallState::Established)
+    })
+    .await;
+    if found.0 {
+        within("answering", incoming.answer()).await.unwrap();
+    }
+    crate::support::established(&mut outgoing.events()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_and_a_refusal_at_once_end_the_call() {
+    let server = server().await;
+    let alice = Person::start(&server, "alice", ALICE_HUMS).await;
+    let mut bob = Person::start(&server, "bob", BOB_HUMS).await;
+    for turns in 0..8 {
+        let (outgoing, incoming) = ring(&alice, &mut bob).await;
+        let answering = tokio::spawn({
+            let incoming = incoming.clone();
+            async move { incoming.answer().await.is_ok() }
+        });
+        for _ in 0..turns * turns * 20 {
+            tokio::task::yield_now().await;
+        }
+        let refused = incoming.refuse_busy();
+        let answered = within("the answer's end", answering).await.unwrap();
+        assert!(answered || refused.is_ok());
+        if refused.is_err() {
+            incoming.hang_up();
+        }
+        crate::support::ended(&mut outgoing.events()).await;
+        crate::support::ended(&mut incoming.events()).await;
+    }
 }

@@ -18,5 +18,6 @@ mod nothing_is_left;
 mod seed_listener;
 mod support;
 mod tls;
+mod unplugged_speaker;
 mod whole_call;
 mod wrong_credentials;

@@ -214,8 +214,8 @@ pub(crate) async fn talk(caller: &Person, callee: &mut Person) -> (Call, Call) {
 
 /// A speaker whose samples a test reads.
 pub(crate) struct Ear {
-    element: AudioElement,
-    tap: PcmTap,
+    pub(crate) element: AudioElement,
+    pub(crate) tap: PcmTap,
 }
 
 impl Ear {

@@ -78,12 +78,13 @@ impl Call {
     }
 
     /// Accepts an incoming call: opens the microphone and sends the answer. Sound flows from
-    /// [`Established`](CallEvent::Established) on.
+    /// [`Established`](CallEvent::Established) on. Given up before the answer was sent, it leaves the call ringing and the microphone
+    /// closed; afterwards the call is answered all the same.
     ///
     /// # Errors
     /// [`AnswerError`]; after [`AnswerError::Microphone`] the call rings on.
     pub async fn answer(&self) -> Result<(), AnswerError> {
-        let _one_at_a_time = self.core.begin_answer()?;
+        let mut answering = Answering::begin(self)?;
         let shared = self.core.shared().ok_or(AnswerError::Ended)?;
         let run = shared.run().ok_or(AnswerError::Ended)?;
         let lease = shared.sound.open(shared.settings.timeouts.device).await?;
@@ -102,8 +103,13 @@ impl Call {
         let (reply, answered) = oneshot::channel();
         let command = Command::Answer { call: self.core.id.clone(), sdp, reply };
         run.commands.send(command).await.map_err(|_| AnswerError::Ended)?;
+        answering.sent = true;
         let answered = answered.await.map_err(|_| AnswerError::Ended)?;
-        answered.map_err(|error| answer_error(&error))
+        let answered = answered.map_err(|error| answer_error(&error));
+        if matches!(answered, Err(AnswerError::Description(_))) {
+            self.hang_up();
+        }
+        answered
     }
 
     /// Ends the call, in any state: cancels it, denies it or hangs up. The end comes as [`CallEvent::Ended`].
@@ -227,6 +233,28 @@ impl Call {
 
     pub(crate) fn is_over(&self) -> bool {
         self.state() == CallState::Ended
+    }
+}
+
+/// An answer on its way, one at a time. Unless it is sent, the microphone that was opened for it is closed again.
+struct Answering<'a> {
+    call: &'a Call,
+    sent: bool,
+}
+
+impl<'a> Answering<'a> {
+    fn begin(call: &'a Call) -> Result<Self, AnswerError> {
+        call.core.begin_answer()?;
+        Ok(Self { call, sent: false })
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if !self.sent {
+            self.call.stream.detach_microphone();
+            self.call.core.give_up_answer();
+        }
     }
 }
 

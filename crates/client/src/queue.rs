@@ -123,6 +123,8 @@ impl<T: Clone> EventHub<T> {
         let waiting = hub.history.clone();
         let state = State { waiting, readers: Vec::new(), lost: 0, closed: hub.closed };
         let queue = Arc::new(Queue(Mutex::new(state)));
+        // Where nothing is sent for long, nothing else would forget readers that are gone.
+        hub.readers.retain(|reader| reader.strong_count() > 0);
         hub.readers.push(Arc::downgrade(&queue));
         EventStream(queue)
     }
@@ -222,6 +224,13 @@ mod tests {
         assert_eq!((reader.next().await, reader.next().await, reader.next().await), (Some(1), Some(9), None));
         assert_eq!((later.next().await, later.next().await), (Some(2), None));
         assert_eq!(hub.subscribe().next().await, None);
+    }
+
+    #[test]
+    fn readers_that_are_gone_are_forgotten() {
+        let hub = EventHub::<u8>::new();
+        (0..100).for_each(|_| drop(hub.subscribe()));
+        assert_eq!(hub.lock().readers.len(), 1);
     }
 
     #[tokio::test]

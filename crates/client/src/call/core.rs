@@ -26,8 +26,30 @@ const MOST_TO_MEDIA: usize = 256;
 /// How this side wishes to end a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    HangUp,
     Busy,
+    HangUp,
+}
+
+/// The wish to end a call. Busy may come too late, when the call is answered already; hanging up never does, so that it counts.
+#[derive(Debug, Default)]
+struct Wish(AtomicU8);
+
+impl Wish {
+    fn add(&self, ending: Ending) {
+        let wish = match ending {
+            Ending::Busy => 1,
+            Ending::HangUp => 2,
+        };
+        self.0.fetch_max(wish, Ordering::AcqRel);
+    }
+
+    fn get(&self) -> Option<Ending> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Ending::Busy),
+            _ => Some(Ending::HangUp),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,7 +66,7 @@ pub(crate) struct CallCore {
     events: EventHub<CallEvent>,
     primary: EventStream<CallEvent>,
     to_media: mpsc::Sender<ToMedia>,
-    ending: AtomicU8,
+    ending: Wish,
     answering: AtomicBool,
     microphone: Mutex<Option<Arc<Lease>>>,
     stats: Mutex<Stats>,
@@ -85,7 +107,7 @@ impl CallCore {
             primary: events.subscribe(),
             events,
             to_media,
-            ending: AtomicU8::new(0),
+            ending: Wish::default(),
             answering: AtomicBool::new(false),
             microphone: Mutex::new(None),
             stats: Mutex::new(Stats::default()),
@@ -132,25 +154,19 @@ impl CallCore {
         self.to_media.try_send(message).is_ok()
     }
 
-    /// Wishes to end the call; the signaling driver sees it however much it has to do. The first wish counts.
+    /// Wishes to end the call; the signaling driver sees it however much it has to do.
     pub(crate) fn end(&self, ending: Ending) {
-        let wish = if ending == Ending::HangUp { 1 } else { 2 };
-        // Losing the race means that somebody wished the same.
-        let _ = self.ending.compare_exchange(0, wish, Ordering::AcqRel, Ordering::Acquire);
+        self.ending.add(ending);
         self.signal.wake();
     }
 
     /// The wish to end, while the call is not over.
     pub(crate) fn ending(&self) -> Option<Ending> {
-        match self.ending.load(Ordering::Acquire) {
-            1 => Some(Ending::HangUp),
-            2 => Some(Ending::Busy),
-            _ => None,
-        }
+        self.ending.get()
     }
 
     /// One answer at a time, and only of a ringing incoming call.
-    pub(crate) fn begin_answer(&self) -> Result<Answering<'_>, AnswerError> {
+    pub(crate) fn begin_answer(&self) -> Result<(), AnswerError> {
         match self.state() {
             CallState::Ended => return Err(AnswerError::Ended),
             CallState::Init if self.direction == CallDirection::Inbound => {}
@@ -159,7 +175,13 @@ impl CallCore {
         if self.answering.swap(true, Ordering::AcqRel) {
             return Err(AnswerError::WrongState);
         }
-        Ok(Answering(self))
+        Ok(())
+    }
+
+    /// The answer that was begun is not given: another can be, and the microphone is let go.
+    pub(crate) fn give_up_answer(&self) {
+        *lock(&self.microphone) = None;
+        self.answering.store(false, Ordering::Release);
     }
 
     pub(crate) fn hold_microphone(&self, lease: Arc<Lease>) {
@@ -199,16 +221,22 @@ impl CallCore {
     }
 }
 
-/// As long as it lives, nobody else answers the call.
-#[derive(Debug)]
-pub(crate) struct Answering<'a>(&'a CallCore);
-
-impl Drop for Answering<'_> {
-    fn drop(&mut self) {
-        self.0.answering.store(false, Ordering::Release);
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hanging_up_counts_even_after_a_refusal_that_came_too_late() {
+        let wish = Wish::default();
+        assert_eq!(wish.get(), None);
+        wish.add(Ending::Busy);
+        assert_eq!(wish.get(), Some(Ending::Busy));
+        wish.add(Ending::HangUp);
+        wish.add(Ending::Busy);
+        assert_eq!(wish.get(), Some(Ending::HangUp));
+    }
 }

@@ -51,6 +51,8 @@ pub(super) struct MediaDriver {
     stream: Arc<MediaStream>,
     stream_events: Events<StreamEvent>,
     clock: EngineClock,
+    /// What this side wants; an agreement is made of it.
+    wanted: StreamConfig,
     config: StreamConfig,
     negotiation: Negotiation,
     recovery: Recovery,
@@ -84,6 +86,7 @@ impl MediaDriver {
             port,
             stream_events: stream.events(),
             stream,
+            wanted: config,
             config,
             negotiation: Negotiation::new(core.direction, offer),
             recovery: Recovery::new(now),

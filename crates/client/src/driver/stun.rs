@@ -10,11 +10,14 @@ use tokio::time::timeout;
 const LOOKUP: Duration = Duration::from_secs(3);
 const USUAL_PORT: u16 = 3478;
 const MOST: usize = 4;
+/// Names that are looked up: one that is not found takes seconds.
+const MOST_NAMES: usize = 8;
 
 /// Looks up the servers of `stun:` URLs; those that cannot be found are left out.
 pub(super) async fn resolve(servers: Vec<IceServer>) -> Vec<SocketAddr> {
     let mut found = Vec::new();
-    for (host, port) in servers.iter().flat_map(|server| &server.urls).filter_map(|url| parse(url)) {
+    let names = servers.iter().flat_map(|server| &server.urls).filter_map(|url| parse(url));
+    for (host, port) in names.take(MOST_NAMES) {
         if let Ok(Ok(addresses)) = timeout(LOOKUP, lookup_host((host, port))).await {
             found.extend(addresses.take(2));
         }

@@ -97,7 +97,9 @@ impl MediaDriver {
         let core = &self.core;
         self.monitor.observe(&input, |warning| core.emit(&CallEvent::QualityWarning(warning)));
         if let Some(remote_loss) = transport.remote_loss {
-            self.stream.set_expected_loss(self.upkeep.expect(remote_loss));
+            let percent = self.upkeep.expect(remote_loss);
+            self.config.send.encoder.expected_loss_percent = percent;
+            self.stream.set_expected_loss(percent);
         }
     }
 

@@ -100,7 +100,10 @@ impl SignalingDriver {
         for (id, core) in &self.calls {
             let refused = match core.ending() {
                 Some(Ending::HangUp) => self.machine.hang_up(now, id),
-                Some(Ending::Busy) => self.machine.refuse_busy(now, id),
+                // Answered meanwhile: who wants it no more is done with it all the same.
+                Some(Ending::Busy) => {
+                    self.machine.refuse_busy(now, id).or_else(|_| self.machine.hang_up(now, id))
+                }
                 None => Ok(()),
             };
             if let Err(error) = refused {
