@@ -8,7 +8,7 @@ use offhook_server::{RunningServer, Server};
 use crate::support::{KEY, client_event, register, server_config, token};
 
 async fn tls_server(folder: &tempfile::TempDir) -> (RunningServer, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     std::fs::write(&certificate, pem("CERTIFICATE", made.cert.der())).unwrap();
     std::fs::write(&key, pem("PRIVATE KEY", made.signing_key.serialized_der())).unwrap();
@@ -20,13 +20,13 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
 
-fn client(server: &RunningServer, roots: Vec<Vec<u8>>) -> Client {
+fn client(server: &RunningServer, roots: Vec<Vec<u8>>, timeouts: Timeouts) -> Client {
     Client::builder()
         .application_key(KEY)
         .user_id("alice")
-        .environment_host(format!("wss://localhost:{}", server.local_addr().port()))
+        .environment_host(server.url())
         .microphone(Device::null())
-        .timeouts(Timeouts { start: std::time::Duration::from_millis(700), ..Timeouts::default() })
+        .timeouts(timeouts)
         .root_certificates(roots)
         .build()
         .unwrap()
@@ -36,11 +36,12 @@ fn client(server: &RunningServer, roots: Vec<Vec<u8>>) -> Client {
 async fn only_a_trusted_server_gets_the_token() {
     let folder = tempfile::tempdir().unwrap();
     let (server, root) = tls_server(&folder).await;
-    let trusting = client(&server, vec![root]);
+    let trusting = client(&server, vec![root], Timeouts::default());
     register(&mut trusting.start().await.unwrap(), &token("alice")).await;
 
-    let stranger = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let wary = client(&server, vec![stranger.cert.der().to_vec()]);
+    let stranger = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let impatient = Timeouts { start: std::time::Duration::from_millis(700), ..Timeouts::default() };
+    let wary = client(&server, vec![stranger.cert.der().to_vec()], impatient);
     let mut events = wary.start().await.unwrap();
     let registration = client_event(&mut events, "CredentialsRequired", |event| match event {
         ClientEvent::CredentialsRequired(registration) => Some(registration),
