@@ -3,6 +3,7 @@
 mod dtmf;
 mod enhance;
 mod packet;
+mod pause;
 mod pipeline;
 
 pub use dtmf::QueueDtmfError;

@@ -204,7 +204,8 @@ impl MediaStream {
         lock(&self.settings).muted
     }
 
-    /// Whether packets are sent at all: not while on hold, nor before it is known what the far end takes.
+    /// Whether packets are sent at all: not while on hold, nor before it is known what the far end takes. The pause is announced to the far
+    /// end, which so counts no loss; keys wait meanwhile.
     pub fn set_sending(&self, sending: bool) {
         let mut settings = lock(&self.settings);
         settings.sending = sending;

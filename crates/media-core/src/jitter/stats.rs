@@ -44,7 +44,7 @@ pub struct ReceiveStats {
     pub buffered: u64,
     /// Samples used up beyond those pulled, because the sender's clock is faster; negative when it is slower.
     pub resampled: i64,
-    /// Samples of media time that were jumped over.
+    /// Samples of media time that were jumped over; pauses of the far end are none.
     pub skipped: u64,
     /// How often sound was taken out or put in.
     pub stretches: u64,

@@ -339,11 +339,12 @@ impl<D: SlotDecoder> Playout<D> {
             return self.play(tick, &due, gap < 0);
         }
         if self.state == State::Holding {
-            // What lies between is lost: go on with what came as soon as that is not too early.
+            // What lies between is over: go on with what came as soon as that is not too early.
             if self.clock.offset(tick.now, due.timestamp) >= self.wanted(tick) - TOO_SHORT {
-                self.stats.skipped += gap as u64;
-                self.next = due.timestamp;
                 let after_pause = due.sequence == self.played_sequence + 1;
+                // In a pause nothing was said.
+                self.stats.skipped += if self.is_pause || after_pause { 0 } else { gap as u64 };
+                self.next = due.timestamp;
                 return self.play(tick, &Due { after_pause, ..due }, true);
             }
             return self.bridge(tick);

@@ -63,9 +63,14 @@ impl DtmfSender {
         Ok(())
     }
 
-    /// Whether a key sounds now: speech is not sent meanwhile.
-    pub(super) const fn is_sending(&self) -> bool {
+    /// Whether a key sounds now.
+    pub(super) const fn is_sounding(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// Whether keys wait.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.count > 0
     }
 
     /// Moves on by `samples`; at most one report is due per call of up to 20 ms.
@@ -140,7 +145,7 @@ mod tests {
             .map(|report| report.event.digit().unwrap().as_char())
             .collect();
         assert_eq!(keys, "15#");
-        assert!(!sender.is_sending());
+        assert!(!sender.is_sounding() && !sender.is_waiting());
     }
 
     #[test]

@@ -11,14 +11,14 @@ pub const MOST_PAYLOAD: usize = 1200;
 pub struct OutgoingPacket {
     /// RTP payload type.
     pub payload_type: u8,
-    /// First packet after silence, or of a key.
+    /// First packet after a pause, or of a key.
     pub marker: bool,
     /// RTP timestamp at 48 kHz.
     pub timestamp: u32,
     /// Level of the sound in it.
     pub level: AudioLevel,
-    len: u16,
-    bytes: [u8; MOST_PAYLOAD],
+    pub(super) len: u16,
+    pub(super) bytes: [u8; MOST_PAYLOAD],
 }
 
 impl OutgoingPacket {

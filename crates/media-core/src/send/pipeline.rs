@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::dtmf::{DtmfSender, Report};
 use super::enhance::Enhancer;
+use super::pause::{Pause, PausePacket};
 use super::{OutgoingPacket, QueueDtmfError};
 use crate::codec::telephone_event::DtmfDigit;
 use crate::codec::{EncoderConfig, OpusEncoder, OpusError};
@@ -80,6 +81,9 @@ pub struct SendPipeline {
     packet_time: PacketTime,
     next_packet_time: PacketTime,
     timestamp: u32,
+    sending: bool,
+    pause: Pause,
+    /// Nothing was sent, or the far end knows that this side pauses.
     silent: bool,
     packet: Box<OutgoingPacket>,
     stats: SendStats,
@@ -106,6 +110,8 @@ impl SendPipeline {
             packet_time: config.packet_time,
             next_packet_time: config.packet_time,
             timestamp: config.initial_timestamp,
+            sending: true,
+            pause: Pause::new(),
             silent: true,
             packet: Box::new(OutgoingPacket::empty()),
             stats: SendStats {
@@ -138,6 +144,12 @@ impl SendPipeline {
         self.stats.muted = self.enhancer.is_muted();
     }
 
+    /// Stops sending sound, as on hold, or goes on. The sound fades out and the pause is announced, so that the far end takes it for no loss
+    /// (as silence suppression does, RFC 7587 section 3.1.3); then nothing is sent, and keys wait. What comes after it is marked.
+    pub const fn set_sending(&mut self, sending: bool) {
+        self.sending = sending;
+    }
+
     /// Changes the rate from the next packet on; a rate libopus refuses changes nothing.
     pub fn set_bitrate(&mut self, bitrate: BitsPerSecond) {
         let _ = self.encoder.set_bitrate(bitrate);
@@ -153,7 +165,8 @@ impl SendPipeline {
         self.next_packet_time = packet_time;
     }
 
-    /// Sends a key when those before it were sent: 100 ms of it, then a pause of 60 ms. Speech is not sent meanwhile.
+    /// Sends a key when those before it were sent: 100 ms of it, then a pause of 60 ms. Sound is not sent meanwhile, because a far end that plays
+    /// keys as tones plays one or the other (RFC 4733 section 2.5.2.2); its pause is announced.
     ///
     /// # Errors
     /// [`QueueDtmfError`].
@@ -164,12 +177,14 @@ impl SendPipeline {
         self.dtmf.queue(digit)
     }
 
-    /// Goes on where `before` stood: RTP time goes on, what is muted stays silent, keys that wait are sent. Real-time safe.
+    /// Goes on where `before` stood: RTP time goes on, what is muted or held stays so, keys that wait are sent. Real-time safe.
     pub fn continue_from(&mut self, before: &mut Self) {
         self.timestamp = before.timestamp.wrapping_add(before.filled as u32);
         // Its ramp too: a fresh one would let the first milliseconds of a muted microphone through.
         std::mem::swap(&mut self.enhancer, &mut before.enhancer);
         self.stats.muted = self.enhancer.is_muted();
+        std::mem::swap(&mut self.pause, &mut before.pause);
+        (self.sending, self.silent) = (before.sending, before.silent);
         if self.config.dtmf_payload_type.is_some() {
             std::mem::swap(&mut self.dtmf, &mut before.dtmf);
         }
@@ -185,23 +200,33 @@ impl SendPipeline {
         let sound = &mut self.waiting[..samples];
         self.enhancer.apply(sound);
         self.stats.level = self.meter.measure(sound);
-        // Encoded even while a key sounds, so that the codec's memory is whole when speech comes back.
+        // A key that has begun is finished, whatever happens.
+        let keys_move = self.sending || self.dtmf.is_sounding();
+        let key = if keys_move { self.dtmf.advance(samples as u32) } else { None };
+        let paused = !self.sending || key.is_some() || self.dtmf.is_sounding() || self.dtmf.is_waiting();
+        self.pause.apply(paused, sound);
+        // Encoded in a pause too, so that the codec's memory is whole when sound comes back.
         let encoded = self.packet.fill(|bytes| self.encoder.encode(self.packet_time, sound, bytes));
-        let key = self.dtmf.advance(samples as u32);
         if let Some(report) = key {
             self.send_key(&report, samples as u32, emit);
+            if !self.dtmf.is_sounding() && self.dtmf.is_waiting() {
+                self.pause.remind();
+            }
         }
         match encoded {
             Err(_) => self.stats.encode_errors += 1,
-            Ok(()) if key.is_some() || self.dtmf.is_sending() => self.silent = true,
+            Ok(()) if paused => self.send_pause(emit),
             Ok(()) if self.is_suppressed() => {
                 // The first tells the far end that what follows is a pause, not a loss.
                 if !self.silent {
-                    self.send_speech(emit);
+                    self.send_sound(emit);
                 }
                 self.silent = true;
             }
-            Ok(()) => self.send_speech(emit),
+            Ok(()) => {
+                self.send_sound(emit);
+                self.silent = false;
+            }
         }
         self.timestamp = self.timestamp.wrapping_add(samples as u32);
         self.packet_time = self.next_packet_time;
@@ -212,9 +237,22 @@ impl SendPipeline {
         self.config.encoder.dtx && self.packet.payload().len() <= DTX_BYTES
     }
 
-    fn send_speech(&mut self, emit: &mut dyn FnMut(&OutgoingPacket)) {
+    fn send_pause(&mut self, emit: &mut dyn FnMut(&OutgoingPacket)) {
+        match self.pause.next(self.silent) {
+            PausePacket::LastSound => self.send_sound(emit),
+            PausePacket::Announcement => {
+                self.packet.empty_frames();
+                self.silent = false;
+                self.send_sound(emit);
+                self.silent = true;
+            }
+            PausePacket::Nothing => self.silent = true,
+        }
+    }
+
+    fn send_sound(&mut self, emit: &mut dyn FnMut(&OutgoingPacket)) {
         self.packet.payload_type = self.config.opus_payload_type;
-        self.packet.marker = std::mem::replace(&mut self.silent, false);
+        self.packet.marker = self.silent;
         self.packet.timestamp = self.timestamp;
         self.packet.level = self.stats.level;
         self.stats.count(&self.packet);
@@ -317,6 +355,65 @@ mod tests {
         assert!(packets.len() < 100);
         let speech = packets.iter().filter(|packet| packet.payload_type == 111);
         assert_eq!(speech.filter(|packet| packet.marker).count(), 1);
+    }
+
+    /// Whether a packet announces a pause.
+    fn announces(packet: &OutgoingPacket) -> bool {
+        packet.payload_type == 111 && opus_toc::Toc::parse(packet.payload()).unwrap().is_dtx()
+    }
+
+    #[test]
+    fn a_hold_ends_softly_is_announced_and_is_left_with_a_marker() {
+        for packet_time in [PacketTime::Ms10, PacketTime::Ms60] {
+            let mut pipeline =
+                SendPipeline::new(&SendConfig { packet_time, ..SendConfig::default() }).unwrap();
+            let samples = packet_time.samples();
+            pushed(&mut pipeline, &vec![0.1; 10 * samples], samples);
+            pipeline.set_sending(false);
+            let held = pushed(&mut pipeline, &vec![0.1; 20 * samples], samples);
+            assert_eq!(
+                held.iter().map(announces).collect::<Vec<_>>(),
+                [false, true, true],
+                "{packet_time:?}"
+            );
+            assert!(held.iter().all(|packet| !packet.marker && packet.level.voice == held[0].level.voice));
+            let stamps = held.iter().map(|packet| packet.timestamp as usize / samples);
+            assert_eq!(stamps.collect::<Vec<_>>(), [10, 11, 12]);
+            assert!(held.iter().all(|packet| opus_toc::samples(packet.payload()) == Some(samples)));
+            pipeline.set_sending(true);
+            let back = pushed(&mut pipeline, &vec![0.1; 3 * samples], samples);
+            assert_eq!(back.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [true, false, false]);
+            assert_eq!(back[0].timestamp as usize / samples, 30);
+            assert_eq!(pipeline.stats().packets, 16);
+        }
+    }
+
+    #[test]
+    fn keys_wait_while_nothing_is_sent() {
+        let config = SendConfig { dtmf_payload_type: Some(110), ..SendConfig::default() };
+        let mut pipeline = SendPipeline::new(&config).unwrap();
+        pipeline.set_sending(false);
+        pipeline.queue_dtmf(DtmfDigit::from_char('5').unwrap()).unwrap();
+        assert_eq!(pushed(&mut pipeline, &[0.1; 48_000], 480).len(), 0);
+        pipeline.set_sending(true);
+        let packets = pushed(&mut pipeline, &[0.1; 48_000], 480);
+        assert!(packets[0].payload_type == 110 && packets[0].marker && packets[0].timestamp == 48_000);
+    }
+
+    #[test]
+    fn the_pause_that_keys_make_is_announced_before_each() {
+        let config = SendConfig { dtmf_payload_type: Some(110), ..SendConfig::default() };
+        let mut pipeline = SendPipeline::new(&config).unwrap();
+        pushed(&mut pipeline, &[0.1; 4800], 480);
+        for key in "159#".chars() {
+            pipeline.queue_dtmf(DtmfDigit::from_char(key).unwrap()).unwrap();
+        }
+        let packets = pushed(&mut pipeline, &[0.1; 48_000], 480);
+        let sound: Vec<_> = packets.iter().filter(|packet| packet.payload_type == 111).collect();
+        let told = sound.iter().map(|packet| announces(packet));
+        assert_eq!(told.take(6).collect::<Vec<_>>(), [false, true, true, true, true, true]);
+        assert!(sound[..6].iter().all(|packet| !packet.marker) && sound[6].marker && !announces(sound[6]));
+        assert!(sound[7..].iter().all(|packet| !packet.marker && !announces(packet)));
     }
 
     #[test]

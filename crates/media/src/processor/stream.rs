@@ -59,18 +59,9 @@ pub(crate) struct StreamSlot {
     shared: Arc<StreamShared>,
     microphone: Option<Key>,
     element: Option<Key>,
-    sending: bool,
-    held_back: HeldBack,
     digits: DigitQueue,
     first_sound_told: bool,
     discarded_until: Option<MediaTime>,
-}
-
-/// Packets that were made and then not sent on purpose: the encoder runs on while the call is on hold.
-#[derive(Debug, Clone, Copy, Default)]
-struct HeldBack {
-    packets: u64,
-    bytes: u64,
 }
 
 impl StreamSlot {
@@ -90,8 +81,6 @@ impl StreamSlot {
             shared,
             microphone: None,
             element: None,
-            sending: true,
-            held_back: HeldBack::default(),
             digits: DigitQueue::default(),
             first_sound_told: false,
             discarded_until: None,
@@ -114,12 +103,9 @@ impl StreamSlot {
     /// Microphone sound to packets.
     pub(super) fn send(&mut self, cx: &mut RtContext, samples: &[f32]) {
         self.digits.feed(&mut self.send, &self.shared.digits);
-        let Self { send, outgoing, shared, held_back, sending, .. } = self;
+        let Self { send, outgoing, shared, .. } = self;
         send.push(cx, samples, &mut |packet| {
-            if !*sending {
-                held_back.packets += 1;
-                held_back.bytes += packet.payload().len() as u64;
-            } else if outgoing.try_push(*packet).is_err() {
+            if outgoing.try_push(*packet).is_err() {
                 shared.unsent.fetch_add(1, Relaxed);
             }
         });
@@ -171,13 +157,7 @@ impl StreamSlot {
     }
 
     pub(super) fn publish(&self) {
-        let made = self.send.stats();
-        let sent = SendStats {
-            packets: made.packets - self.held_back.packets.min(made.packets),
-            payload_bytes: made.payload_bytes - self.held_back.bytes.min(made.payload_bytes),
-            ..made
-        };
-        self.shared.send.write(&sent);
+        self.shared.send.write(&self.send.stats());
         self.shared.receive.write(&self.receive.stats());
     }
 
@@ -185,7 +165,7 @@ impl StreamSlot {
     pub(super) fn change(&mut self, change: StreamChange) -> [Option<Garbage>; 2] {
         match change {
             StreamChange::Microphone(microphone) => self.microphone = microphone,
-            StreamChange::Sending(sending) => self.sending = sending,
+            StreamChange::Sending(sending) => self.send.set_sending(sending),
             StreamChange::Digit(digit) => self.digits.push(digit),
             StreamChange::ExpectedLoss(percent) => self.send.set_expected_loss(percent),
             StreamChange::Bitrate(bitrate) => self.send.set_bitrate(bitrate),
@@ -193,7 +173,6 @@ impl StreamSlot {
             StreamChange::Pipelines(send, receive) => {
                 let send = send.map(|mut new| {
                     new.continue_from(&mut self.send);
-                    self.held_back = HeldBack::default();
                     Garbage::SendPipeline(std::mem::replace(&mut self.send, new))
                 });
                 let receive =

@@ -2,6 +2,7 @@
 
 use crate::support::{End, amplitude, config, drain, ms, run, simulation, tone};
 use offhook_media::{Device, SendDtmfError, StreamConfig, StreamEvent, pcm_sink, pcm_source};
+use offhook_media_core::recv::ReceiveStats;
 
 #[test]
 fn keys_arrive_once_each_and_in_order() {
@@ -69,12 +70,67 @@ fn muted_is_silence_and_held_is_nothing_and_both_come_back_in_time() {
     alice.stream.set_sending(false);
     let (sent, before) = (alice.stream.stats().send.packets, bob.stream.stats().receive.packets_received);
     assert!(loudness(&mut alice, &mut bob) < 0.01 && !alice.stream.sending());
-    assert!(bob.stream.stats().receive.packets_received <= before + 2);
-    assert!(alice.stream.stats().send.packets <= sent + 2);
+    assert!(bob.stream.stats().receive.packets_received <= before + 4);
+    assert!(alice.stream.stats().send.packets <= sent + 4);
     alice.stream.set_sending(true);
     assert!(loudness(&mut alice, &mut bob) > 0.25);
     let stats = bob.stream.stats().receive;
     assert!(stats.playout_delay.unwrap() < ms(30), "{stats:?}");
+}
+
+#[test]
+fn hold_and_keys_are_pauses_and_no_loss_for_the_far_end() {
+    let mut simulation = simulation();
+    let ((source, mut feeder), (sink, mut tap)) = (pcm_source(), pcm_sink());
+    let microphone = simulation.open_microphone(source).unwrap();
+    let element = simulation.open_element(sink).unwrap();
+    let (mut alice, mut bob) = (End::open(&simulation), End::open(&simulation));
+    element.set_src_object(Some(&bob.stream.incoming()));
+    alice.stream.attach_microphone(&microphone);
+    feeder.write(&tone(500.0, 0.3, ms(9000)));
+    run(&mut simulation, &mut alice, &mut bob, ms(1000));
+    let before = bob.stream.stats().receive;
+    for pause in 0..4 {
+        match pause {
+            0 | 2 => alice.stream.set_sending(false),
+            _ => alice.stream.send_dtmf("159#").unwrap(),
+        }
+        run(&mut simulation, &mut alice, &mut bob, ms(600));
+        alice.stream.set_sending(true);
+        run(&mut simulation, &mut alice, &mut bob, ms(200));
+        drain(&mut tap);
+        run(&mut simulation, &mut alice, &mut bob, ms(100));
+        assert!(amplitude(&drain(&mut tap)[..4320], 500.0) > 0.25, "pause {pause}");
+    }
+    let after = bob.stream.stats().receive;
+    let counted =
+        |stats: ReceiveStats| (stats.concealed, stats.interruptions, stats.skipped, stats.packets_lost);
+    assert_eq!(counted(after), counted(before), "{after:?}");
+    assert!(after.playout_delay.unwrap() < ms(30), "{after:?}");
+}
+
+#[test]
+fn the_first_word_after_a_hold_is_whole() {
+    let mut simulation = simulation();
+    let ((source, mut feeder), (sink, mut tap)) = (pcm_source(), pcm_sink());
+    let microphone = simulation.open_microphone(source).unwrap();
+    let element = simulation.open_element(sink).unwrap();
+    let (mut alice, mut bob) = (End::open(&simulation), End::open(&simulation));
+    element.set_src_object(Some(&bob.stream.incoming()));
+    alice.stream.attach_microphone(&microphone);
+    feeder.write(&tone(500.0, 0.3, ms(3000)));
+    run(&mut simulation, &mut alice, &mut bob, ms(1000));
+    alice.stream.set_sending(false);
+    run(&mut simulation, &mut alice, &mut bob, ms(600));
+    alice.stream.set_sending(true);
+    drain(&mut tap);
+    run(&mut simulation, &mut alice, &mut bob, ms(400));
+    let heard = drain(&mut tap);
+    let begins = heard.iter().position(|sample| sample.abs() > 0.1).unwrap();
+    assert!(begins < 48 * 60, "it begins after {begins} samples");
+    // What follows is whole when the fade of 10 ms is over, and without a second hole.
+    let loudness: Vec<f64> = heard[begins..].chunks_exact(480).map(|part| amplitude(part, 500.0)).collect();
+    assert!(loudness[1] > 0.2 && loudness[2..].iter().all(|part| *part > 0.25), "{loudness:?}");
 }
 
 #[test]
