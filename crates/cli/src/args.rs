@@ -231,6 +231,9 @@ pub(crate) struct AnswerArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArguments {
+    /// Also list what is no device to a person: ALSA plugins, further names of cards, monitors that record a speaker.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Print a JSON array on stdout.
     #[arg(long)]
     pub(crate) json: bool,

@@ -11,7 +11,7 @@ use crate::terminal;
 
 /// Lists microphones and speakers.
 pub(crate) fn run(arguments: &DevicesArguments) -> ExitCode {
-    let devices = offhook_media::devices();
+    let devices = if arguments.all { offhook_media::all_devices() } else { offhook_media::devices() };
     if arguments.json {
         terminal::print_json(&devices.iter().map(Listed::from).collect::<Vec<_>>());
     } else {
@@ -42,7 +42,7 @@ impl<'a> From<&'a DeviceInfo> for Listed<'a> {
 fn table(devices: &[DeviceInfo]) -> String {
     if devices.is_empty() {
         return "No sound devices: this machine has none, or its sound system does not run.\n\
-                `offhook call` and `answer` also take WAV files (--input, --output) and the device `null`."
+                `offhook devices --all` lists plugins too. `offhook call` and `answer` also take WAV files (--input, --output) and the device `null`."
             .to_owned();
     }
     let width = devices.iter().map(|device| device.id.as_str().chars().count()).max().unwrap_or(0);

@@ -107,7 +107,7 @@ fn record(microphone: &Device, speaker: &Device, train: &Train) -> Result<Vec<f3
     let clock = EngineClock::start();
     let not_opened = |side, error: &offhook_media::OpenDeviceError| sound::not_opened(side, error);
     let room = samples(train.length() + LONGEST + SLACK) * 4;
-    let mut recording =
+    let recording =
         DirectRecording::open(microphone, clock, room).map_err(|error| not_opened("microphone", &error))?;
     let mut playback =
         DirectPlayback::open(speaker, clock, &train.sound).map_err(|error| not_opened("speaker", &error))?;
@@ -119,12 +119,13 @@ fn record(microphone: &Device, speaker: &Device, train: &Train) -> Result<Vec<f3
             DirectPlayback::open(speaker, clock, &sound).map_err(|error| not_opened("speaker", &error))?;
     }
     std::thread::sleep(train.length() + LONGEST / 2);
-    let (Some(played), Some(recorded)) = (playback.started_at(), recording.started_at()) else {
+    let (played, rate) = (playback.finish(), recording.sample_rate());
+    let (heard, recorded) = recording.finish();
+    let (Some(played), Some(recorded)) = (played.time_of(0), recorded.time_of(0)) else {
         return Err(Failure::new(Exit::Sound, "a device opened, but asked for no sound or gave none")
             .advice("choose another with --microphone and --speaker: `offhook devices` lists them"));
     };
-    drop(playback);
-    let heard = resample(&recording.read(), recording.sample_rate(), SAMPLE_RATE);
+    let heard = resample(&heard, rate, SAMPLE_RATE);
     let late = played.micros_since(recorded);
     let shift = samples(Duration::from_micros(late.unsigned_abs()));
     Ok(if late >= 0 {

@@ -4,6 +4,7 @@
 
 mod backend;
 mod cpal_host;
+mod curated;
 mod direct;
 mod error;
 mod health;
@@ -18,13 +19,14 @@ mod wav_file;
 use std::path::PathBuf;
 
 pub use backend::{Backend, OpenDevice};
-pub use direct::{DirectPlayback, DirectRecording};
+pub(crate) use direct::Stamps;
+pub use direct::{DeviceTimeline, DirectPlayback, DirectRecording};
 pub use error::OpenDeviceError;
 pub use health::{DeviceHealth, ErrorSeverity};
 pub use id::{DeviceId, DeviceInfo, Direction, ParseDeviceIdError};
 pub use pcm::{PcmDevice, PcmFeeder, PcmTap, pcm_sink, pcm_source};
 pub use probe::RealTimeProbe;
-pub use registry::{SystemBackend, devices};
+pub use registry::{SystemBackend, all_devices, devices};
 
 /// Where sound comes from or goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,7 +38,7 @@ mod stream;
 pub mod threads;
 pub mod wav;
 
-pub use device::{Device, DeviceId, DeviceInfo, Direction, OpenDeviceError, devices};
+pub use device::{Device, DeviceId, DeviceInfo, Direction, OpenDeviceError, all_devices, devices};
 pub use device::{PcmDevice, PcmFeeder, PcmTap, pcm_sink, pcm_source};
 pub use element::AudioElement;
 pub use engine::{Engine, EngineBuilder, StartEngineError};

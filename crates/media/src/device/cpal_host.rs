@@ -115,6 +115,15 @@ impl CpalHosts {
     }
 }
 
+/// From here on libasound does not print on stderr what it thinks of a missing card: the error says it. It writes into memory of this thread
+/// instead, which each call empties.
+fn hush() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = alsa::Output::local_error_handler() {
+        tracing::debug!(%error, "libasound goes on printing");
+    }
+}
+
 /// A device, on a connection of its own.
 fn find(device: &Device, direction: Direction) -> Result<(cpal::Host, cpal::Device), OpenDeviceError> {
     match device {
@@ -128,6 +137,7 @@ fn find(device: &Device, direction: Direction) -> Result<(cpal::Host, cpal::Devi
 }
 
 fn default_device(host: &cpal::Host, direction: Direction) -> Option<cpal::Device> {
+    hush();
     match direction {
         Direction::Capture => host.default_input_device(),
         Direction::Render => host.default_output_device(),
@@ -135,6 +145,7 @@ fn default_device(host: &cpal::Host, direction: Direction) -> Option<cpal::Devic
 }
 
 fn by_id(id: &DeviceId) -> Result<(cpal::Host, cpal::Device), OpenDeviceError> {
+    hush();
     let not_found = || OpenDeviceError::NotFound(Device::Id(id.clone()));
     let wanted = cpal::DeviceId::from_str(id.as_str()).map_err(|_| not_found())?;
     let host = cpal::host_from_id(wanted.host()).map_err(|error| refused(&error))?;
@@ -182,6 +193,7 @@ impl OpenDevice for CpalDevice {
 
 /// PulseAudio before ALSA, which would only reach it through a plugin that does not survive an underrun.
 fn connect() -> Result<cpal::Host, OpenDeviceError> {
+    hush();
     #[cfg(target_os = "linux")]
     {
         let available = cpal::available_hosts();

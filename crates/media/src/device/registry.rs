@@ -1,12 +1,19 @@
 //! The sound system of this machine, and the devices that need none.
 
 use super::cpal_host::CpalHosts;
+use super::curated::curated;
 use super::paced::{Pace, TimerThread};
 use super::{Backend, Device, DeviceId, DeviceInfo, Direction, OpenDevice, OpenDeviceError};
 use crate::threads::{CaptureCallback, RenderCallback};
 
-/// The devices of the system, microphones first. Asks the sound system, which can take a moment; empty when there is none.
+/// The devices of the system that a person chooses from, microphones first: the sound server's, or the cards. Asks the sound system, which can
+/// take a moment; empty when there is none.
 pub fn devices() -> Vec<DeviceInfo> {
+    curated(all_devices())
+}
+
+/// Everything the sound system calls a device: with [`devices`] also what ALSA makes of them (plugins) and what records a speaker (monitors).
+pub fn all_devices() -> Vec<DeviceInfo> {
     CpalHosts::default().list()
 }
 

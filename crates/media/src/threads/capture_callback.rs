@@ -11,7 +11,7 @@ use ringbuf::HeapProd;
 use ringbuf::traits::{Observer, Producer};
 
 use super::EngineClock;
-use crate::device::{DeviceHealth, RealTimeProbe};
+use crate::device::{DeviceHealth, RealTimeProbe, Stamps};
 
 /// Samples converted at once.
 const PIECE: usize = 240;
@@ -22,6 +22,7 @@ pub struct CaptureCallback {
     health: Arc<DeviceHealth>,
     clock: EngineClock,
     probe: RealTimeProbe,
+    stamps: Option<Stamps>,
 }
 
 impl CaptureCallback {
@@ -31,13 +32,13 @@ impl CaptureCallback {
         clock: EngineClock,
         probe: RealTimeProbe,
     ) -> Self {
-        Self { ring, health, clock, probe }
+        Self { ring, health, clock, probe, stamps: None }
     }
 
     /// Takes mono samples in -1..=1, any number.
     pub fn deliver(&mut self, samples: &[f32]) {
         let before = self.probe.enter();
-        self.health.begin_callback(self.clock.now(), samples.len());
+        self.begin(samples.len());
         let taken = self.ring.push_slice(samples);
         self.health.end_callback(samples.len() - taken);
         self.probe.leave(before);
@@ -47,7 +48,7 @@ impl CaptureCallback {
     pub fn deliver_interleaved<T: Copy>(&mut self, data: &[T], channels: usize, convert: impl Fn(T) -> f32) {
         let before = self.probe.enter();
         let channels = channels.max(1);
-        self.health.begin_callback(self.clock.now(), data.len() / channels);
+        self.begin(data.len() / channels);
         let (mut mono, mut missing) = ([0.0; PIECE], 0);
         for piece in data.chunks(PIECE * channels) {
             let samples = piece.len() / channels;
@@ -63,6 +64,19 @@ impl CaptureCallback {
     /// Samples there is room for.
     pub(crate) fn room(&self) -> usize {
         self.ring.vacant_len()
+    }
+
+    /// Notes when samples came: for measuring.
+    pub(crate) fn stamped(self, stamps: Stamps) -> Self {
+        Self { stamps: Some(stamps), ..self }
+    }
+
+    fn begin(&mut self, samples: usize) {
+        let now = self.clock.now();
+        self.health.begin_callback(now, samples);
+        if let Some(stamps) = &mut self.stamps {
+            stamps.note(now, samples);
+        }
     }
 
     /// The device's counters: for its error callback.

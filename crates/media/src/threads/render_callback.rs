@@ -11,7 +11,7 @@ use ringbuf::HeapCons;
 use ringbuf::traits::Consumer;
 
 use super::EngineClock;
-use crate::device::{DeviceHealth, RealTimeProbe};
+use crate::device::{DeviceHealth, RealTimeProbe, Stamps};
 
 /// Samples converted at once.
 const PIECE: usize = 240;
@@ -23,6 +23,7 @@ pub struct RenderCallback {
     clock: EngineClock,
     probe: RealTimeProbe,
     primed: bool,
+    stamps: Option<Stamps>,
 }
 
 impl RenderCallback {
@@ -32,13 +33,13 @@ impl RenderCallback {
         clock: EngineClock,
         probe: RealTimeProbe,
     ) -> Self {
-        Self { ring, health, clock, probe, primed: false }
+        Self { ring, health, clock, probe, primed: false, stamps: None }
     }
 
     /// Fills mono samples in -1..=1, any number; what is missing is silence.
     pub fn fill(&mut self, samples: &mut [f32]) {
         let before = self.probe.enter();
-        self.health.begin_callback(self.clock.now(), samples.len());
+        self.begin(samples.len());
         let given = self.ring.pop_slice(samples);
         samples[given..].fill(0.0);
         self.finish(samples.len(), given);
@@ -49,7 +50,7 @@ impl RenderCallback {
     pub fn fill_interleaved<T: Copy>(&mut self, data: &mut [T], channels: usize, convert: impl Fn(f32) -> T) {
         let before = self.probe.enter();
         let channels = channels.max(1);
-        self.health.begin_callback(self.clock.now(), data.len() / channels);
+        self.begin(data.len() / channels);
         let (mut mono, mut total, mut given) = ([0.0; PIECE], 0, 0);
         for piece in data.chunks_mut(PIECE * channels) {
             let samples = piece.len() / channels;
@@ -63,6 +64,19 @@ impl RenderCallback {
         }
         self.finish(total, given);
         self.probe.leave(before);
+    }
+
+    /// Notes when samples were asked for: for measuring.
+    pub(crate) fn stamped(self, stamps: Stamps) -> Self {
+        Self { stamps: Some(stamps), ..self }
+    }
+
+    fn begin(&mut self, samples: usize) {
+        let now = self.clock.now();
+        self.health.begin_callback(now, samples);
+        if let Some(stamps) = &mut self.stamps {
+            stamps.note(now, samples);
+        }
     }
 
     /// The device's counters: for its error callback.
