@@ -10,7 +10,7 @@ use offhook_signaling::message::{Bye, ByeAction, WireError};
 /// | 1009 | [`TooLarge`](Self::TooLarge) | send less |
 /// | 4000 | [`Shutdown`](Self::Shutdown) | resume after the time in `bye` |
 /// | 4001 | [`HelloTimeout`](Self::HelloTimeout) | send `hello` first |
-/// | 4002 | [`Protocol`](Self::Protocol) | repair itself |
+/// | 4002 | [`Protocol`](Self::Protocol) | repair itself; the `bye` before says what was wrong |
 /// | 4003 | [`Refused`](Self::Refused) | get a new token |
 /// | 4004 | [`Replaced`](Self::Replaced) | nothing: the device is connected elsewhere |
 /// | 4005 | [`Silent`](Self::Silent) | resume |
@@ -28,8 +28,8 @@ pub enum CloseReason {
     Shutdown,
     /// No `hello` in time.
     HelloTimeout,
-    /// The first frame is not a `hello`, or too many frames were malformed.
-    Protocol,
+    /// The first frame is not a `hello`, or too many frames could not be read; the `bye` before says which.
+    Protocol(WireError),
     /// The token or credential is refused; the `bye` before says why.
     Refused(WireError),
     /// The same device opened another connection.
@@ -58,7 +58,7 @@ impl CloseReason {
             Self::TooLarge => 1009,
             Self::Shutdown => 4000,
             Self::HelloTimeout => 4001,
-            Self::Protocol => 4002,
+            Self::Protocol(_) => 4002,
             Self::Refused(_) => 4003,
             Self::Replaced => 4004,
             Self::Silent => 4005,
@@ -78,7 +78,7 @@ impl CloseReason {
             Self::TooLarge => "message too large",
             Self::Shutdown => "server is shutting down",
             Self::HelloTimeout => "no hello in time",
-            Self::Protocol => "protocol error",
+            Self::Protocol(_) => "protocol error",
             Self::Refused(_) => "credentials refused",
             Self::Replaced => "replaced by another connection of this device",
             Self::Silent => "heartbeat missed",
@@ -92,11 +92,10 @@ impl CloseReason {
     /// The `bye` that goes before the close frame, where the client should know what to do next.
     pub(crate) const fn bye(self) -> Option<Bye> {
         let (action, retry_after_ms, error) = match self {
-            Self::Refused(error) => (ByeAction::Stop, 0, Some(error)),
+            Self::Refused(error) | Self::Protocol(error) => (ByeAction::Stop, 0, Some(error)),
             Self::Revoked => (ByeAction::Stop, 0, Some(WireError::CredentialRefused)),
             Self::Limited => (ByeAction::Reconnect, 10_000, Some(WireError::RateLimited)),
             Self::Internal => (ByeAction::Resume, 2_000, Some(WireError::Internal)),
-            Self::Protocol => (ByeAction::Stop, 0, Some(WireError::OutOfOrder)),
             Self::Shutdown => (ByeAction::Resume, 500, None),
             Self::Replaced => (ByeAction::Stop, 0, None),
             Self::Gone

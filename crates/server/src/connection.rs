@@ -46,7 +46,11 @@ async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversat
     };
     let Hello { application_key: application, user, device_id: device, credential, resume, calls } = hello;
     let address = Arc::new(DeviceAddress { application, user, device });
-    let credential = shared.auth.admit(&address, &credential).await.map_err(refusal)?;
+    let credential = shared.auth.admit(&address, &credential).await.map_err(|error| {
+        // Who runs the server has to see a wrong secret or clock; users are not named in logs.
+        tracing::info!(application = %address.application, reason = ?error, "registration refused");
+        refusal(error)
+    })?;
     if stop.is_draining() {
         return Err(CloseReason::Shutdown);
     }
@@ -68,10 +72,10 @@ async fn hello(socket: &mut WebSocket) -> Result<Hello, CloseReason> {
     };
     match wire::parse::<ClientMessage>(text.as_str()) {
         Ok(Frame { message: ClientMessage::Hello(hello), .. }) => Ok(hello),
-        Ok(_) => Err(CloseReason::Protocol),
+        Ok(_) => Err(CloseReason::Protocol(WireError::OutOfOrder)),
         Err(error) => {
             tracing::debug!(%error, "unreadable hello");
-            Err(CloseReason::Protocol)
+            Err(CloseReason::Protocol(error.wire()))
         }
     }
 }
@@ -95,7 +99,9 @@ fn text_of(
         Some(Ok(Message::Close(_))) | None => Err(CloseReason::Gone),
         Some(Err(error)) => Err(match error.into_inner().downcast_ref() {
             Some(tungstenite::Error::Capacity(_)) => CloseReason::TooLarge,
-            Some(tungstenite::Error::Utf8(_) | tungstenite::Error::Protocol(_)) => CloseReason::Protocol,
+            Some(tungstenite::Error::Utf8(_) | tungstenite::Error::Protocol(_)) => {
+                CloseReason::Protocol(WireError::Malformed)
+            }
             _ => CloseReason::Gone,
         }),
     }
@@ -185,7 +191,7 @@ impl Conversation {
     fn unreadable_command(&mut self, error: &ParseError) -> Result<Command, CloseReason> {
         self.unreadable += 1;
         if self.unreadable > MOST_UNREADABLE {
-            return Err(CloseReason::Protocol);
+            return Err(CloseReason::Protocol(error.wire()));
         }
         let outcome =
             Outcome { of: error.id().cloned(), error: Some(error.wire()), message: error.to_string() };

@@ -27,7 +27,7 @@ impl<E: EntropySource> ClientMachine<E> {
             return;
         }
         let credential = match (&self.token, &self.credential) {
-            (Some(token), _) => Credential::Token(token.clone()),
+            (Some(register), _) => Credential::Token(register.token.clone()),
             (None, Some(stored)) => Credential::Device(stored.secret.clone()),
             (None, None) => {
                 self.outputs.push_back(Output::Disconnect);

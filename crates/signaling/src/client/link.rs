@@ -12,11 +12,16 @@ const MOST_PENDING: usize = 512;
 const NOTHING_HANDLED: u64 = (1 << 53) - 1;
 
 /// What the last welcome said.
-#[derive(Debug)]
 struct Session {
     id: SessionId,
     token: String,
     epoch: String,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
 /// Numbers of one session.

@@ -21,7 +21,7 @@ use crate::entropy::EntropySource;
 use crate::error::ClientError;
 use crate::event::ClientEvent;
 use crate::id::{ApplicationKey, CallId, DeviceCredential, DeviceId, UserId};
-use crate::message::IceServer;
+use crate::message::{IceServer, Register};
 
 /// Who this client is and how patient it is.
 #[derive(Debug, Clone)]
@@ -173,7 +173,7 @@ pub struct ClientMachine<E> {
     latest: Option<Instant>,
     /// Wall clock: `(when, what it showed)`.
     wall: Option<(Instant, UnixSeconds)>,
-    token: Option<String>,
+    token: Option<Register>,
     credential: Option<StoredCredential>,
     renewing: bool,
     ice_servers: Vec<IceServer>,
@@ -242,7 +242,7 @@ impl<E: EntropySource> ClientMachine<E> {
         self.latest = Some(now);
         match self.phase {
             Phase::WaitingForToken => {
-                self.token = Some(token);
+                self.token = Some(Register { token });
                 self.begin_connecting(now);
             }
             Phase::Stopped => return Err(CommandError::NotStarted),

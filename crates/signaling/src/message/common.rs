@@ -74,8 +74,8 @@ impl Default for Limits {
     }
 }
 
-/// A STUN or TURN server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A STUN or TURN server. `Debug` does not show its password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IceServer {
     /// Its addresses (RFC 7064, RFC 7065).
     pub urls: Vec<String>,
@@ -85,6 +85,15 @@ pub struct IceServer {
     /// TURN password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+}
+
+impl std::fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceServer")
+            .field("urls", &self.urls)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a request or connection was refused.
