@@ -162,7 +162,7 @@ impl Client {
     /// The sound engine, once the client was started.
     #[must_use]
     pub fn engine(&self) -> Option<Engine> {
-        self.0.shared.sound.engine().cloned()
+        self.0.shared.sound.engine()
     }
 
     pub(crate) fn listeners(&self) -> &Listeners {

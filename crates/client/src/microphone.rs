@@ -1,6 +1,6 @@
 //! The engine and the microphone of a client: one microphone for all calls, open only while one of them uses it.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use offhook_media::{Device, Engine, Microphone};
@@ -11,7 +11,6 @@ use crate::error::MicrophoneError;
 /// What a client has of sound.
 #[derive(Debug)]
 pub(crate) struct Sound {
-    engine: OnceLock<Engine>,
     state: Mutex<State>,
     /// One opens at a time, so that two calls do not open two.
     opening: tokio::sync::Mutex<()>,
@@ -19,6 +18,7 @@ pub(crate) struct Sound {
 
 #[derive(Debug)]
 struct State {
+    engine: Option<Engine>,
     wanted: Device,
     open: Weak<Lease>,
 }
@@ -35,18 +35,20 @@ impl Lease {
 
 impl Sound {
     pub(crate) fn new(wanted: Device) -> Self {
-        let state = Mutex::new(State { wanted, open: Weak::new() });
-        Self { engine: OnceLock::new(), state, opening: tokio::sync::Mutex::new(()) }
+        let state = Mutex::new(State { engine: None, wanted, open: Weak::new() });
+        Self { state, opening: tokio::sync::Mutex::new(()) }
     }
 
     /// The engine, once the client was started.
-    pub(crate) fn engine(&self) -> Option<&Engine> {
-        self.engine.get()
+    pub(crate) fn engine(&self) -> Option<Engine> {
+        self.lock().engine.clone()
     }
 
-    /// The first one stays.
-    pub(crate) fn set_engine(&self, engine: Engine) -> &Engine {
-        self.engine.get_or_init(|| engine)
+    /// The engine from this start on.
+    pub(crate) fn set_engine(&self, engine: Engine) {
+        let before = self.lock().engine.replace(engine);
+        // The last handle of an engine waits for its threads: not while others wait for the lock.
+        drop(before);
     }
 
     /// The open microphone, when a call uses it.
@@ -65,7 +67,7 @@ impl Sound {
         if let Some(open) = self.current() {
             return Ok(open);
         }
-        let engine = self.engine().cloned().ok_or(MicrophoneError::NotStarted)?;
+        let engine = self.engine().ok_or(MicrophoneError::NotStarted)?;
         let device = self.lock().wanted.clone();
         // What opens after the patience ended is closed again.
         let microphone = engine.request_microphone(device).await?;

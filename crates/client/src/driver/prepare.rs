@@ -47,7 +47,7 @@ pub(crate) struct PreparedMedia {
 /// Makes stream, sockets and session, and the caller's offer.
 pub(crate) async fn prepare(shared: &Arc<Shared>, role: Role) -> Result<PreparedMedia, PrepareError> {
     let config = stream_config(&shared.settings);
-    let engine = shared.sound.engine().cloned().ok_or(PrepareError::NoEngine)?;
+    let engine = shared.sound.engine().ok_or(PrepareError::NoEngine)?;
     // Codec state takes milliseconds to make.
     let opening = tokio::task::spawn_blocking(move || engine.open_stream(&config));
     let (mut session, sockets) = open_session(shared, role)?;

@@ -61,10 +61,8 @@ pub(crate) async fn prepare_start(shared: &Arc<Shared>) -> Result<Starting, Star
 
 fn load(shared: &Shared) -> Result<Registration, StartError> {
     let settings = &shared.settings;
-    if shared.sound.engine().is_none() {
-        let engine = settings.engine.clone().map_or_else(Engine::shared, Ok)?;
-        shared.sound.set_engine(engine);
-    }
+    // The shared one is another when the application closed it since the last start.
+    shared.sound.set_engine(settings.engine.clone().map_or_else(Engine::shared, Ok)?);
     prepare::certificate().map_err(|error| StartError::Certificate(error.to_string()))?;
     let mut probe = [0; 16];
     getrandom::fill(&mut probe).map_err(|_| StartError::Random)?;

@@ -186,6 +186,11 @@ impl MediaDriver {
         self.stream.set_sending(self.stats.connected.is_some() && !self.negotiation.held && agreed);
     }
 
+    /// Whether the peer's sound is to be expected.
+    pub(super) fn is_receiving(&self) -> bool {
+        !self.negotiation.held && self.session.media().is_some_and(|media| media.direction.receives())
+    }
+
     /// What was agreed reaches the stream.
     fn negotiated(&mut self) {
         let Some(media) = self.session.media() else { return };

@@ -91,8 +91,10 @@ impl MediaDriver {
             jitter: transport.jitter,
             loss,
             connected: self.session.is_connected(),
-            outbound_level: (!self.stream.muted()).then(|| amplitude(stream.send.level.level)),
-            inbound_level: Some(amplitude(stream.receive.level)),
+            outbound_level: (self.stream.sending() && !self.stream.muted())
+                .then(|| amplitude(stream.send.level.level)),
+            // On hold silence is what is wanted.
+            inbound_level: self.is_receiving().then(|| amplitude(stream.receive.level)),
         };
         let core = &self.core;
         self.monitor.observe(&input, |warning| core.emit(&CallEvent::QualityWarning(warning)));
