@@ -40,7 +40,21 @@ async fn malformed_frames_are_answered_until_there_are_too_many() {
     for _ in 0..17 {
         phone.text("{").await;
     }
-    assert_eq!(phone.end().await.1, Some(4002));
+    let (bye, code) = phone.end().await;
+    assert_eq!((bye.unwrap().error, code), (Some(WireError::Malformed), Some(4002)));
+}
+
+#[tokio::test]
+async fn a_hello_that_cannot_be_read_is_told_why() {
+    let server = serve(config()).await;
+    for (text, error) in
+        [("{", WireError::Malformed), (r#"{"v":9,"id":"x","type":"hello"}"#, WireError::Unsupported)]
+    {
+        let mut phone = Phone::connect(&server).await;
+        phone.text(text).await;
+        let (bye, code) = phone.end().await;
+        assert_eq!((bye.unwrap().error, code), (Some(error), Some(4002)));
+    }
 }
 
 #[tokio::test]
