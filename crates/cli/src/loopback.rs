@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use offhook_media::device::{DirectPlayback, DirectRecording};
+use offhook_media::device::{DeviceTimeline, DirectPlayback, DirectRecording};
 use offhook_media::{Device, EngineClock};
 use offhook_sim::SAMPLE_RATE;
 use offhook_sim::measure::{DelaySearch, delay_track};
@@ -23,10 +23,14 @@ const LONGEST: Duration = Duration::from_secs(2);
 const GAP: std::ops::Range<f64> = 0.4..0.6;
 /// Around a chirp, so that the piece that is looked for begins and ends in silence.
 const MARGIN: Duration = Duration::from_millis(10);
-/// How far one chirp's delay may lie from that of the whole train.
-const SPREAD: Duration = Duration::from_millis(150);
+/// Chirps are looked for in this much around the delay of the whole train, or from none on where the whole is not found: a device that stood still
+/// in between tears it apart. Less than the shortest gap, so that no chirp is taken for the next.
+const SPREAD: Duration = Duration::from_millis(300);
+/// How long a device may take to begin.
+const BEGIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Beyond the sound itself, the recording has room for this much.
-const SLACK: Duration = Duration::from_secs(4);
+const SLACK: Duration = Duration::from_secs(6);
 
 /// Plays chirps, records them and prints how much later they are heard.
 pub(crate) fn run(arguments: &LoopbackArguments) -> Result<ExitCode, Failure> {
@@ -39,9 +43,9 @@ pub(crate) fn run(arguments: &LoopbackArguments) -> Result<ExitCode, Failure> {
         train.length().as_secs_f64()
     ));
     let heard = record(&microphone, &speaker, &train)?;
-    let delays = train.delays_in(&heard);
-    let outcome =
-        Outcome::of(&microphone, &speaker, arguments.chirps, &delays).ok_or_else(|| nothing_heard(&heard))?;
+    let delays = heard.delays_of(&train);
+    let outcome = Outcome::of(&microphone, &speaker, arguments.chirps, &delays)
+        .ok_or_else(|| nothing_heard(&heard.sound))?;
     if arguments.json {
         terminal::print_json(&outcome);
     } else {
@@ -76,16 +80,16 @@ impl Train {
         offhook_sim::measure::duration_of(&self.sound)
     }
 
-    /// How much later each chirp is in `heard`, as far as it is found. Both begin at the same time.
-    fn delays_in(&self, heard: &[f32]) -> Vec<Duration> {
-        let Some(whole) = delay_of(&self.sound, heard, LONGEST) else { return Vec::new() };
-        let earliest = whole.saturating_sub(SPREAD / 2);
+    /// Where each chirp begins, and how much later it is in `heard`, as far as it is found. Both begin at the same time.
+    fn delays_in(&self, heard: &[f32]) -> Vec<(usize, Duration)> {
+        let whole = delay_of(&self.sound, heard, LONGEST);
+        let earliest = whole.map_or(Duration::ZERO, |whole| whole.saturating_sub(SPREAD / 2));
         let margin = samples(MARGIN);
         let piece = |start: usize| {
             let from = start - margin;
             let to = (start + margin + chirp(AMPLITUDE).len()).min(self.sound.len());
             let stretch = heard.get(from + samples(earliest)..)?;
-            Some(earliest + delay_of(&self.sound[from..to], stretch, SPREAD)?)
+            Some((start, earliest + delay_of(&self.sound[from..to], stretch, SPREAD)?))
         };
         self.starts.iter().filter_map(|start| piece(*start)).collect()
     }
@@ -102,8 +106,43 @@ fn samples(time: Duration) -> usize {
     (time.as_secs_f64() * f64::from(SAMPLE_RATE)).round() as usize
 }
 
-/// What the microphone heard from the instant at which the speaker took the first sample, at [`SAMPLE_RATE`].
-fn record(microphone: &Device, speaker: &Device, train: &Train) -> Result<Vec<f32>, Failure> {
+/// What the microphone heard, at [`SAMPLE_RATE`], and when the samples met the devices.
+struct Heard {
+    sound: Vec<f32>,
+    /// How many samples of `sound` came before the speaker took its first; negative when they began later.
+    early: i64,
+    played: DeviceTimeline,
+    recorded: DeviceTimeline,
+}
+
+impl Heard {
+    /// From the speaker's taking a chirp to the microphone's giving it.
+    fn delays_of(&self, train: &Train) -> Vec<Duration> {
+        let shift = usize::try_from(self.early.unsigned_abs()).unwrap_or(usize::MAX);
+        let aligned = if self.early >= 0 {
+            self.sound.get(shift..).unwrap_or_default().to_vec()
+        } else {
+            [&vec![0.0; shift], self.sound.as_slice()].concat()
+        };
+        let found = train.delays_in(&aligned).into_iter();
+        found.filter_map(|(start, delay)| self.delay_of(start, delay)).collect()
+    }
+
+    /// Counted samples say how much later a chirp came only while both devices run evenly; the times around the chirp say it always.
+    fn delay_of(&self, start: usize, counted: Duration) -> Option<Duration> {
+        let heard_at = u64::try_from((start + samples(counted)) as i64 + self.early).ok()?;
+        let given = self.recorded.time_of(at_rate(heard_at, self.recorded.sample_rate()))?;
+        let taken = self.played.time_of(at_rate(start as u64, self.played.sample_rate()))?;
+        Some(Duration::from_micros(u64::try_from(given.micros_since(taken)).unwrap_or_default()))
+    }
+}
+
+/// The number of the sample at another rate.
+fn at_rate(sample: u64, rate: u32) -> u64 {
+    (sample as f64 * f64::from(rate) / f64::from(SAMPLE_RATE)).round() as u64
+}
+
+fn record(microphone: &Device, speaker: &Device, train: &Train) -> Result<Heard, Failure> {
     let clock = EngineClock::start();
     let not_opened = |side, error: &offhook_media::OpenDeviceError| sound::not_opened(side, error);
     let room = samples(train.length() + LONGEST + SLACK) * 4;
@@ -118,21 +157,25 @@ fn record(microphone: &Device, speaker: &Device, train: &Train) -> Result<Vec<f3
         playback =
             DirectPlayback::open(speaker, clock, &sound).map_err(|error| not_opened("speaker", &error))?;
     }
+    wait_for(&playback, &recording);
     std::thread::sleep(train.length() + LONGEST / 2);
-    let (played, rate) = (playback.finish(), recording.sample_rate());
-    let (heard, recorded) = recording.finish();
-    let (Some(played), Some(recorded)) = (played.time_of(0), recorded.time_of(0)) else {
+    let rate = recording.sample_rate();
+    let (played, (sound, recorded)) = (playback.finish(), recording.finish());
+    let (Some(speaker_began), Some(microphone_began)) = (played.time_of(0), recorded.time_of(0)) else {
         return Err(Failure::new(Exit::Sound, "a device opened, but asked for no sound or gave none")
             .advice("choose another with --microphone and --speaker: `offhook devices` lists them"));
     };
-    let heard = resample(&heard, rate, SAMPLE_RATE);
-    let late = played.micros_since(recorded);
-    let shift = samples(Duration::from_micros(late.unsigned_abs()));
-    Ok(if late >= 0 {
-        heard.get(shift..).unwrap_or_default().to_vec()
-    } else {
-        [vec![0.0; shift], heard].concat()
-    })
+    let late = speaker_began.micros_since(microphone_began);
+    let early = samples(Duration::from_micros(late.unsigned_abs())) as i64 * late.signum();
+    Ok(Heard { sound: resample(&sound, rate, SAMPLE_RATE), early, played, recorded })
+}
+
+/// Until both devices run, but not for ever.
+fn wait_for(playback: &DirectPlayback, recording: &DirectRecording) {
+    let begun = std::time::Instant::now();
+    while !(playback.has_begun() && recording.has_begun()) && begun.elapsed() < BEGIN {
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 fn nothing_heard(heard: &[f32]) -> Failure {
@@ -213,10 +256,21 @@ mod tests {
             let delays = train.delays_in(&delayed(&train, delay, 0.1));
             assert_eq!(delays.len(), 5);
             assert!(
-                delays.iter().all(|found| found.abs_diff(delay) < Duration::from_micros(200)),
+                delays.iter().all(|(_, found)| found.abs_diff(delay) < Duration::from_micros(200)),
                 "{delays:?}"
             );
         }
+    }
+
+    #[test]
+    fn chirps_are_found_where_the_sound_stood_still_in_between() {
+        let train = Train::new(6);
+        let mut heard = delayed(&train, Duration::from_millis(20), 0.3);
+        let pause = train.starts[3] - samples(Duration::from_millis(50));
+        heard.splice(pause..pause, vec![0.0; samples(Duration::from_millis(60))]);
+        let delays: Vec<u128> =
+            train.delays_in(&heard).iter().map(|(_, delay)| (delay.as_micros() + 500) / 1000).collect();
+        assert_eq!(delays, [20, 20, 20, 80, 80, 80]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media_core::units::MediaTime;
-use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::paced::Pace;
@@ -52,6 +52,11 @@ pub struct DeviceTimeline {
 }
 
 impl DeviceTimeline {
+    /// Samples per second.
+    pub fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
     /// When sample number `sample` was taken by the speaker or given by the microphone. A callback can only be late: of those around the sample
     /// the earliest, by its own count, decides. `None` when none was near.
     pub fn time_of(&self, sample: u64) -> Option<MediaTime> {
@@ -91,6 +96,11 @@ impl DirectPlayback {
         Ok(Self { device, health, stamps })
     }
 
+    /// Whether its first callback has come.
+    pub fn has_begun(&self) -> bool {
+        !self.stamps.is_empty()
+    }
+
     /// Samples per second of the device.
     pub fn sample_rate(&self) -> u32 {
         self.device.sample_rate()
@@ -123,6 +133,11 @@ impl DirectRecording {
         let callback = CaptureCallback::new(queue, Arc::clone(&health), clock, RealTimeProbe::default());
         let device = SystemBackend::new(PACED).open_capture(device, callback.stamped(noted))?;
         Ok(Self { device, health, stamps, recorded })
+    }
+
+    /// Whether its first callback has come.
+    pub fn has_begun(&self) -> bool {
+        !self.stamps.is_empty()
     }
 
     /// Samples per second of the device.
