@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use offhook_client::{Call, CallDetails, CallEndCause, CallEvent, CallReport, ClientEvent, WarningEvent};
+use offhook_client::{
+    Call, CallDetails, CallEndCause, CallEvent, CallReport, ClientEvent, DeviceDirection, DeviceEvent,
+    WarningEvent,
+};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::call_report::PrintedReport;
@@ -102,7 +105,7 @@ fn note(event: ClientEvent, session: &mut Session, desk: &mut Desk) {
         ClientEvent::Reconnecting => desk.live.say("the server is gone, reconnecting; the call goes on"),
         ClientEvent::Reconnected => desk.live.say("the server is back"),
         ClientEvent::Failed(error) => desk.live.say(&error.message),
-        ClientEvent::Device(event) => desk.live.say(&format!("sound: {event:?}")),
+        ClientEvent::Device(event) => desk.live.say(&device_news(&event)),
         _ => {}
     }
 }
@@ -133,8 +136,8 @@ pub(crate) fn conclude(report: CallReport, json: bool) -> Result<ExitCode, Failu
     let judged = judge(&report.details);
     if json {
         terminal::print_json(&PrintedReport::from(report));
-    } else {
-        terminal::say(&summary(&report));
+    } else if let Some(summary) = summary(&report) {
+        terminal::say(&summary);
     }
     judged.map(|()| ExitCode::SUCCESS)
 }
@@ -177,10 +180,31 @@ fn not_answered(cause: CallEndCause) -> &'static str {
     }
 }
 
-fn summary(report: &CallReport) -> String {
-    let Some(talked) = report.duration else {
-        return format!("Call with {} is over.", report.remote_user_id);
+fn device_news(event: &DeviceEvent) -> String {
+    let side = |direction: &DeviceDirection| match direction {
+        DeviceDirection::Capture => "microphone",
+        DeviceDirection::Render => "speaker",
     };
+    match event {
+        DeviceEvent::Lost { direction, device, now, .. } => {
+            format!("the {} {device} is gone; sound goes on with {now}", side(direction))
+        }
+        DeviceEvent::Returned { direction, device } => {
+            format!("the {} {device} is back and used again", side(direction))
+        }
+        DeviceEvent::DefaultChanged { direction, id: Some(id) } => {
+            format!("the default {} is now {id}", side(direction))
+        }
+        DeviceEvent::DefaultChanged { direction, id: None } => {
+            format!("there is no default {} any more", side(direction))
+        }
+        _ => "something about the sound devices changed".to_owned(),
+    }
+}
+
+/// `None` when they did not talk.
+fn summary(report: &CallReport) -> Option<String> {
+    let talked = report.duration?;
     let stats = &report.stats;
     let quality = stats.quality.map_or(String::new(), |score| {
         format!(" It sounded {} (MOS {:.1}).", quality_word(score.mos), score.mos)
@@ -188,12 +212,12 @@ fn summary(report: &CallReport) -> String {
     let delay =
         stats.latency.map_or(String::new(), |delay| format!(", delay {:.0} ms", delay.as_secs_f64() * 1e3));
     let receive = &stats.stream.receive;
-    format!(
+    Some(format!(
         "Talked with {} for {:.0} s: {} packets sent, {} received, {} lost{delay}.{quality}",
         report.remote_user_id,
         talked.as_secs_f64(),
         stats.stream.send.packets,
         receive.packets_received,
         receive.packets_lost
-    )
+    ))
 }
