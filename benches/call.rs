@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use offhook::{AudioElement, Call, CallEvent, CallEvents, Client, ClientEvent, ClientEvents, Device, Engine};
-use offhook_server::{Application, RunningServer, Server, ServerConfig};
+use offhook_server::{Application, Limits, Rate, RunningServer, Server, ServerConfig};
 use offhook_signaling::token::{ApplicationSecret, MintRequest, mint};
 use offhook_signaling::{ApplicationKey, UnixSeconds, UserId};
 use offhook_sim::measure::compare;
-use offhook_sim::sound::{chirp_train, load_wav, save_wav};
+use offhook_sim::sound::{load_wav, save_wav, synthetic_speech};
 use tokio::runtime::Runtime;
 
 const KEY: &str = "a32e5a8d-f7d8-411c-9645-9038e8dd051d";
@@ -73,7 +73,17 @@ fn token(user: &str) -> String {
 async fn server() -> RunningServer {
     let application = Application::from_parts(KEY, SECRET).expect("a key and a secret");
     let listen = "127.0.0.1:0".parse().expect("an address");
-    Server::bind(ServerConfig::default().listen(listen).application(application)).await.expect("a free port")
+    // A benchmark makes more calls and registrations than a person may.
+    let often = Rate { interval: Duration::from_micros(1), burst: 1_000_000 };
+    let limits = Limits {
+        attempts_per_address: often,
+        registrations_per_user: often,
+        calls_per_user: often,
+        messages_per_connection: often,
+        ..Limits::default()
+    };
+    let config = ServerConfig::default().listen(listen).application(application).limits(limits);
+    Server::bind(config).await.expect("a free port")
 }
 
 async fn until(events: &mut CallEvents, wanted: impl Fn(&CallEvent) -> bool) {
@@ -132,7 +142,7 @@ fn delay(alice: &Person, (bob, speaker): (&Person, &AudioElement), spoken: &Path
     let skip = |late: Duration| (late.as_secs_f64() * 48_000.0).round() as usize;
     let spoken = &spoken[skip(played.saturating_duration_since(captured)).min(spoken.len())..];
     let heard = &heard[skip(captured.saturating_duration_since(played)).min(heard.len())..];
-    compare(spoken, heard).mouth_to_ear.expect("chirps are found").p50
+    compare(spoken, heard).mouth_to_ear.expect("speech is found").p50
 }
 
 fn call(criterion: &mut Criterion) {
@@ -153,7 +163,7 @@ fn call(criterion: &mut Criterion) {
     runtime.block_on(async { tokio::join!(alice.client.terminate(), bob.client.terminate()) });
     let folder = tempfile::tempdir().expect("a scratch folder");
     let (spoken, heard) = (folder.path().join("spoken.wav"), folder.path().join("heard.wav"));
-    save_wav(&spoken, &chirp_train(0.3, TALK + Duration::from_secs(2), 1)).expect("room for a file");
+    save_wav(&spoken, &synthetic_speech(TALK + Duration::from_secs(2), 1)).expect("room for a file");
     // A run takes seconds and counts as milliseconds: little warm-up and few samples, or it would take an hour.
     group.warm_up_time(Duration::from_millis(1)).measurement_time(Duration::from_millis(100));
     group.bench_function("mouth to ear, null devices", |bencher| {
