@@ -6,6 +6,8 @@ SHELL := /bin/bash
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
 DEMO_FLAGS ?=
+# Where cargo builds.
+target = $(or $(CARGO_TARGET_DIR),target)
 
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,7 +19,7 @@ demo: setup-demo ## a whole call on this machine: server, two people, a report
 	$(call say,building the offhook command (release; some minutes the first time))
 	cargo build --release -p offhook-cli
 	$(call say,calling)
-	target/release/offhook demo $(DEMO_FLAGS)
+	$(target)/release/offhook demo $(DEMO_FLAGS)
 
 serve: setup-build ## a development server on 127.0.0.1:7070
 	cargo run --release -p offhook-cli -- serve
@@ -51,4 +53,4 @@ fuzz: setup-build ## every fuzz target for FUZZ_SECONDS (default 600) each; need
 
 docs: setup-build ## API documentation in target/doc
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
-	@echo "open target/doc/offhook/index.html"
+	@echo "open $(target)/doc/offhook/index.html"
