@@ -134,6 +134,8 @@ pub struct SessionConfig {
     pub opus: OpusParams,
     /// Payload type of RED with Opus in it (RFC 2198) in our offers; `None`: RED is neither offered nor accepted.
     pub red_payload_type: Option<u8>,
+    /// Whether this side takes short reports of how its packets are received (RTCP APP `OFHK`), and says so.
+    pub short_reports: bool,
     /// Payload type of telephone-event at 48 kHz (RFC 4733) in our offers.
     pub telephone_event_48k: u8,
     /// Payload type of telephone-event at 8 kHz in our offers.
@@ -160,7 +162,8 @@ impl SessionConfig {
             dtls: DtlsVersions::Auto,
             dtls_part: DtlsPart::Active,
             opus: OpusParams::default(),
-            red_payload_type: None,
+            red_payload_type: Some(63),
+            short_reports: true,
             telephone_event_48k: 110,
             telephone_event_8k: 126,
             direction: Direction::SendRecv,

@@ -59,7 +59,7 @@ fn nothing_is_claimed_before_it_is_measured() {
 
 #[test]
 fn the_sender_learns_the_fate_of_its_packets() {
-    let mut world = World::connected(4);
+    let mut world = World::connected_with(4, |config| config.short_reports = false);
     world.loss = 0.1;
     world.talk(Duration::from_secs(20));
     let fates: Vec<_> = world.peers[ALICE]

@@ -47,7 +47,7 @@ fn chrome_with_audio_and_video_gets_opus_and_no_video() {
     let (session, lines) = answer_to(CHROME);
     assert!(has(&lines, "a=group:BUNDLE 0"), "only the accepted section is bundled: {lines:#?}");
     let audio = section(&lines, "audio");
-    assert_eq!(audio[0], "m=audio 9 UDP/TLS/RTP/SAVPF 111 110 126");
+    assert_eq!(audio[0], "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 110 126");
     for line in [
         "a=mid:0",
         "a=setup:active",
@@ -57,6 +57,8 @@ fn chrome_with_audio_and_video_gets_opus_and_no_video() {
         "a=ice-options:trickle",
         "a=rtpmap:111 opus/48000/2",
         "a=rtcp-fb:111 transport-cc",
+        "a=rtpmap:63 red/48000/2",
+        "a=fmtp:63 111/111",
         "a=rtpmap:110 telephone-event/48000",
         "a=rtpmap:126 telephone-event/8000",
         "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level",
@@ -69,26 +71,64 @@ fn chrome_with_audio_and_video_gets_opus_and_no_video() {
     assert!(
         audio.iter().any(|line| line.starts_with("a=candidate:") && line.contains("192.0.2.9 6000 typ host"))
     );
-    for absent in ["G722", "PCMU", "PCMA", "CN/", "extmap:2 ", "extmap:4 ", "red/"] {
+    for absent in ["G722", "PCMU", "PCMA", "CN/", "extmap:2 ", "extmap:4 ", "x-offhook"] {
         assert!(!audio.iter().any(|line| line.contains(absent)), "{absent} was not asked for: {audio:#?}");
     }
     let video = section(&lines, "video");
     assert!(video[0].starts_with("m=video 0 UDP/TLS/RTP/SAVPF 96 97 "), "refused, formats repeated");
     assert!(has(video, "a=mid:1") && has(video, "a=inactive"));
     let media = session.media().expect("agreed");
-    assert_eq!((media.opus, media.red, media.direction), (111, None, Direction::SendRecv));
+    assert_eq!((media.opus, media.red, media.direction), (111, Some(63), Direction::SendRecv));
     assert_eq!((media.telephone_event_48k, media.telephone_event_8k), (Some(110), Some(126)));
     assert_eq!((media.audio_level_id, media.transport_sequence_id), (Some(1), Some(3)));
-    assert!(media.in_band_fec && media.reduced_size_rtcp && !media.dtx);
+    assert!(media.in_band_fec && media.reduced_size_rtcp && !media.dtx && !media.short_reports);
 }
 
 #[test]
-fn chrome_gets_redundancy_where_it_is_wanted() {
-    let mut session = answering(|config| config.red_payload_type = Some(63));
+fn who_wants_no_redundancy_gets_none() {
+    let mut session = answering(|config| config.red_payload_type = None);
     let answer = session.handle_offer(now(), CHROME).expect("answered");
-    assert!(answer.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 63 110 126\r\n"), "{answer}");
-    assert!(answer.contains("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"));
-    assert_eq!(session.media().expect("agreed").red, Some(63));
+    assert!(answer.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 110 126\r\n"), "{answer}");
+    assert!(!answer.contains("red/"), "{answer}");
+    assert_eq!(session.media().expect("agreed").red, None);
+}
+
+/// What becomes of redundancy when Chrome's two lines about it are these.
+fn red_agreed(rtpmap: &str, fmtp: &str) -> Option<u8> {
+    let offer = CHROME.replace("a=rtpmap:63 red/48000/2", rtpmap).replace("a=fmtp:63 111/111", fmtp);
+    let mut session = answering(|_| {});
+    session.handle_offer(now(), &offer).expect("Opus is there whatever is said of redundancy");
+    let media = session.media().expect("agreed");
+    assert_eq!(media.opus, 111);
+    media.red
+}
+
+#[test]
+fn redundancy_is_taken_with_the_peers_number_and_left_where_it_is_malformed() {
+    assert_eq!(red_agreed("a=rtpmap:63 RED/48000/2", "a=fmtp:63 111/111/111"), Some(63));
+    assert_eq!(red_agreed("a=rtpmap:63 red/48000/2", "a=x"), Some(63), "no parameters: any format");
+    for fmtp in
+        ["a=fmtp:63 0/0", "a=fmtp:63 111/0", "a=fmtp:63 111//111", "a=fmtp:63 opus", "a=fmtp:63 999/999"]
+    {
+        assert_eq!(red_agreed("a=rtpmap:63 red/48000/2", fmtp), None, "{fmtp}");
+    }
+    for rtpmap in ["a=rtpmap:63 red/8000", "a=rtpmap:63 red/48000", "a=rtpmap:63", "a=rtpmap:64 red/48000/2"]
+    {
+        assert_eq!(red_agreed(rtpmap, "a=fmtp:63 111/111"), None, "{rtpmap}");
+    }
+    let two = "a=rtpmap:9 G722/8000\na=fmtp:9 9/9\na=rtpmap:8 red/48000/2\na=rtpmap:63 red/48000/2";
+    assert_eq!(
+        red_agreed(two, "a=fmtp:63 111/111"),
+        Some(63),
+        "a number that is none of ours is passed over"
+    );
+    let other = CHROME.replace(" 111 63 ", " 111 121 120 ").replace(":63 red", ":121 red");
+    let other =
+        other.replace("a=fmtp:63 111/111", "a=fmtp:121 0/0\na=rtpmap:120 red/48000/2\na=fmtp:120 111/111");
+    let (session, lines) = answer_to(&other);
+    assert_eq!(session.media().expect("agreed").red, Some(120), "the one that carries Opus");
+    assert_eq!(section(&lines, "audio")[0], "m=audio 9 UDP/TLS/RTP/SAVPF 111 120 110 126");
+    assert!(has(section(&lines, "audio"), "a=fmtp:120 111/111"));
 }
 
 #[test]
@@ -109,7 +149,7 @@ fn a_later_offer_of_ours_keeps_the_sections_and_numbers() {
     let (mut session, _) = answer_to(CHROME);
     session.set_direction(Direction::Inactive);
     let offer = session.create_offer().expect("an offer");
-    assert!(offer.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 110 126\r\n") && offer.contains("m=video 0 "));
+    assert!(offer.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 63 110 126\r\n") && offer.contains("m=video 0 "));
     assert!(offer.contains("a=setup:actpass\r\n") && offer.contains("a=inactive\r\n"));
 }
 

@@ -46,10 +46,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Descriptions are exchanged, nothing was sent yet. The first side is the DTLS client.
-    pub(super) fn new(versions: DtlsVersions) -> Option<Self> {
+    pub(super) fn new(versions: DtlsVersions, short_reports: bool) -> Option<Self> {
         let side = |role, port| {
             let mut config = SessionConfig::new(certificate(), role);
             config.dtls = versions;
+            config.short_reports = short_reports;
             config.dtls_part = DtlsPart::Passive;
             let mut session = Session::new(config, start()).ok()?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -21,7 +21,7 @@ pub fn session_datagrams(data: &[u8]) {
     let mut input = Input::new(data);
     let Some(mode) = input.byte() else { return };
     let versions = if mode & 1 == 0 { DtlsVersions::Only12 } else { DtlsVersions::Auto };
-    let Some(link) = Link::new(versions) else { return };
+    let Some(link) = Link::new(versions, mode & 4 == 0) else { return };
     let mut attack = Attack { link, keys_known: false, handshake_disturbed: false, timestamp: 0 };
     if mode & 2 == 0 {
         attack.link.pass(Duration::from_secs(1));

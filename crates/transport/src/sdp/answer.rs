@@ -15,7 +15,15 @@ pub(crate) fn media_from_offer(
     let audio = &offer.audio;
     let direction = wanted.and(audio.direction.reversed());
     let red = audio.red.filter(|_| config.red_payload_type.is_some());
-    Media { red, ..media_of(audio, direction) }
+    let short_reports = audio.short_reports && config.short_reports;
+    let media = media_of(audio, direction);
+    Media {
+        red,
+        short_reports,
+        // The report says all that the feedback would, in a quarter of the packets.
+        transport_sequence_id: media.transport_sequence_id.filter(|_| !short_reports),
+        ..media
+    }
 }
 
 /// What a peer's answer makes of our offer. Formats and extensions it did not repeat are off.
@@ -36,6 +44,7 @@ pub(crate) fn media_from_answer(
         telephone_event_8k: both(offered.telephone_event_8k, audio.telephone_event_8k),
         audio_level_id: both(offered.audio_level_id, audio.audio_level_id),
         transport_sequence_id: both(offered.transport_sequence_id, audio.transport_sequence_id),
+        short_reports: offered.short_reports && audio.short_reports,
         ..media_of(audio, direction)
     })
 }
@@ -55,5 +64,6 @@ fn media_of(audio: &RemoteAudio, direction: Direction) -> Media {
         audio_level_id: audio.audio_level_id,
         transport_sequence_id: audio.transport_sequence_id,
         reduced_size_rtcp: audio.reduced_size_rtcp,
+        short_reports: audio.short_reports,
     }
 }

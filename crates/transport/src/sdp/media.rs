@@ -33,6 +33,8 @@ pub struct Media {
     pub transport_sequence_id: Option<u8>,
     /// The peer takes RTCP of reduced size (RFC 5506).
     pub reduced_size_rtcp: bool,
+    /// Both sides know short reports (RTCP APP `OFHK`).
+    pub short_reports: bool,
 }
 
 impl Media {

@@ -29,6 +29,12 @@ pub(crate) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-
 pub(crate) const TRANSPORT_SEQUENCE_URI: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
+/// Attribute of an audio section: the highest version of short reports (RTCP APP `OFHK`) its side takes. Whoever does not know it
+/// passes it over (RFC 8866, section 5.13).
+pub(crate) const SHORT_REPORT: &str = "x-offhook-report";
+/// The version we write and read.
+pub(crate) const SHORT_REPORT_VERSION: u8 = 1;
+
 /// Why a peer's description cannot be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -22,5 +22,6 @@ pub(crate) fn media_to_offer(config: &SessionConfig, agreed: Option<&Media>, dir
         audio_level_id: Some(1),
         transport_sequence_id: Some(3),
         reduced_size_rtcp: true,
+        short_reports: config.short_reports,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sdp::description::common::Attribute;
 use sdp::description::media::MediaDescription;
 
-use super::{AUDIO_LEVEL_URI, SdpError, TRANSPORT_SEQUENCE_URI};
+use super::{AUDIO_LEVEL_URI, SHORT_REPORT, SdpError, TRANSPORT_SEQUENCE_URI};
 use crate::config::Direction;
 
 /// What the peer says about its audio, before it is matched with our side.
@@ -25,6 +25,7 @@ pub(crate) struct RemoteAudio {
     pub(crate) audio_level_id: Option<u8>,
     pub(crate) transport_sequence_id: Option<u8>,
     pub(crate) reduced_size_rtcp: bool,
+    pub(crate) short_reports: bool,
 }
 
 impl RemoteAudio {
@@ -49,7 +50,7 @@ impl RemoteAudio {
         };
         Ok(Self {
             opus,
-            red: distinct(formats.payload_type("red/48000/2").filter(|red| formats.red_carries(*red, opus))),
+            red: distinct(formats.payload_types("red/48000/2").find(|red| formats.red_carries(*red, opus))),
             telephone_event_48k: distinct(formats.payload_type("telephone-event/48000")),
             telephone_event_8k: distinct(formats.payload_type("telephone-event/8000")),
             direction: direction.unwrap_or_default(),
@@ -62,6 +63,8 @@ impl RemoteAudio {
             transport_sequence_id: extension_id(section, TRANSPORT_SEQUENCE_URI)
                 .filter(|id| audio_level_id != Some(*id)),
             reduced_size_rtcp: section.has_attribute("rtcp-rsize"),
+            short_reports: values(section, SHORT_REPORT)
+                .any(|version| version.trim().parse().is_ok_and(|version: u8| version > 0)),
         })
     }
 }
@@ -102,10 +105,14 @@ struct Formats<'a> {
 }
 
 impl Formats<'_> {
-    /// The first listed dynamic payload type whose `rtpmap` is this encoding.
     fn payload_type(&self, encoding: &str) -> Option<u8> {
+        self.payload_types(encoding).next()
+    }
+
+    /// The listed dynamic payload types whose `rtpmap` is this encoding.
+    fn payload_types(&self, encoding: &str) -> impl Iterator<Item = u8> {
         let listed = &self.section.media_name.formats;
-        values(self.section, "rtpmap").find_map(|value| {
+        values(self.section, "rtpmap").filter_map(move |value| {
             let (payload_type, name) = value.trim().split_once(' ')?;
             // Firefox names the one channel of telephone-event, which is the default.
             let name = name.trim().strip_suffix("/1").unwrap_or_else(|| name.trim());

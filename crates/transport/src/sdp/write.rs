@@ -6,7 +6,7 @@ use sdp::description::session::{Origin, SessionDescription, TimeDescription, Tim
 
 use super::media::Media;
 use super::parse::{Section, Setup};
-use super::{AUDIO_LEVEL_URI, TRANSPORT_SEQUENCE_URI};
+use super::{AUDIO_LEVEL_URI, SHORT_REPORT, SHORT_REPORT_VERSION, TRANSPORT_SEQUENCE_URI};
 use crate::certificate::Fingerprint;
 use crate::config::OpusParams;
 
@@ -77,6 +77,9 @@ fn audio_section(local: &LocalDescription<'_>, section: &Section) -> MediaDescri
     attributes.push(flag("rtcp-mux"));
     if media.reduced_size_rtcp {
         attributes.push(flag("rtcp-rsize"));
+    }
+    if media.short_reports {
+        attributes.push(attribute(SHORT_REPORT, SHORT_REPORT_VERSION.to_string()));
     }
     attributes.extend(format_attributes(media, local.opus));
     attributes.push(attribute("ssrc", format!("{} cname:{}", local.ssrc, local.cname)));

@@ -121,7 +121,14 @@ impl World {
 
     /// Connected without loss, with the default configuration.
     pub(crate) fn connected(seed: u64) -> Self {
-        let mut world = Self::plain(seed);
+        Self::connected_with(seed, |_| {})
+    }
+
+    /// Connected without loss, both sides configured alike.
+    pub(crate) fn connected_with(seed: u64, configure: fn(&mut SessionConfig)) -> Self {
+        let mut configs = [config(ALICE), config(BOB)];
+        configs.iter_mut().for_each(configure);
+        let mut world = Self::new(configs, seed);
         world.negotiate();
         assert!(world.run_until(Duration::from_secs(5), Self::both_connected), "{:?}", world.peers[0].events);
         world
