@@ -138,6 +138,12 @@ impl Stream {
         (steps.abs() <= MOST_SEQUENCE_JUMP && member.seen.insert(sequence)).then_some(sequence)
     }
 
+    /// The RTP timestamp of a moment of the stream's media time; `None` before the first packet.
+    pub(super) fn wire_timestamp(&self, media_time: i64) -> Option<u32> {
+        let newest = self.member.as_ref()?.newest;
+        Some((newest.wire - newest.place.timestamp + media_time) as u32)
+    }
+
     fn begin(&mut self, packet: &IncomingPacket<'_>, samples: i64) -> Admission {
         let (mut sequence, mut timestamp) = (Unwrapper::default(), Unwrapper::default());
         let wire = timestamp.accept(packet.timestamp);

@@ -134,6 +134,12 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         self.playout.stats()
     }
 
+    /// RTP timestamp (48 kHz) of the sound that the next pull begins with; `None` while no stream is played. Sound that is made up counts as
+    /// what it stands for; while media time stands still, the timestamp does.
+    pub fn position(&self) -> Option<u32> {
+        self.stream.wire_timestamp(self.playout.position()?)
+    }
+
     /// The next key the far end pressed.
     pub fn poll_digit(&mut self) -> Option<DtmfDigit> {
         let slots = (0..MOST_DIGITS).map(|n| (self.digit_head + n) % MOST_DIGITS);

@@ -245,6 +245,12 @@ impl<D: SlotDecoder> Playout<D> {
         }
     }
 
+    /// Media time of the sound that the next pull begins with, in samples.
+    pub(super) fn position(&self) -> Option<i64> {
+        let is_playing = matches!(self.state, State::Playing | State::Holding);
+        is_playing.then(|| self.next - self.len as i64 - DriftResampler::DELAY)
+    }
+
     /// Fills `out`, at most [`MOST_PULLED`] long.
     pub(super) fn pull(&mut self, tick: &Tick, out: &mut [f32]) {
         self.stats.pulled += out.len() as u64;
