@@ -93,6 +93,21 @@ pub enum SendRtpError {
     Protect,
 }
 
+/// A short report was not sent; the next one says the same and more.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+#[non_exhaustive]
+pub enum SendReportError {
+    /// No keys or no way to the peer yet (or consent was lost).
+    #[error("not connected")]
+    NotConnected,
+    /// The peer does not take short reports: it learns the same from receiver reports and transport-wide feedback.
+    #[error("the peer takes no short reports")]
+    NotAgreed,
+    /// Empty or longer than [`MAX_SHORT_REPORT`](crate::rtcp::MAX_SHORT_REPORT).
+    #[error("a short report of {0} bytes")]
+    Length(usize),
+}
+
 /// Why a session ended by itself.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
 #[non_exhaustive]

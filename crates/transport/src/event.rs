@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::TransportError;
+use crate::rtcp::ShortReport;
 
 /// One output of [`Session::poll_output`](crate::Session::poll_output).
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub enum Event {
     RemoteBye,
     /// What became of packets we sent, from the peer's transport-wide feedback.
     Feedback(FeedbackReport),
+    /// How the peer receives our packets, in its own words: only where [`Media::short_reports`](crate::Media::short_reports) is agreed.
+    ShortReport(ShortReport),
     /// The session is over.
     Failed(TransportError),
 }

@@ -30,8 +30,8 @@ mod stun_gather;
 pub use certificate::{Certificate, Fingerprint};
 pub use config::{Direction, DtlsPart, DtlsVersions, OpusParams, Role, SessionConfig};
 pub use error::{
-    CandidateError, CertificateError, LocalCandidateError, SdpError, SendRtpError, SessionError,
-    TransportError,
+    CandidateError, CertificateError, LocalCandidateError, SdpError, SendReportError, SendRtpError,
+    SessionError, TransportError,
 };
 pub use event::{
     AudioLevel, CandidateKind, Connected, DtlsVersion, Event, FeedbackReport, IceState, Output, PacketFate,

@@ -9,7 +9,7 @@ use webrtc_util::marshal::Unmarshal;
 use super::start;
 use crate::demux::{MAX_DATAGRAM, Protocol, classify};
 use crate::feedback::SentHistory;
-use crate::rtcp::{RtcpItem, StreamReception, parse};
+use crate::rtcp::{MAX_SHORT_REPORT, RtcpItem, StreamReception, parse, short_report};
 use crate::rtp_header::RtpHeader;
 use crate::stun_gather::StunGatherer;
 
@@ -138,6 +138,12 @@ pub fn rtcp(data: &[u8]) {
             RtcpItem::Sender(info) => reception.sender_report(start(), info.ntp_time),
             RtcpItem::Report(report) => assert!((-0x80_0000..=0x7F_FFFF).contains(&report.total_lost)),
             RtcpItem::Goodbye(sources) => assert!(sources.len() <= 31),
+            RtcpItem::ShortReport(report) => {
+                assert!((1..=MAX_SHORT_REPORT).contains(&report.as_bytes().len()));
+                let mut again = None;
+                let written = parse(&short_report(1, &report), |item| again = Some(item));
+                assert_eq!((written, again), (Ok(()), Some(RtcpItem::ShortReport(report))));
+            }
             RtcpItem::TransportWide(report) => {
                 let fates = history.match_report(&report).packets;
                 assert!(fates.len() <= usize::from(report.packet_status_count));

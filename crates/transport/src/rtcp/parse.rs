@@ -6,6 +6,8 @@ use rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use thiserror::Error;
 use webrtc_util::marshal::Unmarshal;
 
+use super::short_report::{self, ShortReport};
+
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const GOODBYE: u8 = 203;
@@ -34,6 +36,8 @@ pub enum RtcpItem {
     Goodbye(Vec<u32>),
     /// Transport-wide feedback.
     TransportWide(TransportLayerCc),
+    /// How the peer receives, in its own words.
+    ShortReport(ShortReport),
 }
 
 /// From a sender report (RFC 3550, section 6.4.1).
@@ -129,6 +133,9 @@ fn read(packet: &[u8], found: &mut impl FnMut(RtcpItem)) -> Result<(), RtcpError
             }
             let report = TransportLayerCc::unmarshal(&mut &packet[..]).map_err(|_| RtcpError)?;
             found(RtcpItem::TransportWide(report));
+        }
+        short_report::APPLICATION => {
+            short_report::read(packet)?.into_iter().for_each(|report| found(RtcpItem::ShortReport(report)));
         }
         _ => {}
     }

@@ -111,6 +111,11 @@ impl Session {
                     self.emit_bye();
                 }
             }
+            RtcpItem::ShortReport(report) => {
+                if self.media().is_some_and(|media| media.short_reports) {
+                    self.emit(Event::ShortReport(report));
+                }
+            }
             RtcpItem::TransportWide(report) => {
                 let fates = self.outbound.history.match_report(&report);
                 if !fates.packets.is_empty() {

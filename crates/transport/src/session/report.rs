@@ -6,8 +6,9 @@ use bytes::Bytes;
 use webrtc_util::marshal::Marshal;
 
 use super::{Session, Stage};
+use crate::error::SendReportError;
 use crate::event::Transmit;
-use crate::rtcp::{Report, SenderInfo, goodbye, report};
+use crate::rtcp::{Report, SenderInfo, ShortReport, goodbye, report, short_report};
 
 /// Seconds of our NTP clock at the start of the session. Peers use differences only, and no clock is read here.
 const NTP_START: u64 = 3_900_000_000;
@@ -36,6 +37,28 @@ impl Session {
             let bytes = goodbye(last.borrow(self));
             self.send_rtcp(bytes);
         }
+    }
+
+    /// Tells the peer how its packets are received, in 1 to 40 bytes that it understands: four times a second while packets come.
+    ///
+    /// # Errors
+    /// Every [`SendReportError`].
+    pub fn send_short_report(&mut self, now: Instant, bytes: &[u8]) -> Result<(), SendReportError> {
+        let short = ShortReport::new(bytes).ok_or(SendReportError::Length(bytes.len()))?;
+        if !self.is_connected() {
+            return Err(SendReportError::NotConnected);
+        }
+        let media = self.media().filter(|media| media.short_reports).ok_or(SendReportError::NotAgreed)?;
+        let alone = media.reduced_size_rtcp;
+        let packet = short_report(self.outbound.ssrc, &short);
+        if alone {
+            self.send_rtcp(Some(packet));
+        } else {
+            let last = self.make_report(now);
+            let compound = report(last.borrow(self), None).map(|first| [first, packet].concat().into());
+            self.send_rtcp(compound);
+        }
+        Ok(())
     }
 
     fn send_feedback(&mut self, now: Instant) {
