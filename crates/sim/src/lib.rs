@@ -13,6 +13,7 @@
 //! | [`sound`] | WAV files, installed and synthetic speech, tones, resampling |
 //! | [`measure`] | delay, correlation, silence gaps, levels and clicks of heard against spoken |
 //! | [`report`] | a call told as one self-contained HTML page |
+//! | [`room`] | loudspeaker, reflections, delay and clocks between what is played and what a microphone captures |
 //!
 //! Sound is always mono `f32` at [`SAMPLE_RATE`] unless a function says otherwise.
 
@@ -24,6 +25,7 @@ pub mod measure;
 pub mod net;
 pub mod report;
 pub mod rng;
+pub mod room;
 pub mod sound;
 pub mod trace;
 
