@@ -1,5 +1,6 @@
 //! Opus, and the small payload formats beside it.
 
+mod dred_rate;
 mod opus_decoder;
 mod opus_encoder;
 mod opus_ffi;

@@ -2,28 +2,48 @@
 
 use opusic_sys as sys;
 
-use super::opus_ffi::{OpusError, RawDecoder};
+use super::opus_ffi::{OpusError, RawDecoder, RawDred};
 
 /// Longest packet: 120 ms.
 pub const MOST_SAMPLES: usize = 5760;
 
+/// Deep redundancy is read so far back: 1 s.
+const MOST_DRED: usize = 48_000;
+/// From this complexity on the neural vocoder runs, which deep redundancy speaks through.
+const NEURAL: u8 = 5;
+
 /// How to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecoderConfig {
-    /// 0 to 10; from 5 on missing sound is made up by a neural network (about ten times the cost of a decode).
+    /// 0 to 10; from 5 on missing sound is made up by a neural network (about ten times the cost of a decode), from 6 on speech at low
+    /// rates is enhanced (LACE), from 7 on more so (NoLACE).
     pub complexity: u8,
 }
 
 impl Default for DecoderConfig {
     /// Neural concealment.
     fn default() -> Self {
-        Self { complexity: 5 }
+        Self { complexity: NEURAL }
     }
 }
 
 /// A decoder to one channel at 48 kHz; stereo packets are mixed down.
 #[derive(Debug)]
-pub struct OpusDecoder(RawDecoder);
+pub struct OpusDecoder {
+    raw: RawDecoder,
+    dred: RawDred,
+    dred_state: DredState,
+    complexity: u8,
+}
+
+/// How far the deep redundancy of the packet last asked for is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DredState {
+    Absent,
+    Parsed,
+    /// The network ran: sound can be made.
+    Processed,
+}
 
 impl OpusDecoder {
     /// Makes a decoder.
@@ -34,9 +54,23 @@ impl OpusDecoder {
     /// # Real-time
     /// Allocates: not for the real-time thread.
     pub fn new(config: &DecoderConfig) -> Result<Self, OpusError> {
-        let mut decoder = Self(RawDecoder::new()?);
-        decoder.0.set(sys::OPUS_SET_COMPLEXITY_REQUEST, i32::from(config.complexity.min(10)))?;
+        let mut decoder = Self {
+            raw: RawDecoder::new()?,
+            dred: RawDred::new()?,
+            dred_state: DredState::Absent,
+            complexity: 0,
+        };
+        decoder.set_complexity(config.complexity)?;
         Ok(decoder)
+    }
+
+    /// Changes the effort from the next packet on, see [`DecoderConfig::complexity`]; more than 10 counts as 10.
+    ///
+    /// # Errors
+    /// Never in practice: the value is capped.
+    pub fn set_complexity(&mut self, complexity: u8) -> Result<(), OpusError> {
+        self.complexity = complexity.min(10);
+        self.raw.set(sys::OPUS_SET_COMPLEXITY_REQUEST, i32::from(self.complexity))
     }
 
     /// Decodes a packet; returns its samples. `out` has room for the longest packet, [`MOST_SAMPLES`].
@@ -44,7 +78,7 @@ impl OpusDecoder {
     /// # Errors
     /// [`OpusError::InvalidPacket`] for damaged bytes; the decoder stays usable.
     pub fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
-        self.0.decode(Some(packet), out, false)
+        self.raw.decode(Some(packet), out, false)
     }
 
     /// Restores the frame before `successor` from the copy in it. `out` is exactly as long as what is missing.
@@ -52,7 +86,7 @@ impl OpusDecoder {
     /// # Errors
     /// As [`Self::decode`]. Where the packet holds no copy, libopus conceals.
     pub fn decode_fec(&mut self, successor: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
-        self.0.decode(Some(successor), out, true)
+        self.raw.decode(Some(successor), out, true)
     }
 
     /// Makes up sound; the length of `out` is a multiple of 120 samples (2.5 ms), at most 60 ms.
@@ -60,12 +94,50 @@ impl OpusDecoder {
     /// # Errors
     /// [`OpusError::BadArgument`] for another length.
     pub fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
-        self.0.decode(None, out, false)
+        self.raw.decode(None, out, false)
+    }
+
+    /// Reads the deep redundancy in `packet` (draft-ietf-mlcodec-opus-dred) and keeps it; returns how many samples right before the packet's
+    /// first one it reaches back, 0 when there is none. Where the sender was silent in between, the newest of them are that silence.
+    /// Reading is cheap (microseconds); the network runs at the first [`Self::decode_dred`].
+    ///
+    /// Below complexity 5 the answer is 0: the vocoder has not followed the sound.
+    pub fn dred_span(&mut self, packet: &[u8]) -> usize {
+        self.dred_state = DredState::Absent;
+        if self.complexity < NEURAL || packet.is_empty() {
+            return 0;
+        }
+        let Ok(span) = self.dred.parse(packet, MOST_DRED as i32) else {
+            return 0;
+        };
+        if span > 0 {
+            self.dred_state = DredState::Parsed;
+        }
+        span.min(MOST_DRED)
+    }
+
+    /// Restores `out.len()` samples that begin `before` samples before the first one of the packet last given to [`Self::dred_span`]. The
+    /// length is a multiple of 480 (10 ms: the step of the vocoder), at most 120 ms. Called for the oldest first, without a gap: each call
+    /// moves the decoder on as [`Self::conceal`] does, which is also what fills places the redundancy does not reach.
+    ///
+    /// # Errors
+    /// [`OpusError::BadArgument`] for another length, or when that packet had no redundancy.
+    pub fn decode_dred(&mut self, before: usize, out: &mut [f32]) -> Result<usize, OpusError> {
+        let length_fits = !out.is_empty() && out.len().is_multiple_of(480) && out.len() <= MOST_SAMPLES;
+        if self.dred_state == DredState::Absent || !length_fits {
+            return Err(OpusError::BadArgument);
+        }
+        if self.dred_state == DredState::Parsed {
+            self.dred.process()?;
+            self.dred_state = DredState::Processed;
+        }
+        self.raw.decode_dred(&self.dred, before, out)
     }
 
     /// Forgets the past, before another stream.
     pub fn reset(&mut self) {
-        self.0.reset();
+        self.raw.reset();
+        self.dred_state = DredState::Absent;
     }
 }
 

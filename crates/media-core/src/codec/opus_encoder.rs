@@ -1,7 +1,10 @@
 //! Sound to Opus packets.
 
+use std::time::Duration;
+
 use opusic_sys as sys;
 
+use super::dred_rate;
 use super::opus_ffi::{OpusError, RawEncoder};
 use crate::units::{BitsPerSecond, PacketTime, SampleCount};
 
@@ -45,11 +48,20 @@ impl Default for EncoderConfig {
     }
 }
 
+/// While only the analysis for deep redundancy runs: as short as libopus keeps its memory for.
+const ANALYSIS_ONLY: i32 = 1;
+/// Most deep redundancy of a packet, in units of 10 ms.
+const MOST_DRED: i32 = 104;
+
 /// An encoder of one channel at 48 kHz.
 #[derive(Debug)]
 pub struct OpusEncoder {
     raw: RawEncoder,
     lookahead: SampleCount,
+    bitrate: BitsPerSecond,
+    in_band_fec: bool,
+    expected_loss: u8,
+    dred: bool,
 }
 
 impl OpusEncoder {
@@ -67,7 +79,14 @@ impl OpusEncoder {
         };
         let mut raw = RawEncoder::new(application)?;
         let lookahead = usize::try_from(raw.get(sys::OPUS_GET_LOOKAHEAD_REQUEST)?).unwrap_or(0);
-        let mut encoder = Self { raw, lookahead: SampleCount(lookahead) };
+        let mut encoder = Self {
+            raw,
+            lookahead: SampleCount(lookahead),
+            bitrate: config.bitrate,
+            in_band_fec: config.in_band_fec,
+            expected_loss: config.expected_loss_percent,
+            dred: false,
+        };
         encoder.set_bitrate(config.bitrate)?;
         encoder.set_complexity(config.complexity)?;
         encoder.set_fec(config.in_band_fec)?;
@@ -85,7 +104,9 @@ impl OpusEncoder {
     /// [`OpusError::BadArgument`] outside 500 b/s to 512 kb/s.
     pub fn set_bitrate(&mut self, bitrate: BitsPerSecond) -> Result<(), OpusError> {
         let bps = i32::try_from(bitrate.0).map_err(|_| OpusError::BadArgument)?;
-        self.raw.set(sys::OPUS_SET_BITRATE_REQUEST, bps)
+        self.raw.set(sys::OPUS_SET_BITRATE_REQUEST, bps)?;
+        self.bitrate = bitrate;
+        Ok(())
     }
 
     /// Changes the effort, 0 (cheap) to 10 (best); more counts as 10.
@@ -101,7 +122,9 @@ impl OpusEncoder {
     /// # Errors
     /// Never in practice.
     pub fn set_fec(&mut self, in_band_fec: bool) -> Result<(), OpusError> {
-        self.raw.set(sys::OPUS_SET_INBAND_FEC_REQUEST, i32::from(in_band_fec))
+        self.in_band_fec = in_band_fec;
+        self.raw.set(sys::OPUS_SET_INBAND_FEC_REQUEST, i32::from(in_band_fec))?;
+        self.apply_expected_loss()
     }
 
     /// Turns silence suppression on or off.
@@ -117,7 +140,25 @@ impl OpusEncoder {
     /// # Errors
     /// Never in practice: the value is capped at 100.
     pub fn set_expected_loss(&mut self, percent: u8) -> Result<(), OpusError> {
-        self.raw.set(sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, i32::from(percent.min(100)))
+        self.expected_loss = percent.min(100);
+        self.apply_expected_loss()
+    }
+
+    /// Keeps the analysis for deep redundancy (DRED) running, or stops it and forgets the past: only what was analysed can ride along with
+    /// [`Self::encode_with_dred`]. It costs about a fifth of an encode.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn set_dred(&mut self, on: bool) -> Result<(), OpusError> {
+        self.dred = on;
+        self.raw.set(sys::OPUS_SET_DRED_DURATION_REQUEST, if on { ANALYSIS_ONLY } else { 0 })?;
+        self.apply_expected_loss()
+    }
+
+    /// Without copies a loss would let libopus put redundancy into every packet.
+    fn apply_expected_loss(&mut self) -> Result<(), OpusError> {
+        let percent = if self.dred && !self.in_band_fec { 0 } else { self.expected_loss };
+        self.raw.set(sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, i32::from(percent))
     }
 
     /// By how much the decoded sound lags behind what was encoded.
@@ -131,6 +172,11 @@ impl OpusEncoder {
     /// Never in practice.
     pub fn in_dtx(&mut self) -> Result<bool, OpusError> {
         self.raw.get(sys::OPUS_GET_IN_DTX_REQUEST).map(|in_dtx| in_dtx != 0)
+    }
+
+    /// Forgets the past, before sound that does not follow what was encoded; settings stay.
+    pub fn reset(&mut self) {
+        self.raw.reset();
     }
 
     /// Encodes exactly one packet's worth of mono samples at 48 kHz; returns the packet's length in bytes.
@@ -147,6 +193,35 @@ impl OpusEncoder {
             return Err(OpusError::BadArgument);
         }
         self.raw.encode(samples, packet)
+    }
+
+    /// As [`Self::encode`], with up to `span` of what was said before it as deep redundancy beside the sound, which keeps its rate: the packet
+    /// is larger by 60 to 130 bytes for a second. Silence costs nothing and carries nothing. Nothing is added before [`Self::set_dred`].
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_with_dred(
+        &mut self,
+        packet_time: PacketTime,
+        samples: &[f32],
+        span: Duration,
+        packet: &mut [u8],
+    ) -> Result<usize, OpusError> {
+        if !self.dred {
+            return self.encode(packet_time, samples, packet);
+        }
+        let units = i32::try_from(span.as_millis() / 10).unwrap_or(MOST_DRED).clamp(1, MOST_DRED);
+        let total = dred_rate::total_rate(self.bitrate.0, units as u8, packet_time);
+        self.raw.set(sys::OPUS_SET_INBAND_FEC_REQUEST, 0)?;
+        self.raw.set(sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, i32::from(dred_rate::EXPECTED_LOSS))?;
+        self.raw.set(sys::OPUS_SET_BITRATE_REQUEST, total as i32)?;
+        self.raw.set(sys::OPUS_SET_DRED_DURATION_REQUEST, units)?;
+        let encoded = self.encode(packet_time, samples, packet);
+        self.raw.set(sys::OPUS_SET_DRED_DURATION_REQUEST, ANALYSIS_ONLY)?;
+        self.raw.set(sys::OPUS_SET_BITRATE_REQUEST, self.bitrate.0 as i32)?;
+        self.raw.set(sys::OPUS_SET_INBAND_FEC_REQUEST, i32::from(self.in_band_fec))?;
+        self.apply_expected_loss()?;
+        encoded
     }
 }
 

@@ -79,6 +79,11 @@ impl RawEncoder {
         Ok(value)
     }
 
+    pub(super) fn reset(&mut self) {
+        // SAFETY: OPUS_RESET_STATE takes no argument.
+        unsafe { sys::opus_encoder_ctl(self.0.as_ptr(), sys::OPUS_RESET_STATE) };
+    }
+
     pub(super) fn encode(&mut self, samples: &[f32], packet: &mut [u8]) -> Result<usize, OpusError> {
         let (frame, room) = (length(samples.len())?, length(packet.len())?);
         // SAFETY: the pointers are valid for the lengths passed with them; libopus reads `frame` samples of one channel.
@@ -140,11 +145,94 @@ impl RawDecoder {
             sys::opus_decode_float(self.0.as_ptr(), data, len, out.as_mut_ptr(), frame, c_int::from(fec))
         })
     }
+
+    /// Decodes redundancy that was parsed and processed, from `before` samples before the packet it came in.
+    pub(super) fn decode_dred(
+        &mut self,
+        dred: &RawDred,
+        before: usize,
+        out: &mut [f32],
+    ) -> Result<usize, OpusError> {
+        let (offset, frame) = (length(before)?, length(out.len())?);
+        // SAFETY: the handles are live; out has room for frame samples of one channel.
+        count(unsafe {
+            sys::opus_decoder_dred_decode_float(
+                self.0.as_ptr(),
+                dred.redundancy.as_ptr(),
+                offset,
+                out.as_mut_ptr(),
+                frame,
+            )
+        })
+    }
 }
 
 impl Drop for RawDecoder {
     fn drop(&mut self) {
         // SAFETY: created by opus_decoder_create, destroyed once.
         unsafe { sys::opus_decoder_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// The reader of deep redundancy and what it last read.
+#[derive(Debug)]
+pub(super) struct RawDred {
+    reader: NonNull<sys::OpusDREDDecoder>,
+    redundancy: NonNull<sys::OpusDRED>,
+}
+
+// SAFETY: as for RawEncoder; the weights both point to are constants of the library.
+unsafe impl Send for RawDred {}
+
+impl RawDred {
+    pub(super) fn new() -> Result<Self, OpusError> {
+        let mut error = 0;
+        // SAFETY: a pointer to a live integer; the result is checked for null.
+        let reader = unsafe { sys::opus_dred_decoder_create(&raw mut error) };
+        let reader = NonNull::new(reader).ok_or_else(|| OpusError::of(error))?;
+        // SAFETY: as above.
+        let Some(redundancy) = NonNull::new(unsafe { sys::opus_dred_alloc(&raw mut error) }) else {
+            // SAFETY: created above, destroyed once.
+            unsafe { sys::opus_dred_decoder_destroy(reader.as_ptr()) };
+            return Err(OpusError::of(error));
+        };
+        Ok(Self { reader, redundancy })
+    }
+
+    /// Reads the redundancy of `packet`, at most `most` samples of it, without running the network; returns how far it reaches back.
+    pub(super) fn parse(&mut self, packet: &[u8], most: i32) -> Result<usize, OpusError> {
+        let (len, mut end) = (length(packet.len())?, 0);
+        // SAFETY: both handles are live; the bytes are valid for len; end is a live integer.
+        count(unsafe {
+            sys::opus_dred_parse(
+                self.reader.as_ptr(),
+                self.redundancy.as_ptr(),
+                packet.as_ptr(),
+                len,
+                most,
+                SAMPLE_RATE as i32,
+                &raw mut end,
+                1,
+            )
+        })
+    }
+
+    /// Runs the network on what was parsed.
+    pub(super) fn process(&mut self) -> Result<(), OpusError> {
+        // SAFETY: both handles are live; libopus allows source and destination to be one.
+        count(unsafe {
+            sys::opus_dred_process(self.reader.as_ptr(), self.redundancy.as_ptr(), self.redundancy.as_ptr())
+        })
+        .map(drop)
+    }
+}
+
+impl Drop for RawDred {
+    fn drop(&mut self) {
+        // SAFETY: both created in new, destroyed once.
+        unsafe {
+            sys::opus_dred_free(self.redundancy.as_ptr());
+            sys::opus_dred_decoder_destroy(self.reader.as_ptr());
+        }
     }
 }

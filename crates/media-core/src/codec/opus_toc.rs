@@ -109,6 +109,12 @@ pub fn has_fec(packet: &[u8]) -> bool {
     Toc::parse(packet).is_ok_and(|toc| toc.has_fec())
 }
 
+/// Takes the padding off a packet in place, and with it what extensions carry (deep redundancy); returns the new length. The frames stay
+/// as they are: every decoder makes the same sound of it. What is no valid packet, or has no padding, is left alone.
+pub fn strip_padding(packet: &mut [u8]) -> usize {
+    framing::strip_padding(packet)
+}
+
 const fn mode_of(toc: u8) -> Mode {
     match toc >> 3 {
         0..=11 => Mode::Silk,
@@ -150,6 +156,24 @@ mod tests {
         assert_eq!(shape(11), Ok((Mode::Silk, Bandwidth::Wideband, true)));
         assert_eq!(shape(15), Ok((Mode::Hybrid, Bandwidth::Fullband, true)));
         assert_eq!(shape(20), Ok((Mode::Celt, Bandwidth::Wideband, true)));
+    }
+
+    #[test]
+    fn padding_comes_off_and_the_frames_stay() {
+        let stripped = |bytes: &[u8]| {
+            let mut packet = bytes.to_vec();
+            let len = strip_padding(&mut packet);
+            packet.truncate(len);
+            packet
+        };
+        // One frame with two bytes of padding; two equal ones with one; two different ones with 254 and one.
+        assert_eq!(stripped(&[0x7b, 0x41, 2, 1, 2, 3, 9, 9]), [0x78, 1, 2, 3]);
+        assert_eq!(stripped(&[0x7b, 0x42, 1, 1, 2, 9]), [0x7b, 0x02, 1, 2]);
+        let long = [&[0x7b, 0xc2, 255, 1, 1, 7, 8][..], &[9; 255]].concat();
+        assert_eq!(stripped(&long), [0x7b, 0x82, 1, 7, 8]);
+        for whole in [&[0x78, 1, 2][..], &[0x7b, 0x02, 1, 2], &[0x7b, 0x41, 9, 1], &[0x7b], &[]] {
+            assert_eq!(stripped(whole), whole);
+        }
     }
 
     #[test]

@@ -22,6 +22,28 @@ pub trait SlotDecoder {
     /// [`OpusError::BadArgument`] for another length.
     fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError>;
 
+    /// Reads the deep redundancy in `packet` and keeps it; returns how many samples (48 kHz) right before the packet's first one it can
+    /// restore, 0 when there is none. It replaces what an earlier packet said and does not touch the decoder's memory of the sound.
+    fn dred_span(&mut self, packet: &[u8]) -> usize {
+        let _ = packet;
+        0
+    }
+
+    /// Restores `out.len()` samples that begin `before` samples before the first one of the packet last given to [`Self::dred_span`]; oldest
+    /// first. The length is a multiple of 480 (10 ms), at most 120 ms.
+    ///
+    /// # Errors
+    /// [`OpusError::BadArgument`] for another length, or when that packet had no redundancy.
+    fn decode_dred(&mut self, before: usize, out: &mut [f32]) -> Result<usize, OpusError> {
+        let _ = (before, out);
+        Err(OpusError::BadArgument)
+    }
+
+    /// Changes the effort from the next packet on: 0 classic, 5 neural concealment, 6 LACE, 7 NoLACE.
+    fn set_complexity(&mut self, complexity: u8) {
+        let _ = complexity;
+    }
+
     /// Forgets the past, before another stream. A decoder without a memory has nothing to do.
     fn reset(&mut self) {}
 }
@@ -37,6 +59,19 @@ impl SlotDecoder for OpusDecoder {
 
     fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
         Self::conceal(self, out)
+    }
+
+    fn dred_span(&mut self, packet: &[u8]) -> usize {
+        Self::dred_span(self, packet)
+    }
+
+    fn decode_dred(&mut self, before: usize, out: &mut [f32]) -> Result<usize, OpusError> {
+        Self::decode_dred(self, before, out)
+    }
+
+    fn set_complexity(&mut self, complexity: u8) {
+        // A value libopus refuses cannot be asked for: it is capped.
+        let _ = Self::set_complexity(self, complexity);
     }
 
     fn reset(&mut self) {

@@ -52,6 +52,34 @@ fn without_padding(mut bytes: &[u8]) -> Result<&[u8], TocError> {
     bytes.len().checked_sub(padding).and_then(|coded| bytes.get(..coded)).ok_or(TocError::Framing)
 }
 
+/// Moves the frames over the padding's length bytes and drops the padding; returns the new length. A packet that is invalid or has no
+/// padding stays as it is.
+pub(super) fn strip_padding(packet: &mut [u8]) -> usize {
+    let [toc, header, rest @ ..] = &*packet else {
+        return packet.len();
+    };
+    let (toc, header) = (*toc, *header);
+    if toc & 3 != 3 || header & 0x40 == 0 || parse(packet).is_err() {
+        return packet.len();
+    }
+    let Ok(coded) = without_padding(rest) else {
+        return packet.len();
+    };
+    // The frames begin behind the length bytes: all of 255 but the last.
+    let lengths = 1 + rest.iter().take_while(|length| **length == 255).count();
+    let (begin, length) = (2 + lengths, coded.len());
+    // One frame needs no count.
+    let head = if header & 0x3f == 1 {
+        packet[0] = toc & !3;
+        1
+    } else {
+        packet[1] = header & !0x40;
+        2
+    };
+    packet.copy_within(begin..begin + length, head);
+    head + length
+}
+
 fn equal_frames(bytes: &[u8], frames: usize) -> Result<Framing, TocError> {
     let each = bytes.len() / frames;
     if each * frames != bytes.len() || each > MOST_FRAME_BYTES {
