@@ -155,7 +155,8 @@ fn assert_accounts(stats: &ReceiveStats, pulled: u64) {
     assert_eq!(stats.pulled, pulled);
     let fates = stats.packets_played + stats.packets_late + stats.packets_flushed + stats.packets_waiting;
     assert_eq!(stats.packets_received, fates);
-    let made = stats.decoded + stats.fec + stats.concealed + stats.silence + stats.expanded;
+    let made =
+        stats.decoded + stats.red + stats.fec + stats.dred + stats.concealed + stats.silence + stats.expanded;
     let gone = stats.pulled + stats.accelerated + stats.dropped + stats.buffered;
     assert_eq!(made as i64, gone as i64 + stats.resampled);
 }

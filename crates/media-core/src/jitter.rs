@@ -4,14 +4,17 @@
 //! that is at or above a packet's offset plays the packet in time. Nothing here is relative to a moving minimum.
 
 mod arrival;
+mod availability;
 mod drift;
 mod media_clock;
 mod packet_buffer;
+mod picture;
 mod stats;
 mod target_delay;
 mod time_stretch;
 
 pub use arrival::{SeenWindow, Unwrapper};
+pub use availability::{Availability, COARSE, DEEP, EXACT};
 pub use drift::{DriftEstimator, DriftResampler};
 pub use media_clock::{MediaClock, micros, samples_of};
 pub use packet_buffer::{Inserted, MOST_PACKET_BYTES, PacketBuffer, Slot};

@@ -26,6 +26,8 @@ pub struct Slot {
     pub is_dtx: bool,
     /// Whether its speech layer was used: such sound is concealed in pieces of 10 ms.
     pub is_speech: bool,
+    /// Whether it came as a copy in a later packet (RFC 2198), and its own packet has not come.
+    pub is_copy: bool,
     len: usize,
     bytes: [u8; MOST_PACKET_BYTES],
 }
@@ -60,6 +62,8 @@ pub struct PacketBuffer {
     slots: Box<[Slot]>,
     used: [bool; SLOTS],
     count: usize,
+    /// Of those, copies.
+    copies: usize,
     overwritten: u64,
 }
 
@@ -82,31 +86,57 @@ impl Default for PacketBuffer {
             fec_samples: 0,
             is_dtx: false,
             is_speech: false,
+            is_copy: false,
             len: 0,
             bytes: [0; MOST_PACKET_BYTES],
         };
-        Self { slots: vec![slot; SLOTS].into_boxed_slice(), used: [false; SLOTS], count: 0, overwritten: 0 }
+        let slots = vec![slot; SLOTS].into_boxed_slice();
+        Self { slots, used: [false; SLOTS], count: 0, copies: 0, overwritten: 0 }
     }
 }
 
 impl PacketBuffer {
-    /// Keeps a packet.
+    /// Keeps a packet. It takes the place of a copy of itself.
     pub fn insert(&mut self, sequence: i64, timestamp: i64, arrival: MediaTime, payload: &[u8]) -> Inserted {
+        self.keep(sequence, timestamp, arrival, payload, false)
+    }
+
+    /// Keeps a copy of a packet that came in a later one.
+    pub fn insert_copy(
+        &mut self,
+        sequence: i64,
+        timestamp: i64,
+        arrival: MediaTime,
+        payload: &[u8],
+    ) -> Inserted {
+        self.keep(sequence, timestamp, arrival, payload, true)
+    }
+
+    fn keep(
+        &mut self,
+        sequence: i64,
+        timestamp: i64,
+        arrival: MediaTime,
+        payload: &[u8],
+        is_copy: bool,
+    ) -> Inserted {
         let Ok(toc) = Toc::parse(payload) else { return Inserted::Invalid };
         if payload.len() > MOST_PACKET_BYTES {
             return Inserted::Invalid;
         }
-        let index = sequence.rem_euclid(SLOTS as i64) as usize;
+        let index = Self::index(sequence);
         if self.used[index] {
             match self.slots[index].sequence.cmp(&sequence) {
-                Ordering::Less => self.overwritten += 1,
-                Ordering::Equal => return Inserted::Duplicate,
+                Ordering::Less => self.overwritten += u64::from(!self.slots[index].is_copy),
+                Ordering::Equal if is_copy || !self.slots[index].is_copy => return Inserted::Duplicate,
+                Ordering::Equal => {}
                 Ordering::Greater => return Inserted::Old,
             }
-        } else {
-            self.count += 1;
+            self.free(index);
         }
         self.used[index] = true;
+        self.count += 1;
+        self.copies += usize::from(is_copy);
         let slot = &mut self.slots[index];
         slot.sequence = sequence;
         slot.timestamp = timestamp;
@@ -115,14 +145,28 @@ impl PacketBuffer {
         slot.fec_samples = if toc.has_fec() { toc.frame_samples as i64 } else { 0 };
         slot.is_dtx = toc.is_dtx();
         slot.is_speech = toc.mode != Mode::Celt;
+        slot.is_copy = is_copy;
         slot.len = payload.len();
         slot.bytes[..payload.len()].copy_from_slice(payload);
         Inserted::Waiting
     }
 
+    fn index(sequence: i64) -> usize {
+        sequence.rem_euclid(SLOTS as i64) as usize
+    }
+
+    /// Frees a used slot; whether it held a packet of its own, no copy.
+    fn free(&mut self, index: usize) -> bool {
+        self.used[index] = false;
+        self.count -= 1;
+        let is_copy = self.slots[index].is_copy;
+        self.copies -= usize::from(is_copy);
+        !is_copy
+    }
+
     /// The packet with this number.
     pub fn get(&self, sequence: i64) -> Option<&Slot> {
-        let index = sequence.rem_euclid(SLOTS as i64) as usize;
+        let index = Self::index(sequence);
         Some(&self.slots[index]).filter(|slot| self.used[index] && slot.sequence == sequence)
     }
 
@@ -139,7 +183,7 @@ impl PacketBuffer {
         self.waiting().map(|slot| slot.timestamp).max()
     }
 
-    /// Drops every packet that ends at or before `media_time`; returns how many.
+    /// Drops every packet that ends at or before `media_time`; returns how many, copies not counted.
     pub fn drop_until(&mut self, media_time: i64) -> u64 {
         let mut dropped = 0;
         if self.count == 0 {
@@ -147,9 +191,7 @@ impl PacketBuffer {
         }
         for index in 0..SLOTS {
             if self.used[index] && self.slots[index].end() <= media_time {
-                self.used[index] = false;
-                self.count -= 1;
-                dropped += 1;
+                dropped += u64::from(self.free(index));
             }
         }
         dropped
@@ -157,19 +199,18 @@ impl PacketBuffer {
 
     /// Frees the slot of a packet that was played.
     pub fn release(&mut self, sequence: i64) {
-        let index = sequence.rem_euclid(SLOTS as i64) as usize;
+        let index = Self::index(sequence);
         if self.used[index] && self.slots[index].sequence == sequence {
-            self.used[index] = false;
-            self.count -= 1;
+            self.free(index);
         }
     }
 
-    /// Packets that wait.
+    /// Packets that wait, copies not counted.
     pub const fn len(&self) -> usize {
-        self.count
+        self.count - self.copies
     }
 
-    /// Whether none waits.
+    /// Whether nothing waits, not even a copy.
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -183,6 +224,7 @@ impl PacketBuffer {
     pub fn clear(&mut self) {
         self.used = [false; SLOTS];
         self.count = 0;
+        self.copies = 0;
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Slot> {
@@ -208,6 +250,21 @@ mod tests {
         assert_eq!(buffer.drop_until(960), 1);
         buffer.release(2);
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_packet_takes_the_place_of_its_copy_and_no_copy_that_of_a_packet() {
+        let mut buffer = PacketBuffer::default();
+        assert_eq!(buffer.insert_copy(1, 480, MediaTime::ZERO, &TEN_MS), Inserted::Waiting);
+        assert_eq!(buffer.insert_copy(1, 480, MediaTime::ZERO, &TEN_MS), Inserted::Duplicate);
+        assert_eq!((buffer.len(), buffer.is_empty()), (0, false));
+        assert_eq!(buffer.insert(1, 480, MediaTime::ZERO, &TEN_MS), Inserted::Waiting);
+        assert_eq!(buffer.insert_copy(1, 480, MediaTime::ZERO, &TEN_MS), Inserted::Duplicate);
+        assert!(buffer.get(1).is_some_and(|slot| !slot.is_copy));
+        buffer.insert_copy(2, 960, MediaTime::ZERO, &TEN_MS);
+        assert_eq!(buffer.insert(2 + SLOTS as i64, 480, MediaTime::ZERO, &TEN_MS), Inserted::Waiting);
+        assert_eq!((buffer.len(), buffer.overwritten()), (2, 0));
+        assert_eq!(buffer.drop_until(2000), 2);
     }
 
     #[test]

@@ -26,8 +26,12 @@ pub struct ReceiveStats {
     pub pulled: u64,
     /// Samples decoded from their own packet.
     pub decoded: u64,
-    /// Samples restored from the copy in the packet that followed.
+    /// Samples decoded from an exact copy in a later packet (RFC 2198).
+    pub red: u64,
+    /// Samples restored from the coarse copy that the codec put into the packet that followed.
     pub fec: u64,
+    /// Samples restored from the deep redundancy of a later packet.
+    pub dred: u64,
     /// Samples made up.
     pub concealed: u64,
     /// Concealed samples while the far end spoke.
@@ -79,7 +83,9 @@ impl Default for ReceiveStats {
             packets_waiting: 0,
             pulled: 0,
             decoded: 0,
+            red: 0,
             fec: 0,
+            dred: 0,
             concealed: 0,
             concealed_speech: 0,
             silence: 0,
@@ -105,7 +111,7 @@ impl Default for ReceiveStats {
 impl ReceiveStats {
     /// Share of the sound since the first packet that was made up, in percent; `None` before it.
     pub fn concealed_percent(&self) -> Option<f64> {
-        let sound = self.decoded + self.fec + self.concealed;
+        let sound = self.decoded + self.red + self.fec + self.dred + self.concealed;
         (self.decoded > 0).then(|| 100.0 * self.concealed as f64 / sound as f64)
     }
 }

@@ -1,10 +1,8 @@
 //! The wanted playout offset: the one that costs least, in delay and in concealed sound, on what the network did of late.
 
+use super::picture::{BIN, BINS, Picture, Prices};
 use crate::units::MediaTime;
 
-/// Offsets are counted in bins of this many microseconds.
-const BIN: i64 = 1000;
-const BINS: usize = 1000;
 /// The recent picture holds the last one to two of these, in microseconds; then it has forgotten.
 const RECENT_SPAN: i64 = 1_000_000;
 /// The long picture forgets this slowly.
@@ -29,89 +27,10 @@ const RECENT: usize = STEP_PACKETS as usize;
 /// Least time between two searches for the cheapest offset.
 const SEARCH_EVERY: i64 = 20_000;
 
-/// A histogram of offsets above an anchor that forgets exponentially. Instead of aging every bin, new counts weigh more.
-#[derive(Debug, Clone)]
-struct Picture {
-    bins: Box<[f32; BINS]>,
-    total: f32,
-    weight: f32,
-    seconds: f32,
-    updated: Option<MediaTime>,
-}
-
-impl Picture {
-    #[expect(clippy::disallowed_methods, reason = "constructor")]
-    fn new(seconds: f32) -> Self {
-        Self { bins: Box::new([0.0; BINS]), total: 0.0, weight: 1.0, seconds, updated: None }
-    }
-
-    fn add(&mut self, now: MediaTime, offset_bin: usize, share: f32) {
-        let passed =
-            self.updated.map_or(0, |updated| now.micros_since(updated)).clamp(0, 10_000_000) as f32 / 1e6;
-        self.updated = Some(now);
-        self.weight *= (passed / self.seconds).exp();
-        self.bins[offset_bin] += self.weight * share;
-        self.total += self.weight * share;
-        if self.weight > 1e20 {
-            let scale = 1.0 / self.weight;
-            self.bins.iter_mut().for_each(|bin| *bin *= scale);
-            self.total *= scale;
-            self.weight = 1.0;
-        }
-    }
-
-    /// Moves every count up by `bins`, for an anchor that moved down.
-    fn shift(&mut self, bins: usize) {
-        let bins = bins.min(BINS);
-        self.bins.copy_within(..BINS - bins, bins);
-        self.bins[..bins].fill(0.0);
-        self.total = self.bins.iter().sum();
-    }
-
-    fn clear(&mut self) {
-        self.bins.fill(0.0);
-        self.total = 0.0;
-        self.weight = 1.0;
-    }
-
-    /// Counts what `other` holds.
-    fn absorb(&mut self, other: &Self) {
-        let scale = self.weight / other.weight;
-        for (own, other) in self.bins.iter_mut().zip(other.bins.iter()) {
-            *own += other * scale;
-        }
-        self.total += other.total * scale;
-    }
-
-    /// What share lies above `bin`.
-    fn share_above(&self, bin: usize) -> f32 {
-        let above: f32 = self.bins[bin + 1..].iter().sum();
-        above / self.total.max(f32::MIN_POSITIVE)
-    }
-
-    /// The bin where delay plus the price of what comes later is least.
-    fn cheapest(&self, price_per_percent: f32) -> usize {
-        let mut later = self.total;
-        let mut best = (f32::INFINITY, 0);
-        for (bin, count) in self.bins.iter().enumerate() {
-            later -= count;
-            let late_percent = 100.0 * (later / self.total.max(f32::MIN_POSITIVE)).max(0.0);
-            let cost = bin as f32 + price_per_percent * late_percent;
-            if cost < best.0 - 1e-3 {
-                best = (cost, bin);
-            }
-            if later <= self.total * 1e-6 {
-                break;
-            }
-        }
-        best.1
-    }
-}
-
 /// Watches arrivals and says which offset to play at.
 #[derive(Debug, Clone)]
 pub struct TargetDelay {
-    price_per_percent: f32,
+    prices: Prices,
     long: Picture,
     newer: Picture,
     older: Picture,
@@ -138,7 +57,7 @@ impl TargetDelay {
     /// Allocates: not for the real-time thread.
     pub fn new(price_per_percent: f32) -> Self {
         Self {
-            price_per_percent,
+            prices: Prices { per_percent: price_per_percent, packet_bins: 20 },
             long: Picture::new(LONG_SECONDS),
             newer: Picture::new(f32::INFINITY),
             older: Picture::new(f32::INFINITY),
@@ -161,12 +80,12 @@ impl TargetDelay {
     pub fn arrived(&mut self, now: MediaTime, offset: i64) {
         self.detect_step(now, offset);
         self.note_stall(now, offset);
-        self.count(now, offset, 1.0);
     }
 
-    /// A lost frame could be restored from a packet whose arrival puts the frame at this offset; `share` is how much better a restored frame
-    /// is than a concealed one.
-    pub fn restorable(&mut self, now: MediaTime, offset: i64, share: f32) {
+    /// A packet's sound of so many microseconds can be played from this offset (microseconds) on. `share` is 1 for the sound as it was sent; for
+    /// sound restored from less, how much better that is than what would be made up.
+    pub fn available(&mut self, now: MediaTime, offset: i64, length: i64, share: f32) {
+        self.prices.packet_bins = usize::try_from(length / BIN).unwrap_or(0).max(1);
         self.count(now, offset, share);
     }
 
@@ -248,10 +167,10 @@ impl TargetDelay {
         self.both.clear();
         self.both.absorb(&self.newer);
         self.both.absorb(&self.older);
-        let recent = self.both.cheapest(self.price_per_percent);
-        let long = self.long.cheapest(self.price_per_percent);
+        let recent = self.both.cheapest(&self.prices);
+        let long = self.long.cheapest(&self.prices);
         let better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS
-            && self.long.share_above(recent) * self.both.total >= EVIDENCE;
+            && self.long.share_above(recent) * self.both.count() >= EVIDENCE;
         let bin = if better && !self.stalls_often(now) {
             // What was before is over: it must not come back when the recent picture holds less evidence.
             self.long.clear();
@@ -314,7 +233,9 @@ mod tests {
 
     fn feed(target: &mut TargetDelay, from_ms: i64, to_ms: i64, offset: impl Fn(i64) -> i64) {
         for ms in (from_ms..to_ms).step_by(20) {
-            target.arrived(MediaTime::from_micros(ms * 1000), offset(ms));
+            let now = MediaTime::from_micros(ms * 1000);
+            target.arrived(now, offset(ms));
+            target.available(now, offset(ms), 20_000, 1.0);
         }
     }
 
@@ -366,9 +287,10 @@ mod tests {
         for packet in 0..3000_i64 {
             let now = MediaTime::from_micros(packet * 20_000);
             target.arrived(now, 0);
+            target.available(now, 0, 20_000, 1.0);
             // One in forty is lost, and its copy comes 20 ms later; never for three seconds in a row.
             if packet % 250 < 100 && packet % 16 == 0 {
-                target.restorable(now, 20_000, 0.6);
+                target.available(now, 20_000, 20_000, super::super::COARSE);
             }
             if packet > 500 {
                 assert_eq!(target.wanted(), Some(20_000), "after {packet}");

@@ -5,10 +5,10 @@ use thiserror::Error;
 use webrtc_util::marshal::Unmarshal;
 
 use super::SlotDecoder;
-use super::depacketize::{Admission, IncomingPacket, Stream, Taken};
+use super::depacketize::{Admission, IncomingPacket, Place, Stream, Taken};
 use super::playout::{MOST_PULLED, Playout, Tick};
 use crate::codec::telephone_event::{DtmfDigit, TelephoneEvent};
-use crate::codec::{DecoderConfig, OpusDecoder, OpusError, opus_toc};
+use crate::codec::{DecoderConfig, OpusDecoder, OpusError, opus_toc, red};
 use crate::jitter::{MOST_PACKET_BYTES, ReceiveStats};
 use crate::rt_context::RtContext;
 
@@ -22,6 +22,8 @@ const LATE_REPORT: u32 = 240_000;
 pub struct ReceiveConfig {
     /// RTP payload type of Opus.
     pub opus_payload_type: u8,
+    /// RTP payload type of redundant audio (RFC 2198), where it was agreed on.
+    pub red_payload_type: Option<u8>,
     /// RTP payload types of telephone-event: a peer that offered it at two clock rates may send either.
     pub dtmf_payload_types: [Option<u8>; 2],
     /// The decoder's settings.
@@ -35,6 +37,7 @@ impl Default for ReceiveConfig {
     fn default() -> Self {
         Self {
             opus_payload_type: 111,
+            red_payload_type: None,
             dtmf_payload_types: [None; 2],
             decoder: DecoderConfig::default(),
             price_per_percent: 40.0,
@@ -95,28 +98,58 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         if self.config.dtmf_payload_types.contains(&Some(packet.payload_type)) {
             return self.insert_event(packet);
         }
+        if self.config.red_payload_type == Some(packet.payload_type) {
+            return self.insert_redundant(cx, packet);
+        }
+        self.insert_opus(cx, packet).0
+    }
+
+    /// Takes in a packet of sound; also says where it belongs, if it is believed.
+    fn insert_opus(&mut self, cx: &RtContext, packet: &IncomingPacket<'_>) -> (Taken, Option<Place>) {
         let samples = opus_toc::samples(packet.payload).filter(|_| packet.payload.len() <= MOST_PACKET_BYTES);
         let Some(samples) = samples.filter(|_| packet.payload_type == self.config.opus_payload_type) else {
             self.playout.count_discarded();
-            return Taken::Discarded;
+            return (Taken::Discarded, None);
         };
-        match self.stream.admit(packet, samples as i64) {
+        let place = match self.stream.admit(packet, samples as i64) {
             Admission::Probation => {
                 self.playout.count_discarded();
-                Taken::OnProbation
+                return (Taken::OnProbation, None);
             }
             Admission::Repeated => {
                 self.playout.count_duplicate();
-                Taken::Duplicate
+                return (Taken::Duplicate, None);
             }
             Admission::NewStream(place) => {
                 self.playout.restart(place.sequence, place.timestamp);
-                self.playout.insert(cx, place.sequence, place.timestamp, packet.arrival, packet.payload)
+                place
             }
-            Admission::Member(place) => {
-                self.playout.insert(cx, place.sequence, place.timestamp, packet.arrival, packet.payload)
+            Admission::Member(place) => place,
+        };
+        let taken = self.playout.insert(cx, place.sequence, place.timestamp, packet.arrival, packet.payload);
+        (taken, Some(place))
+    }
+
+    /// The newest block is the packet; the others are copies of packets before it.
+    fn insert_redundant(&mut self, cx: &RtContext, packet: &IncomingPacket<'_>) -> Taken {
+        let Some(newest) = red::parse(packet.payload).ok().and_then(Iterator::last) else {
+            self.playout.count_discarded();
+            return Taken::Discarded;
+        };
+        let own = IncomingPacket { payload_type: newest.payload_type, payload: newest.payload, ..*packet };
+        let (taken, place) = self.insert_opus(cx, &own);
+        let Some(place) = place else { return taken };
+        for copy in red::parse(packet.payload).into_iter().flatten() {
+            let samples = opus_toc::samples(copy.payload).unwrap_or(0) as i64;
+            let offset = i64::from(copy.offset);
+            // Where packets are all as long, which one it is follows from how far it lies back.
+            let is_whole = offset > 0 && samples > 0 && offset % samples == 0;
+            if is_whole && copy.payload_type == self.config.opus_payload_type {
+                let (sequence, timestamp) = (place.sequence - offset / samples, place.timestamp - offset);
+                self.playout.insert_copy(cx, sequence, timestamp, packet.arrival, copy.payload);
             }
         }
+        taken
     }
 
     /// Fills `out` (mono, 48 kHz, any length) with the sound that is due from now on. The delay follows the length: what is pulled in

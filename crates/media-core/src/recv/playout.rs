@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::{SlotDecoder, Taken};
 use crate::codec::MOST_SAMPLES;
+use crate::codec::opus_toc;
 use crate::dsp::LevelMeter;
 use crate::jitter::{
-    DriftEstimator, DriftResampler, Inserted, MediaClock, PacketBuffer, ReceiveStats, Slot, TargetDelay,
-    TimeStretch, micros, samples_of,
+    Availability, COARSE, DriftEstimator, DriftResampler, EXACT, Inserted, MediaClock, PacketBuffer,
+    ReceiveStats, Slot, TargetDelay, TimeStretch, micros, samples_of,
 };
 use crate::rt_context::RtContext;
 use crate::units::MediaTime;
@@ -24,8 +25,6 @@ const FADE: usize = 240;
 const PIECE: usize = 240;
 /// The delay may be shorter than wanted by this before sound is stretched, in microseconds.
 const TOO_SHORT: i64 = 2000;
-/// A restored frame is worth this share of one that came in time.
-const RESTORED_SHARE: f32 = 0.6;
 /// Gaps from this length on are interruptions: 150 ms.
 const INTERRUPTION: i64 = 7200;
 
@@ -87,6 +86,7 @@ impl From<&Slot> for Due {
 pub(super) struct Playout<D> {
     decoder: D,
     packets: PacketBuffer,
+    availability: Availability,
     target: TargetDelay,
     clock: MediaClock,
     drift: DriftEstimator,
@@ -129,6 +129,7 @@ impl<D: SlotDecoder> Playout<D> {
         Self {
             decoder,
             packets: PacketBuffer::default(),
+            availability: Availability::default(),
             target: TargetDelay::new(price_per_percent),
             clock: MediaClock::default(),
             drift: DriftEstimator::default(),
@@ -169,6 +170,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.highest_sequence = sequence - 1;
         self.played_sequence = sequence - 1;
         self.packets.clear();
+        self.availability = Availability::default();
         self.target.reset();
         self.clock = MediaClock::default();
         self.drift = DriftEstimator::default();
@@ -192,12 +194,12 @@ impl<D: SlotDecoder> Playout<D> {
             Inserted::Duplicate => Taken::Duplicate,
             Inserted::Invalid => Taken::Discarded,
             Inserted::Old => {
-                self.learn(cx.now(), sequence, timestamp, arrival);
+                self.learn(cx.now(), sequence, timestamp, arrival, payload);
                 Taken::Late
             }
             Inserted::Waiting => {
                 self.stats.packets_flushed += self.packets.overwritten() - overwritten;
-                self.learn(cx.now(), sequence, timestamp, arrival);
+                self.learn(cx.now(), sequence, timestamp, arrival, payload);
                 let is_late = self.packets.get(sequence).is_some_and(|slot| slot.end() <= self.next);
                 if is_late {
                     self.packets.release(sequence);
@@ -215,6 +217,35 @@ impl<D: SlotDecoder> Playout<D> {
         }
         self.stats.packets_late += u64::from(taken == Taken::Late);
         taken
+    }
+
+    /// Takes in a copy of a packet that came in a later one, where the packet itself has not come.
+    pub(super) fn insert_copy(
+        &mut self,
+        cx: &RtContext,
+        sequence: i64,
+        timestamp: i64,
+        arrival: MediaTime,
+        payload: &[u8],
+    ) {
+        let Some(samples) = opus_toc::samples(payload) else { return };
+        if sequence < self.first_sequence {
+            return;
+        }
+        let gain = self.availability.improve(sequence, EXACT);
+        if gain == 0.0 {
+            return;
+        }
+        let offset = self.clock.offset(arrival, timestamp);
+        self.target.available(cx.now(), offset, micros(samples as i64), gain);
+        let overwritten = self.packets.overwritten();
+        self.packets.insert_copy(sequence, timestamp, arrival, payload);
+        self.stats.packets_flushed += self.packets.overwritten() - overwritten;
+        if timestamp + samples as i64 <= self.next
+            && self.packets.get(sequence).is_some_and(|slot| slot.is_copy)
+        {
+            self.packets.release(sequence);
+        }
     }
 
     /// A packet of the stream that is not sound came.
@@ -294,19 +325,22 @@ impl<D: SlotDecoder> Playout<D> {
         }
     }
 
-    fn learn(&mut self, now: MediaTime, sequence: i64, timestamp: i64, arrival: MediaTime) {
+    fn learn(&mut self, now: MediaTime, sequence: i64, timestamp: i64, arrival: MediaTime, payload: &[u8]) {
         self.drift.arrived(now, arrival.as_micros() - micros(timestamp));
         if let Some(drift) = self.drift.drift() {
             self.clock.set_drift(timestamp, drift);
         }
         let offset = self.clock.offset(arrival, timestamp);
         self.target.arrived(now, offset);
-        let gap = sequence > self.highest_sequence + 1;
-        if let Some(slot) = self.packets.get(sequence)
-            && gap
-            && slot.fec_samples > 0
-        {
-            self.target.restorable(now, offset + micros(slot.fec_samples), RESTORED_SHARE);
+        let Ok(toc) = opus_toc::Toc::parse(payload) else { return };
+        let gain = self.availability.improve(sequence, EXACT);
+        if gain > 0.0 {
+            self.target.available(now, offset, micros(toc.samples() as i64), gain);
+        }
+        if sequence > self.highest_sequence + 1 && toc.has_fec() {
+            let before = micros(toc.frame_samples as i64);
+            let gain = self.availability.improve(sequence - 1, COARSE);
+            self.target.available(now, offset + before, before, gain);
         }
         self.highest_sequence = self.highest_sequence.max(sequence);
     }
@@ -379,17 +413,21 @@ impl<D: SlotDecoder> Playout<D> {
         let wanted = (due.end - self.next).max(0) as usize;
         let fade = self.hole > 0 && (rejoins || self.spare_len > 0) && self.fade_out();
         let Some(slot) = self.packets.get(due.sequence) else { return };
-        let (arrival, is_speech, is_dtx) = (slot.arrival, slot.is_speech, slot.is_dtx);
+        let (arrival, is_speech, is_dtx, is_copy) = (slot.arrival, slot.is_speech, slot.is_dtx, slot.is_copy);
         let decoded = self.decoder.decode(slot.payload(), &mut self.scratch[..]);
         self.packets.release(due.sequence);
         let Ok(decoded) = decoded else {
-            self.stats.packets_flushed += 1;
+            self.stats.packets_flushed += u64::from(!is_copy);
             return self.conceal(wanted.clamp(1, PIECE), true);
         };
         let covered = decoded - wanted.min(decoded);
-        self.note_played(tick, arrival, due.timestamp);
+        if is_copy {
+            self.stats.red += (decoded - covered) as u64;
+        } else {
+            self.note_played(tick, arrival, due.timestamp);
+            self.stats.decoded += (decoded - covered) as u64;
+        }
         self.append_scratch(covered..decoded, fade);
-        self.stats.decoded += (decoded - covered) as u64;
         self.next = due.end;
         self.state = State::Playing;
         self.played_sequence = self.played_sequence.max(due.sequence);

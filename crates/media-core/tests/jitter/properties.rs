@@ -20,8 +20,16 @@ struct Chaos {
 
 impl Chaos {
     fn new(seed: u64) -> Self {
-        let next =
-            Sent { arrival: 0, ssrc: 1, sequence: 0, timestamp: 0, content: 0, fec: false, toc: SILK_20 };
+        let next = Sent {
+            arrival: 0,
+            ssrc: 1,
+            sequence: 0,
+            timestamp: 0,
+            content: 0,
+            fec: false,
+            red: 0,
+            toc: SILK_20,
+        };
         let listener = Listener::new(Shift::default());
         Self { dice: Dice(seed), listener, next, inserted: 0, refused: 0, copies: 0 }
     }
@@ -49,6 +57,7 @@ impl Chaos {
         let next = &mut self.next;
         next.arrival = self.listener.now - self.dice.below(3000) as i64;
         next.fec = self.dice.below(2) == 0;
+        next.red = self.dice.below(6).saturating_sub(2) as u8;
         next.content = next.timestamp;
         self.inserted += 1;
         match self.listener.insert(next) {
@@ -91,7 +100,13 @@ fn random_operations_keep_the_accounts_the_order_and_the_bounds() {
         assert_eq!(stats.packets_received, fates, "seed {seed}: {stats:?}");
         assert_eq!(listener.log.backwards.get(), 0, "seed {seed}");
         // What was made is what was played, dropped or is waiting.
-        let made = stats.decoded + stats.fec + stats.concealed + stats.silence + stats.expanded;
+        let made = stats.decoded
+            + stats.red
+            + stats.fec
+            + stats.dred
+            + stats.concealed
+            + stats.silence
+            + stats.expanded;
         let gone = stats.pulled + stats.accelerated + stats.dropped + stats.buffered;
         assert_eq!(made as i64, gone as i64 + stats.resampled, "seed {seed}: {stats:?}");
         assert!(stats.buffered <= 16_384, "seed {seed}");
@@ -298,7 +313,8 @@ fn frame_length_and_channels_may_change_with_every_packet() {
         .map(|sequence| {
             let kind = dice.below(7) as usize;
             let toc = TOCS[kind] | if dice.below(2) == 0 { 4 } else { 0 };
-            let sent = Sent { arrival: 0, ssrc: 1, sequence, timestamp, content: timestamp, fec: false, toc };
+            let content = timestamp;
+            let sent = Sent { arrival: 0, ssrc: 1, sequence, timestamp, content, fec: false, red: 0, toc };
             timestamp += SAMPLES[kind];
             Sent { arrival: i64::from(timestamp) * 125 / 6, ..sent }
         })

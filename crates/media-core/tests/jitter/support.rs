@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use offhook_media_core::codec::red::{self, RedBlock};
 use offhook_media_core::codec::{OpusError, opus_toc};
 use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, SlotDecoder, Taken};
 use offhook_media_core::rt_context::RtContext;
@@ -104,6 +105,8 @@ pub(crate) struct Sent {
     pub(crate) timestamp: u32,
     pub(crate) content: u32,
     pub(crate) fec: bool,
+    /// How many packets back lies the one that rides along as a copy; 0 for none.
+    pub(crate) red: u8,
     pub(crate) toc: u8,
 }
 
@@ -130,7 +133,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(shift: Shift) -> Self {
-        let config = ReceiveConfig { dtmf_payload_types: [Some(110), None], ..ReceiveConfig::default() };
+        let config = ReceiveConfig {
+            red_payload_type: Some(63),
+            dtmf_payload_types: [Some(110), None],
+            ..ReceiveConfig::default()
+        };
         let decoder = TimeDecoder::default();
         let log = Rc::clone(&decoder.log);
         let pipeline = ReceivePipeline::with_decoder(&config, decoder);
@@ -138,14 +145,28 @@ impl Listener {
     }
 
     pub(crate) fn insert(&mut self, sent: &Sent) -> Taken {
+        let own = payload(sent.toc, sent.content, sent.fec);
+        let mut redundant = [0; 64];
+        let back = u32::from(sent.red) * PACKET;
+        let (payload_type, bytes) = if sent.red == 0 {
+            (111, &own[..])
+        } else {
+            let copy = payload(sent.toc, sent.content.wrapping_sub(back), false);
+            let blocks = [
+                RedBlock { payload_type: 111, offset: back as u16, payload: &copy },
+                RedBlock { payload_type: 111, offset: 0, payload: &own },
+            ];
+            let len = red::build(&blocks, &mut redundant).expect("room for two small blocks");
+            (63, &redundant[..len])
+        };
         let packet = IncomingPacket {
             arrival: MediaTime::from_micros(sent.arrival + self.shift.clock),
-            payload_type: 111,
+            payload_type,
             marker: false,
             ssrc: sent.ssrc,
             sequence: sent.sequence.wrapping_add(self.shift.sequence),
             timestamp: sent.timestamp.wrapping_add(self.shift.timestamp),
-            payload: &payload(sent.toc, sent.content, sent.fec),
+            payload: bytes,
         };
         let mut cx = self.cx();
         self.pipeline.insert(&mut cx, &packet)
@@ -217,7 +238,8 @@ pub(crate) fn stream(count: u32, fec: bool, mut delay: impl FnMut(u32) -> Option
             let arrival = i64::from(k + 1) * PACKET_MICROS + delay(k)?;
             let timestamp = k * PACKET;
             let sequence = k as u16;
-            Some(Sent { arrival, ssrc: 1, sequence, timestamp, content: timestamp, fec, toc: SILK_20 })
+            let content = timestamp;
+            Some(Sent { arrival, ssrc: 1, sequence, timestamp, content, fec, red: 0, toc: SILK_20 })
         })
         .collect();
     packets.sort_by_key(|packet| packet.arrival);

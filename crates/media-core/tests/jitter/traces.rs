@@ -67,6 +67,34 @@ fn lost_packets_come_back_from_their_successors() {
     assert!(stats.fec > 8 * stats.concealed, "{stats:?}");
 }
 
+/// Every packet carries a copy of the one `distance` packets before it.
+fn with_copies(mut packets: Vec<Sent>, distance: u8) -> Vec<Sent> {
+    packets.iter_mut().for_each(|packet| packet.red = distance);
+    packets
+}
+
+#[test]
+fn lost_packets_come_back_whole_from_later_ones_and_the_delay_waits_for_those() {
+    for distance in [1, 2, 5] {
+        let mut dice = Dice(3);
+        let packets = with_copies(stream(3000, false, |_| (dice.below(10) > 0).then_some(0)), distance);
+        let (listener, stats) = played(&packets, 240, 59);
+        assert!(stats.packets_lost > 200);
+        // One in a hundred loses its copy too.
+        assert!(stats.red > 6 * stats.concealed, "{distance}: {stats:?}");
+        let buffer = mean_latency(&listener, 5 * SECOND, 59 * SECOND) - PACKET_MICROS;
+        assert!(buffer <= i64::from(distance) * PACKET_MICROS + 8000, "{distance}: {buffer}");
+        assert_eq!(stats.packets_played + stats.packets_waiting, stats.packets_received, "{stats:?}");
+    }
+}
+
+#[test]
+fn copies_that_nobody_needs_cost_no_delay() {
+    let (listener, stats) = played(&with_copies(stream(1500, false, |_| Some(0)), 2), 240, 29);
+    assert_eq!((stats.red, stats.concealed, stats.stretches, stats.packets_duplicate), (0, 0, 0, 0));
+    assert!(mean_latency(&listener, 0, 29 * SECOND) - PACKET_MICROS <= 6000);
+}
+
 #[test]
 fn without_copies_a_hole_is_as_long_as_what_was_lost() {
     let lost = |k| (500..1000).contains(&k) && k % 25 == 0;
