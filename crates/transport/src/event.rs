@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::TransportError;
+use crate::path_report::PathReport;
 use crate::rtcp::ShortReport;
 
 /// One output of [`Session::poll_output`](crate::Session::poll_output).
@@ -58,6 +59,9 @@ pub enum Event {
     RemoteBye,
     /// What became of packets we sent, from the peer's transport-wide feedback.
     Feedback(FeedbackReport),
+    /// How the peer receives our packets, as its feedback and receiver reports say: from peers that take no short reports, at most four
+    /// times a second.
+    PathReport(PathReport),
     /// How the peer receives our packets, in its own words: only where [`Media::short_reports`](crate::Media::short_reports) is agreed.
     ShortReport(ShortReport),
     /// The session is over.
@@ -217,6 +221,8 @@ pub struct FeedbackReport {
 /// One packet of a [`FeedbackReport`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketFate {
+    /// Counts our packets that have a transport-wide number, from 0.
+    pub number: u64,
     /// When we sent it.
     pub sent: Instant,
     /// Its size in bytes as an SRTP packet.

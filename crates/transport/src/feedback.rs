@@ -165,7 +165,12 @@ impl SentHistory {
                 }
                 _ => None,
             };
-            packets.extend(self.find(index).map(|(sent, size)| PacketFate { sent, size, arrived }));
+            packets.extend(self.find(index).map(|(sent, size)| PacketFate {
+                number: index,
+                sent,
+                size,
+                arrived,
+            }));
         }
         FeedbackReport { packets }
     }

@@ -19,6 +19,7 @@ mod feedback;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ice;
+mod path_report;
 pub mod rtcp;
 pub mod rtp_header;
 pub mod sdp;
@@ -37,6 +38,7 @@ pub use event::{
     AudioLevel, CandidateKind, Connected, DtlsVersion, Event, FeedbackReport, IceState, Output, PacketFate,
     PathEnd, ReceivedRtp, RtpToSend, SrtpProfile, Transmit,
 };
+pub use path_report::PathReport;
 pub use sdp::Media;
 pub use session::{MAX_PAYLOAD, Session};
 pub use stats::{RejectReason, RejectedDatagrams, StreamStats, TransportStats};

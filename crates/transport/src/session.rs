@@ -18,6 +18,7 @@ use crate::dtls::DtlsEndpoint;
 use crate::error::{CandidateError, LocalCandidateError, SessionError};
 use crate::event::{Event, Output, ReceivedRtp, Transmit};
 use crate::ice::{Ice, line_of};
+use crate::path_report::PathMeter;
 use crate::rtcp::ReportSchedule;
 use crate::sdp::Media;
 use crate::srtp::Srtp;
@@ -58,6 +59,7 @@ pub struct Session {
     events: VecDeque<Event>,
     rejected: RejectedDatagrams,
     stats: TransportStats,
+    path_meter: PathMeter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +132,7 @@ impl Session {
             events: VecDeque::new(),
             rejected: RejectedDatagrams::default(),
             stats: TransportStats::default(),
+            path_meter: PathMeter::new(now),
             config,
         })
     }

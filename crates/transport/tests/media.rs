@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{ALICE, BOB, World, payload};
-use offhook_transport::{Direction, Event, RtpToSend, SendRtpError};
+use offhook_transport::{Direction, Event, PathReport, RtpToSend, SendRtpError};
 
 #[test]
 fn every_packet_arrives_across_the_wrap() {
@@ -75,6 +75,54 @@ fn the_sender_learns_the_fate_of_its_packets() {
     assert!(fates.len() > 700, "a report in ten is lost too: {}", fates.len());
     assert!((0.05..0.16).contains(&(lost as f64 / fates.len() as f64)), "{lost} of {}", fates.len());
     assert!(fates.windows(2).all(|pair| pair[0].sent < pair[1].sent));
+}
+
+fn path_reports(world: &World) -> Vec<PathReport> {
+    let reports = world.peers[ALICE].events.iter().filter_map(|event| match event {
+        Event::PathReport(report) => Some(*report),
+        _ => None,
+    });
+    reports.collect()
+}
+
+#[test]
+fn what_feedback_says_is_summed_up_four_times_a_second() {
+    let mut world = World::connected_with(9, |config| config.short_reports = false);
+    world.loss = 0.1;
+    world.talk(Duration::from_secs(20));
+    let reports = path_reports(&world);
+    assert!((50..=80).contains(&reports.len()), "{}", reports.len());
+    let loss = reports.iter().map(|report| report.loss).sum::<f64>() / reports.len() as f64;
+    assert!((0.05..0.16).contains(&loss), "{loss}");
+    let last = reports.last().expect("there are many");
+    assert!(last.queue_delay.is_some_and(|delay| delay < Duration::from_millis(1)), "{last:?}");
+    assert!(last.queue_trend.is_some_and(|trend| trend.abs() < 0.01), "{last:?}");
+    assert!(last.received.is_some_and(|rate| (10_000.0..30_000.0).contains(&rate)), "{last:?}");
+    assert!(last.jitter.is_some_and(|jitter| jitter < Duration::from_millis(1)), "{last:?}");
+}
+
+#[test]
+fn receiver_reports_are_enough_for_a_peer_that_knows_no_more() {
+    let mut world = World::plain(10);
+    let offer = world.peers[ALICE].session.create_offer().expect("an offer");
+    let known = |line: &&str| !line.contains("transport-wide-cc") && !line.contains("x-offhook");
+    let plain: Vec<&str> = offer.split_inclusive("\r\n").filter(known).collect();
+    world.exchange(ALICE, &plain.concat());
+    assert!(world.run_until(Duration::from_secs(5), World::both_connected));
+    world.loss = 0.2;
+    world.talk(Duration::from_secs(30));
+    let reports = path_reports(&world);
+    assert!((15..=40).contains(&reports.len()), "one for each receiver report: {}", reports.len());
+    let loss = reports.iter().map(|report| report.loss).sum::<f64>() / reports.len() as f64;
+    assert!((0.1..0.3).contains(&loss), "{loss}");
+    assert!(reports.iter().all(|report| report.bursts.is_none() && report.queue_delay.is_none()));
+}
+
+#[test]
+fn peers_with_short_reports_are_believed_and_not_measured() {
+    let mut world = World::connected(11);
+    world.talk(Duration::from_secs(5));
+    assert_eq!(path_reports(&world), []);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use webrtc_util::marshal::Unmarshal;
 
 use super::start;
 use crate::demux::{MAX_DATAGRAM, Protocol, classify};
+use crate::event::FeedbackReport;
 use crate::feedback::SentHistory;
+use crate::path_report::{PathMeter, PathReport};
 use crate::rtcp::{MAX_SHORT_REPORT, RtcpItem, StreamReception, parse, short_report};
 use crate::rtp_header::RtpHeader;
 use crate::stun_gather::StunGatherer;
@@ -131,6 +133,7 @@ pub fn rtcp(data: &[u8]) {
         history.record(start() + Duration::from_millis(20) * count, 100);
     }
     let mut reception = StreamReception::new(1, 1);
+    let mut meter = PathMeter::new(start());
     let mut items = 0;
     let _any_outcome = parse(data, |item| {
         items += 1;
@@ -148,10 +151,19 @@ pub fn rtcp(data: &[u8]) {
                 let fates = history.match_report(&report).packets;
                 assert!(fates.len() <= usize::from(report.packet_status_count));
                 assert!(fates.is_sorted_by_key(|fate| fate.sent));
+                meter.feedback(&FeedbackReport { packets: fates });
+                check_path(meter.report(start() + Duration::from_secs(items as u64)));
             }
         }
     });
     // A report block is the shortest of what gives an item, but for the headers of BYE.
     assert!(items <= data.len() / 4);
     let _block = reception.report(start());
+}
+
+fn check_path(report: Option<PathReport>) {
+    let Some(report) = report else { return };
+    assert!((0.0..=1.0).contains(&report.loss));
+    assert!(report.queue_trend.is_none_or(f64::is_finite));
+    assert!(report.received.is_none_or(|rate| rate.is_finite() && rate >= 0.0));
 }

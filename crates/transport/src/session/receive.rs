@@ -95,6 +95,7 @@ impl Session {
         for item in items {
             self.take_rtcp_item(now, item);
         }
+        self.report_path(now);
         result.map_err(|_| RejectReason::MalformedRtcp)
     }
 
@@ -118,6 +119,7 @@ impl Session {
             }
             RtcpItem::TransportWide(report) => {
                 let fates = self.outbound.history.match_report(&report);
+                self.path_meter.feedback(&fates);
                 if !fates.packets.is_empty() {
                     self.emit(Event::Feedback(fates));
                 }
@@ -125,13 +127,25 @@ impl Session {
         }
     }
 
+    /// A peer that takes short reports sends them too: they say more.
+    fn report_path(&mut self, now: Instant) {
+        if self.media().is_some_and(|media| !media.short_reports)
+            && let Some(report) = self.path_meter.report(now)
+        {
+            self.emit(Event::PathReport(report));
+        }
+    }
+
     fn take_report(&mut self, now: Instant, report: &PeerReport) {
         if report.ssrc != self.outbound.ssrc {
             return;
         }
-        self.stats.remote_loss = Some(f64::from(report.fraction_lost) / 256.0);
+        let loss = f64::from(report.fraction_lost) / 256.0;
+        let jitter = Duration::from_secs_f64(f64::from(report.jitter) / 48_000.0);
+        self.path_meter.receiver_report(loss, jitter);
+        self.stats.remote_loss = Some(loss);
         self.stats.remote_lost = Some(report.total_lost.into());
-        self.stats.remote_jitter = Some(Duration::from_secs_f64(f64::from(report.jitter) / 48_000.0));
+        self.stats.remote_jitter = Some(jitter);
         if report.last_sender_report != 0 {
             let middle = (self.ntp(now) >> 16) as u32;
             let ticks = middle.wrapping_sub(report.last_sender_report).wrapping_sub(report.delay);
