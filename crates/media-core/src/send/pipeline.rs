@@ -85,6 +85,8 @@ pub struct SendPipeline {
     pause: Pause,
     /// Nothing was sent, or the far end knows that this side pauses.
     silent: bool,
+    /// Sound has passed that was not encoded.
+    rested: bool,
     packet: Box<OutgoingPacket>,
     stats: SendStats,
 }
@@ -113,6 +115,7 @@ impl SendPipeline {
             sending: true,
             pause: Pause::new(),
             silent: true,
+            rested: false,
             packet: Box::new(OutgoingPacket::empty()),
             stats: SendStats {
                 packets: 0,
@@ -205,31 +208,37 @@ impl SendPipeline {
         let key = if keys_move { self.dtmf.advance(samples as u32) } else { None };
         let paused = !self.sending || key.is_some() || self.dtmf.is_sounding() || self.dtmf.is_waiting();
         self.pause.apply(paused, sound);
-        // Encoded in a pause too, so that the codec's memory is whole when sound comes back.
-        let encoded = self.packet.fill(|bytes| self.encoder.encode(self.packet_time, sound, bytes));
         if let Some(report) = key {
             self.send_key(&report, samples as u32, emit);
             if !self.dtmf.is_sounding() && self.dtmf.is_waiting() {
                 self.pause.remind();
             }
         }
-        match encoded {
-            Err(_) => self.stats.encode_errors += 1,
-            Ok(()) if paused => self.send_pause(emit),
-            Ok(()) if self.is_suppressed() => {
-                // The first tells the far end that what follows is a pause, not a loss.
-                if !self.silent {
-                    self.send_sound(emit);
-                }
-                self.silent = true;
-            }
-            Ok(()) => {
+        if paused {
+            self.send_pause(samples, emit);
+        } else if self.encode(samples) {
+            let suppressed = self.is_suppressed();
+            // The first tells the far end that what follows is a pause, not a loss.
+            if !suppressed || !self.silent {
                 self.send_sound(emit);
-                self.silent = false;
             }
+            self.silent = suppressed;
         }
         self.timestamp = self.timestamp.wrapping_add(samples as u32);
         self.packet_time = self.next_packet_time;
+    }
+
+    /// Encodes what waits into the packet; `false` when that failed.
+    fn encode(&mut self, samples: usize) -> bool {
+        // The sound faded out before the rest and fades in after it, here and in the far end's decoder: both begin in silence, and what was
+        // said before a hold does not come after it.
+        if std::mem::take(&mut self.rested) {
+            self.encoder.reset();
+        }
+        let Self { packet, encoder, packet_time, waiting, .. } = self;
+        let encoded = packet.fill(|bytes| encoder.encode(*packet_time, &waiting[..samples], bytes));
+        self.stats.encode_errors += u64::from(encoded.is_err());
+        encoded.is_ok()
     }
 
     /// Whether the encoder made a packet that says only that nobody speaks.
@@ -237,16 +246,26 @@ impl SendPipeline {
         self.config.encoder.dtx && self.packet.payload().len() <= DTX_BYTES
     }
 
-    fn send_pause(&mut self, emit: &mut dyn FnMut(&OutgoingPacket)) {
+    /// Of a pause only what announces it is encoded: a call on hold costs nothing.
+    fn send_pause(&mut self, samples: usize, emit: &mut dyn FnMut(&OutgoingPacket)) {
         match self.pause.next(self.silent) {
-            PausePacket::LastSound => self.send_sound(emit),
-            PausePacket::Announcement => {
-                self.packet.empty_frames();
-                self.silent = false;
-                self.send_sound(emit);
+            PausePacket::Nothing => {
+                self.rested = true;
                 self.silent = true;
             }
-            PausePacket::Nothing => self.silent = true,
+            PausePacket::LastSound => {
+                if self.encode(samples) {
+                    self.send_sound(emit);
+                }
+            }
+            PausePacket::Announcement => {
+                if self.encode(samples) {
+                    self.packet.empty_frames();
+                    self.silent = false;
+                    self.send_sound(emit);
+                }
+                self.silent = true;
+            }
         }
     }
 
@@ -286,7 +305,7 @@ impl SendStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::opus_toc;
+    use crate::codec::{DecoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc};
     use crate::units::MediaTime;
 
     fn cx() -> RtContext {
@@ -385,6 +404,61 @@ mod tests {
             assert_eq!(back.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [true, false, false]);
             assert_eq!(back[0].timestamp as usize / samples, 30);
             assert_eq!(pipeline.stats().packets, 16);
+        }
+    }
+
+    #[test]
+    fn on_hold_nothing_is_encoded_and_what_comes_after_it_begins_in_silence() {
+        for packet_time in [PacketTime::Ms5, PacketTime::Ms20] {
+            let config = SendConfig { packet_time, ..SendConfig::default() };
+            let mut pipeline = SendPipeline::new(&config).unwrap();
+            let tone = |hertz: f32| {
+                (0..48_000_usize)
+                    .map(move |n| 0.3 * (n as f32 * hertz / 48_000.0 * std::f32::consts::TAU).sin())
+            };
+            let (before, after): (Vec<f32>, Vec<f32>) = (tone(500.0).collect(), tone(800.0).collect());
+            let mut decoder = OpusDecoder::new(&DecoderConfig::default()).unwrap();
+            let mut hear = |packets: Vec<OutgoingPacket>, pause: usize| {
+                let (mut heard, mut out) = (Vec::new(), [0.0; MOST_SAMPLES]);
+                for packet in packets {
+                    let samples = decoder.decode(packet.payload(), &mut out).unwrap();
+                    heard.extend_from_slice(&out[..samples]);
+                }
+                // A receiver fills the beginning of a pause with what the decoder makes up.
+                (0..pause).for_each(|_| drop(decoder.conceal(&mut out[..960])));
+                heard
+            };
+            hear(pushed(&mut pipeline, &before, 480), 0);
+            pipeline.set_sending(false);
+            hear(pushed(&mut pipeline, &before, 480), 10);
+            let announced = pipeline.packet.payload().len();
+            pushed(&mut pipeline, &before.repeat(10), 480);
+            assert_eq!(pipeline.packet.payload().len(), announced, "{packet_time:?}");
+            assert!(announced <= DTX_BYTES);
+            pipeline.set_sending(true);
+            let heard = hear(pushed(&mut pipeline, &after, 480), 0);
+            eprintln!(
+                "RMS {packet_time:?} {:?}",
+                heard
+                    .chunks(480)
+                    .take(16)
+                    .map(|c| ((c.iter().map(|x| x * x).sum::<f32>() / 480.0).sqrt() * 1.414 * 100.0) as i32)
+                    .collect::<Vec<_>>()
+            );
+            // No step, nothing of the old tone, all of the new one.
+            let steepest = heard.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest < 0.05, "{packet_time:?}: {steepest}");
+            let amplitude = |hertz: f32| {
+                let phase = |n: usize| n as f32 * hertz / 48_000.0 * std::f32::consts::TAU;
+                let sound = &heard[..4800];
+                let sum = |of: fn(f32) -> f32| -> f32 {
+                    sound.iter().enumerate().map(|(n, sample)| sample * of(phase(n))).sum()
+                };
+                2.0 * sum(f32::sin).hypot(sum(f32::cos)) / sound.len() as f32
+            };
+            let (old, new) = (amplitude(500.0), amplitude(800.0));
+            // The speech layer's decoder takes its time after a pause, whatever the encoder did in it.
+            assert!(old < 0.01 && new > 0.15, "{packet_time:?}: {old}, {new}");
         }
     }
 
