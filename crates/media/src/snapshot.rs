@@ -87,7 +87,7 @@ impl Words<SEND_WORDS> for SendStats {
     }
 }
 
-pub(crate) const RECEIVE_WORDS: usize = 28;
+pub(crate) const RECEIVE_WORDS: usize = 30;
 
 impl Words<RECEIVE_WORDS> for ReceiveStats {
     fn to_words(&self) -> [u64; RECEIVE_WORDS] {
@@ -121,6 +121,8 @@ impl Words<RECEIVE_WORDS> for ReceiveStats {
             self.drift.map_or(NONE, |drift| drift.0.to_bits()),
             word_of_level(voice),
             self.first_sound.map_or(NONE, |at| at.as_micros() as u64),
+            self.red,
+            self.dred,
         ]
     }
 
@@ -156,6 +158,8 @@ impl Words<RECEIVE_WORDS> for ReceiveStats {
             level: voice.level,
             voice: voice.voice,
             first_sound: (words[27] != NONE).then(|| MediaTime::from_micros(words[27] as i64)),
+            red: words[28],
+            dred: words[29],
         }
     }
 }
