@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use offhook_client::PacketTime;
+use offhook_sim::stand::Redundancy;
 
 use crate::media_options;
 
@@ -23,6 +24,14 @@ Without a terminal --auto is needed.
 
 Exit status: 0 they talked; 1 another failure; 2 wrong command line; 3 the server cannot be reached; 4 the credentials were refused;
 5 left without a call; 6 a sound device or file cannot be used; 7 the call failed or broke off.";
+
+/// Under the options of `simulate`.
+const AFTER_SIMULATE: &str = "\
+The trace is CSV, `k,send_ms,arrival_ms` or `k,send_ms,lost`: the fate of the k-th packet of 20 ms. Shorter packets share the fate of the
+20 ms they lie in; longer ones are lost when one of the fates they cover is a loss, and arrive when the last of them would. Arrivals are on
+the receiver's clock, as is what is heard. The run is as long as the speech: a trace that is shorter begins again.
+
+Exit status: 0 done; 1 another failure; 2 wrong command line or trace; 6 a sound file cannot be used.";
 
 /// Voice calling, self-hosted: a server, two people, one command.
 #[derive(Debug, Parser)]
@@ -62,6 +71,12 @@ pub(crate) enum Command {
     Devices(DevicesArguments),
     /// Measure the round trip of a speaker and a microphone: play chirps, record them, print the delay.
     Loopback(LoopbackArguments),
+    /// Send speech through a recorded network in virtual time and write what is heard.
+    ///
+    /// The real send path and the real receive path, without devices and without waiting. Sample 0 of what is heard is the instant at
+    /// which sample 0 of the speech was captured, so the delay can be read off the two files. The same input gives the same output.
+    #[command(after_help = AFTER_SIMULATE)]
+    Simulate(SimulateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -250,6 +265,34 @@ pub(crate) struct LoopbackArguments {
     /// How many chirps to play, one each half second.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=200), value_name = "N")]
     pub(crate) chirps: u32,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArguments {
+    /// What the network does to each packet (CSV).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// What is spoken (WAV of any rate; channels are mixed).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Where to write what is heard (WAV, 48 kHz, mono).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Opus bit rate in bits per second.
+    #[arg(long, default_value_t = 32_000, value_name = "BPS", value_parser = clap::value_parser!(u32).range(6_000..=510_000))]
+    pub(crate) bitrate: u32,
+    /// Sound per packet: 5, 10, 20, 40 or 60 ms.
+    #[arg(long, default_value = "20", value_name = "MS", value_parser = media_options::packet_time)]
+    pub(crate) ptime: PacketTime,
+    /// What is sent against loss.
+    #[arg(long, default_value = "auto", value_name = "KIND", value_parser = media_options::redundancy)]
+    pub(crate) redundancy: Redundancy,
+    /// Seed of what is random in a call: source, first sequence number, first timestamp.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
     /// Print one JSON object on stdout.
     #[arg(long)]
     pub(crate) json: bool,

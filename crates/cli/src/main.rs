@@ -15,6 +15,7 @@ mod loopback;
 mod media_options;
 mod serve;
 mod session;
+mod simulate;
 mod sound;
 mod stop;
 mod talk;
@@ -41,6 +42,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Token(arguments) => token::run(&arguments),
         Command::Devices(arguments) => Ok(devices::run(&arguments)),
         Command::Loopback(arguments) => loopback::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(&arguments)),
         Command::Serve(arguments) => block_on(serve::run(&arguments)),
         Command::Call(arguments) => block_on(call::run(&arguments)),

@@ -1,6 +1,7 @@
-//! `--ptime` and `--bitrate`: how the command line reads them and the client takes them.
+//! `--ptime`, `--bitrate` and `--redundancy`: how the command line reads them and the client takes them.
 
 use offhook_client::{BitsPerSecond, ClientBuilder, PacketTime};
+use offhook_sim::stand::Redundancy;
 
 use crate::args::MediaArguments;
 
@@ -13,6 +14,16 @@ pub(crate) fn packet_time(milliseconds: &str) -> Result<PacketTime, String> {
         "40" => PacketTime::Ms40,
         "60" => PacketTime::Ms60,
         _ => return Err("must be 5, 10, 20, 40 or 60".to_owned()),
+    })
+}
+
+/// Reads `--redundancy`.
+pub(crate) fn redundancy(name: &str) -> Result<Redundancy, String> {
+    Ok(match name {
+        "auto" => Redundancy::Auto,
+        "none" => Redundancy::None,
+        "fec" => Redundancy::Fec,
+        _ => return Err("must be auto, none or fec".to_owned()),
     })
 }
 

@@ -1,0 +1,67 @@
+//! `offhook simulate`: speech through a recorded network, in virtual time.
+
+mod summary;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use offhook_client::BitsPerSecond;
+use offhook_sim::sound::{load_wav, save_wav};
+use offhook_sim::stand::{self, Outcome, StandConfig};
+use offhook_sim::trace::Trace;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::args::SimulateArguments;
+use crate::failure::{Exit, Failure};
+use crate::terminal;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
+    let trace = load_trace(&arguments.trace)?;
+    let speech = load_speech(&arguments.input)?;
+    let config = StandConfig {
+        packet_time: arguments.ptime,
+        bitrate: BitsPerSecond(arguments.bitrate),
+        redundancy: arguments.redundancy,
+        seed: arguments.seed,
+    };
+    let before = processor_time();
+    let run = stand::run(&trace, &speech, &config).map_err(|error| Failure::failed(error.to_string()))?;
+    let cpu_s = processor_time().saturating_sub(before).as_secs_f64();
+    save_wav(&arguments.output, &run.heard).map_err(|error| {
+        Failure::new(Exit::Sound, format!("--output {}: {error}", arguments.output.display()))
+            .advice("choose a file in a folder that can be written to")
+    })?;
+    let outcome = Outcome { cpu_s: Some(cpu_s), ..Outcome::of(&run, &speech) };
+    if arguments.json {
+        terminal::print_json(&outcome);
+    } else {
+        terminal::print(&summary::text(&outcome, arguments));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load_trace(path: &Path) -> Result<Trace, Failure> {
+    let unusable = |why: String| {
+        Failure::usage(format!("--trace {}: {why}", path.display()))
+            .advice("a trace is CSV: a line `k,send_ms,arrival_ms`, then one line per packet")
+    };
+    let trace = Trace::load(path).map_err(|error| unusable(error.to_string()))?;
+    if trace.packets.is_empty() { Err(unusable("it has no packets".to_owned())) } else { Ok(trace) }
+}
+
+fn load_speech(path: &Path) -> Result<Vec<f32>, Failure> {
+    let unusable = |why: String| {
+        Failure::new(Exit::Sound, format!("--input {}: {why}", path.display()))
+            .advice("give a WAV file that can be read")
+    };
+    let speech = load_wav(path).map_err(|error| unusable(error.to_string()))?;
+    if speech.is_empty() { Err(unusable("it has no samples".to_owned())) } else { Ok(speech) }
+}
+
+/// Processor time of this process so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,18 @@
+//! The stand: the real send path and the real receive path, a recorded network between them, in virtual time.
+//!
+//! [`run`] takes what is spoken and gives what is heard. Sample 0 of both is the same instant, so every delay can be read off the two.
+//!
+//! What the model holds, and what it leaves out:
+//! - The microphone hands over 5 ms at a time; a packet leaves when its last sample was captured. The speaker takes 5 ms at a time, and
+//!   what it takes is heard at once. Sound devices add their own delay to this on a real machine.
+//! - The network is a [`Trace`](crate::trace::Trace) for packets of 20 ms. Shorter packets share the fate of the 20 ms they lie in, longer
+//!   ones are lost when one of the fates they cover is a loss, and arrive when the last of them would. Where the run is longer than the
+//!   trace, the trace begins again: each packet is delayed as the trace's packet was, and none overtakes another where none did in the trace.
+//! - Sending times are on the sender's clock, arrivals and playout on the receiver's. A trace with drift drifts the two apart.
+
+mod fates;
+mod outcome;
+mod run;
+
+pub use outcome::{Delay, HEADER_BYTES, Outcome, SoundByKind};
+pub use run::{Redundancy, Run, SentPacket, StandConfig, StandError, Tick, run};

@@ -1,0 +1,265 @@
+//! What a run shows, in numbers.
+
+use std::time::Duration;
+
+use offhook_media_core::quality::{ImpairedSound, ScoreInput, score};
+use offhook_media_core::units::SampleCount;
+use serde::Serialize;
+
+use super::run::{BLOCK, Run, Tick};
+use crate::SAMPLE_RATE;
+
+/// Bytes around every payload: IPv4 20, UDP 8, RTP 12, SRTP's authentication 10, header extensions 8.
+pub const HEADER_BYTES: u64 = 58;
+/// Speech is where half a second holds at most so much less energy than all of it: 12 dB.
+const ACTIVE: f64 = 0.063;
+/// Half of what is looked at to tell whether somebody speaks: 200 ms, in samples.
+const AROUND: usize = 9600;
+/// Made-up sound of at most so many samples is hardly heard: 20 ms.
+const SHORT_HOLE: u64 = 960;
+/// Beyond so many samples nothing is left of it: 120 ms.
+const LONG_HOLE: u64 = 5760;
+/// Stretching up to this share of a second is not heard.
+const UNHEARD_STRETCH: u64 = SAMPLE_RATE as u64 / 20;
+
+/// The figures of a run. What was not measured is `None`. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Length of the speech, in seconds.
+    pub spoken_s: f64,
+    /// Length of what was heard, in seconds.
+    pub heard_s: f64,
+    /// Spoken to heard, while somebody speaks and sound goes on: what can be read off the two files.
+    pub delay_ms: Option<Delay>,
+    /// Of it: sound per packet, as a mean over all packets.
+    pub packet_ms: Option<f64>,
+    /// Of it: how far the codec looks ahead.
+    pub lookahead_ms: f64,
+    /// Of it: sending to arrival, mean over the packets that came.
+    pub network_ms: Option<f64>,
+    /// Of it: arrival to playout, mean over the packets that were played.
+    pub buffer_ms: Option<f64>,
+    /// What was heard, by how it came about.
+    pub time_ms: SoundByKind,
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Packets the network lost.
+    pub packets_lost: u64,
+    /// Packets that came after all of their sound was due.
+    pub packets_late: u64,
+    /// Packets whose sound was played.
+    pub packets_played: u64,
+    /// Gaps of 150 ms and more.
+    pub interruptions: u64,
+    /// Rate of the payload, bits per second of speech.
+    pub payload_bps: f64,
+    /// Rate with the headers of RTP, SRTP, UDP and IPv4.
+    pub wire_bps: f64,
+    /// Drift of the sender's clock as the receiver knows it at the end, parts per million.
+    pub drift_ppm: Option<f64>,
+    /// R factor on the fullband scale (0 to 148), with the delay above as mouth to ear.
+    pub r_factor: Option<f64>,
+    /// Mean opinion score, 1 to 4.5.
+    pub mos: Option<f64>,
+    /// Processor time of the run, in seconds; the caller's to fill.
+    pub cpu_s: Option<f64>,
+}
+
+/// Delay in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Delay {
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+}
+
+/// What was heard by how it came about, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SoundByKind {
+    /// Decoded from its own packet.
+    pub decoded: f64,
+    /// Restored from the in-band copy in the packet after.
+    pub fec: f64,
+    /// Made up by the codec.
+    pub concealed: f64,
+    /// Made up by the codec while somebody spoke.
+    pub concealed_speech: f64,
+    /// Silence: before the first packet, after the end, in pauses.
+    pub silence: f64,
+    /// Taken out to catch up.
+    pub accelerated: f64,
+    /// Put in to fall back.
+    pub expanded: f64,
+    /// Jumped over without being heard.
+    pub skipped: f64,
+}
+
+impl Outcome {
+    /// The figures of `run`, which played `speech`.
+    pub fn of(run: &Run, speech: &[f32]) -> Self {
+        let received = &run.received;
+        let spoken_s = run.spoken as f64 / f64::from(SAMPLE_RATE);
+        let bytes: u64 = run.packets.iter().map(|packet| u64::from(packet.bytes)).sum();
+        let sent = run.packets.len() as u64;
+        let sent_s =
+            run.packets.iter().map(|packet| f64::from(packet.samples)).sum::<f64>() / f64::from(SAMPLE_RATE);
+        let rate = |bytes: u64| if sent_s > 0.0 { bytes as f64 * 8.0 / sent_s } else { 0.0 };
+        let arrived =
+            run.packets.iter().filter_map(|packet| Some((packet.arrival? - packet.left) as f64 / 1e3));
+        let delay_ms = Delay::of(run, speech);
+        let score = score(&score_input(run, delay_ms));
+        Self {
+            spoken_s,
+            heard_s: run.heard.len() as f64 / f64::from(SAMPLE_RATE),
+            delay_ms,
+            packet_ms: mean(run.packets.iter().map(|packet| f64::from(packet.samples) / 48.0)),
+            lookahead_ms: run.lookahead.as_secs_f64() * 1e3,
+            network_ms: mean(arrived),
+            buffer_ms: received.mean_playout_delay.map(|delay| delay.as_secs_f64() * 1e3),
+            time_ms: SoundByKind::of(run),
+            packets_sent: sent,
+            packets_lost: run.packets.iter().filter(|packet| packet.arrival.is_none()).count() as u64,
+            packets_late: received.packets_late,
+            packets_played: received.packets_played,
+            interruptions: received.interruptions,
+            payload_bps: rate(bytes),
+            wire_bps: rate(bytes + HEADER_BYTES * sent),
+            drift_ppm: received.drift.map(|drift| drift.0),
+            r_factor: score.map(|score| score.r_factor),
+            mos: score.map(|score| score.mos),
+            cpu_s: None,
+        }
+    }
+}
+
+impl SoundByKind {
+    fn of(run: &Run) -> Self {
+        let received = &run.received;
+        let milliseconds = |samples: u64| samples as f64 / 48.0;
+        Self {
+            decoded: milliseconds(received.decoded),
+            fec: milliseconds(received.fec),
+            concealed: milliseconds(received.concealed),
+            concealed_speech: milliseconds(received.concealed_speech),
+            silence: milliseconds(received.silence),
+            accelerated: milliseconds(received.accelerated),
+            expanded: milliseconds(received.expanded),
+            skipped: milliseconds(received.skipped + received.dropped),
+        }
+    }
+}
+
+impl Delay {
+    fn of(run: &Run, speech: &[f32]) -> Option<Self> {
+        let activity = Activity::of(speech);
+        let mut delays: Vec<f64> = heard_ticks(run)
+            .filter(|(position, _)| activity.at(*position))
+            .filter_map(|(_, tick)| Some(tick.delay()? / 1e3))
+            .collect();
+        let mean = mean(delays.iter().copied())?;
+        delays.sort_by(f64::total_cmp);
+        let percentile = |share: f64| delays[((share * delays.len() as f64).ceil() as usize).max(1) - 1];
+        Some(Self { mean, p50: percentile(0.5), p95: percentile(0.95) })
+    }
+}
+
+/// The pulls in which sound went on, with the captured sample that was reached.
+fn heard_ticks(run: &Run) -> impl Iterator<Item = (usize, &Tick)> {
+    run.ticks.windows(2).filter_map(|pair| {
+        let (before, position) = (pair[0].position?, pair[1].position?);
+        let position = (position > before).then(|| usize::try_from(position).ok())??;
+        Some((position, &pair[1]))
+    })
+}
+
+/// Where somebody speaks.
+struct Activity {
+    /// Energy of the first n blocks.
+    energy: Vec<f64>,
+    least: f64,
+}
+
+impl Activity {
+    fn of(speech: &[f32]) -> Self {
+        let mut energy = vec![0.0];
+        let mut sum = 0.0;
+        for block in speech.chunks(BLOCK) {
+            sum += block.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>();
+            energy.push(sum);
+        }
+        Self { energy, least: (ACTIVE * sum / speech.len().max(1) as f64).max(1e-9) }
+    }
+
+    fn at(&self, sample: usize) -> bool {
+        let last = self.energy.len() - 1;
+        if sample / BLOCK >= last {
+            return false;
+        }
+        let (from, to) = (sample.saturating_sub(AROUND) / BLOCK, ((sample + AROUND) / BLOCK).min(last));
+        self.energy[to] - self.energy[from] > self.least * ((to - from) * BLOCK) as f64
+    }
+}
+
+fn score_input(run: &Run, delay: Option<Delay>) -> ScoreInput {
+    let received = &run.received;
+    let sound = duration(received.decoded + received.fec + received.concealed);
+    let minutes = sound.as_secs_f64() / 60.0;
+    let interruptions = received.interruptions as f64;
+    ScoreInput {
+        latency: delay.map(|delay| Duration::from_secs_f64(delay.mean.max(0.0) / 1e3)),
+        impaired_percent: impaired_sound(run).percent_of(sound),
+        burst_ratio: burst_ratio(run),
+        interruptions_per_minute: if minutes > 0.0 { interruptions / minutes } else { 0.0 },
+        ..ScoreInput::default()
+    }
+}
+
+/// Made-up sound is sorted by the length of its hole.
+fn impaired_sound(run: &Run) -> ImpairedSound {
+    let mut impaired = ImpairedSound {
+        absent: duration(run.received.skipped + run.received.dropped),
+        copied: duration(run.received.fec),
+        stretched: duration(stretched(run)),
+        ..ImpairedSound::default()
+    };
+    for hole in run.ticks.chunk_by(|a, b| (a.concealed > 0) == (b.concealed > 0)) {
+        let samples = hole.iter().map(|tick| u64::from(tick.concealed)).sum();
+        let kind = match samples {
+            0..=SHORT_HOLE => &mut impaired.concealed_short,
+            ..=LONG_HOLE => &mut impaired.concealed,
+            _ => &mut impaired.concealed_long,
+        };
+        *kind += duration(samples);
+    }
+    impaired
+}
+
+/// Samples put in and taken out beyond what is not heard, second by second.
+fn stretched(run: &Run) -> u64 {
+    let seconds = run.ticks.chunks(SAMPLE_RATE as usize / BLOCK);
+    let samples = seconds.map(|second| {
+        second.iter().map(|tick| u64::from(tick.accelerated) + u64::from(tick.expanded)).sum::<u64>()
+    });
+    samples.map(|samples| samples.saturating_sub(UNHEARD_STRETCH)).sum()
+}
+
+/// Mean length of the losses over that of as many random ones; `None` where nothing was lost.
+fn burst_ratio(run: &Run) -> Option<f64> {
+    let lost = run.packets.iter().filter(|packet| packet.arrival.is_none()).count() as f64;
+    let share = lost / run.packets.len().max(1) as f64;
+    let bursts = run.packets.chunk_by(|a, b| a.arrival.is_none() == b.arrival.is_none());
+    let bursts = bursts.filter(|run| run[0].arrival.is_none()).count() as f64;
+    (bursts > 0.0 && share < 1.0).then(|| lost / bursts * (1.0 - share))
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0_u64, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (count > 0).then(|| sum / count as f64)
+}
+
+fn duration(samples: u64) -> Duration {
+    SampleCount(usize::try_from(samples).unwrap_or(usize::MAX / 200)).duration()
+}
