@@ -1,5 +1,7 @@
 //! Errors an application sees, with the published numbers.
 
+use std::time::Duration;
+
 use crate::message::WireError;
 
 /// Which part failed. The discriminants are the published numbers.
@@ -50,6 +52,8 @@ pub struct ClientError {
     pub domain: ErrorDomain,
     /// Whether the client has stopped; a fresh start is then needed.
     pub is_fatal: bool,
+    /// What the server said, when it refused; its own words are in `message`.
+    pub refusal: Option<WireError>,
 }
 
 impl ClientError {
@@ -61,6 +65,7 @@ impl ClientError {
             code: ClientErrorCode::AuthenticationFailed,
             domain: ErrorDomain::Session,
             is_fatal: true,
+            refusal: None,
         }
     }
 
@@ -72,6 +77,7 @@ impl ClientError {
             code: ClientErrorCode::ApiCallFailed,
             domain: ErrorDomain::Api,
             is_fatal: false,
+            refusal: None,
         }
     }
 
@@ -83,6 +89,7 @@ impl ClientError {
             code: ClientErrorCode::NetworkTimedOut,
             domain: ErrorDomain::Network,
             is_fatal: true,
+            refusal: None,
         }
     }
 
@@ -90,24 +97,88 @@ impl ClientError {
     #[must_use]
     pub fn stopped_by_server(error: Option<WireError>) -> Self {
         let message = match error {
-            Some(WireError::TokenSignature) => "the token's signature is wrong: check the application secret",
-            Some(WireError::TokenExpired) => "the token has expired",
-            Some(WireError::TokenNotYetValid) => "the token is issued in the future: compare the clocks",
-            Some(WireError::TokenSubject) => "the token is for another user or application",
-            Some(WireError::TokenReplayed) => "another device has used this token",
-            Some(WireError::TokenAlgorithm) => "the token is not signed with HS256",
-            Some(WireError::TokenLifetime) => "the token lives longer than the server allows",
-            Some(WireError::TokenMalformed) => "the token has the wrong form",
-            Some(WireError::CredentialRefused) => "the device credential is unknown, ended or revoked",
-            Some(WireError::RateLimited) => "the server allows no more connections now",
-            Some(_) => "the server refused the connection",
-            None => "another connection of this device took over",
-        };
-        match error {
-            Some(WireError::RateLimited | WireError::Internal) => {
-                Self { is_fatal: true, ..Self::refused(message) }
+            Some(WireError::TokenSignature) => {
+                "the token's signature is wrong: check the application secret it is signed with"
             }
+            Some(WireError::TokenExpired) => "the token has expired: get a new token",
+            Some(WireError::TokenReplayed) => {
+                "another device has used this token: get a new token for this one"
+            }
+            Some(WireError::TokenNotYetValid) => "the token is issued in the future: compare the clocks",
+            Some(WireError::TokenSubject) => {
+                "the token is for another user or application: get one for this user and application key"
+            }
+            Some(WireError::TokenAlgorithm) => "the token is not signed with HS256: sign it so",
+            Some(WireError::TokenLifetime) => {
+                "the token lives longer than the server allows: sign a shorter one"
+            }
+            Some(WireError::TokenMalformed) => {
+                "the token has the wrong form: pass it on whole, as it was signed"
+            }
+            Some(WireError::CredentialRefused) => {
+                "the device credential is unknown, ended or revoked: register with a new token"
+            }
+            Some(_) => "the server refused the connection",
+            None => {
+                "another connection of this device took over: give each installation a device id of its own"
+            }
+        };
+        let told = match error {
+            Some(WireError::RateLimited | WireError::Internal) => Self::refused(message),
             _ => Self::authentication(message),
+        };
+        Self { is_fatal: true, refusal: error, ..told }
+    }
+
+    /// The server lets nobody in for now and says when to come back; the client has stopped.
+    #[must_use]
+    pub fn turned_away(error: WireError, retry_after: Duration) -> Self {
+        let why = match error {
+            WireError::RateLimited => {
+                "the server refuses this client for now: too many registrations, or devices of this user"
+            }
+            _ => "the server cannot register anybody now",
+        };
+        // In whole seconds, and never too early.
+        let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+        Self {
+            code: if error == WireError::RateLimited {
+                ClientErrorCode::ApiCallFailed
+            } else {
+                ClientErrorCode::ServerError
+            },
+            is_fatal: true,
+            refusal: Some(error),
+            ..Self::refused(format!("{why}; try again in {seconds} s"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_says_what_to_do_about_this_cause() {
+        for (error, advice) in [
+            (WireError::TokenSignature, "check the application secret"),
+            (WireError::TokenExpired, "get a new token"),
+            (WireError::TokenReplayed, "get a new token"),
+            (WireError::TokenNotYetValid, "compare the clocks"),
+            (WireError::CredentialRefused, "register with a new token"),
+        ] {
+            let told = ClientError::stopped_by_server(Some(error));
+            assert!(told.message.contains(advice), "{error:?}: {told}");
+            assert_eq!((told.refusal, told.code), (Some(error), ClientErrorCode::AuthenticationFailed));
+        }
+    }
+
+    #[test]
+    fn who_is_turned_away_learns_why_and_when_to_come_back() {
+        let told = ClientError::turned_away(WireError::RateLimited, Duration::from_millis(9001));
+        assert!(told.message.contains("too many") && told.message.contains("in 10 s"), "{told}");
+        assert!(told.is_fatal && told.code == ClientErrorCode::ApiCallFailed);
+        let told = ClientError::turned_away(WireError::Internal, Duration::ZERO);
+        assert!(told.message.contains("in 1 s") && told.code == ClientErrorCode::ServerError, "{told}");
     }
 }

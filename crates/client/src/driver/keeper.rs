@@ -61,5 +61,6 @@ fn persistence(error: &CredentialError) -> ClientError {
         code: ClientErrorCode::Generic,
         domain: ErrorDomain::Persistence,
         is_fatal: false,
+        refusal: None,
     }
 }

@@ -204,24 +204,41 @@ impl Switchboard {
         }
         if self.rings(&from.application, &start.to, &from.user) {
             // Glare: the other's call came first and already rings here; this one ends before the other's devices hear of it.
-            let ended = Ended { cause: CallEndCause::Canceled, error: Some(WireError::Glare) };
-            let message = ServerMessage::CallEnded(ended);
-            self.outputs.push_back(SwitchboardOutput::Send { to: from.clone(), call_id: key.1, message });
+            self.end_unheard(from, key.1, CallEndCause::Canceled, Some(WireError::Glare));
             return Ok(());
         }
         let user = (from.application.clone(), start.to.clone());
         let devices = self.devices.get(&user).cloned().unwrap_or_default();
         let own = from.device.clone();
         let to_self = start.to == from.user;
-        let devices = devices.into_iter().filter(|device| !(to_self && *device == own)).filter(|device| {
+        let may_ring = |device: &DeviceId| {
             let (application, user) = user.clone();
-            self.may_ring(&DeviceAddress { application, user, device: device.clone() })
-        });
+            !(to_self && *device == own)
+                && self.may_ring(&DeviceAddress { application, user, device: device.clone() })
+        };
+        let devices: Vec<_> = devices.into_iter().filter(may_ring).collect();
+        if to_self && devices.is_empty() {
+            // Whose devices are online is no secret from oneself: there is nothing to wait for.
+            self.end_unheard(from, key.1, CallEndCause::Timeout, None);
+            return Ok(());
+        }
         let mut out = Vec::new();
-        let owner = Owner::start(now, self.timers, key.1.clone(), from, start, devices, &mut out);
+        let owner = Owner::start(now, self.timers, key.1.clone(), from, start, devices.into_iter(), &mut out);
         self.insert(key.clone(), owner);
         self.publish(&key, out);
         Ok(())
+    }
+
+    /// Ends a call of which nobody but its caller has heard.
+    fn end_unheard(
+        &mut self,
+        caller: &DeviceAddress,
+        call_id: CallId,
+        cause: CallEndCause,
+        error: Option<WireError>,
+    ) {
+        let message = ServerMessage::CallEnded(Ended { cause, error });
+        self.outputs.push_back(SwitchboardOutput::Send { to: caller.clone(), call_id, message });
     }
 
     /// Whether a call from `caller` to `callee` rings.

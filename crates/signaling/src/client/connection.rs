@@ -52,6 +52,7 @@ impl<E: EntropySource> ClientMachine<E> {
     pub fn handle_disconnected(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Connecting | Phase::Greeting | Phase::Online | Phase::AwaitingSnapshot)
         {
+            self.turned_away = None;
             self.lose_connection(now, Duration::ZERO);
         }
     }
@@ -243,11 +244,24 @@ impl<E: EntropySource> ClientMachine<E> {
             (ByeAction::Stop, error) => {
                 self.fail(now, ClientError::stopped_by_server(error));
             }
-            (ByeAction::Resume | ByeAction::Reconnect, _) => {
+            (ByeAction::Resume | ByeAction::Reconnect, error) => {
+                self.turned_away = error.map(|error| (error, now + wait));
+                // Nothing can come of a start that would end before the server wants to hear of it again.
+                if error.is_some() && self.timers.get(&Timer::Start).is_some_and(|end| now + wait >= *end) {
+                    return self.give_up_start(now);
+                }
                 self.outputs.push_back(Output::Disconnect);
                 self.lose_connection(now, wait);
             }
         }
+    }
+
+    /// The start has failed: with what the server said, when it said something.
+    pub(super) fn give_up_start(&mut self, now: Instant) {
+        let error = self.turned_away.take().map_or_else(ClientError::unreachable, |(error, until)| {
+            ClientError::turned_away(error, until.saturating_duration_since(now))
+        });
+        self.fail(now, error);
     }
 
     fn answered_calls(&self) -> Vec<LiveCall> {

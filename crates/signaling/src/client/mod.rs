@@ -21,7 +21,7 @@ use crate::entropy::EntropySource;
 use crate::error::ClientError;
 use crate::event::ClientEvent;
 use crate::id::{ApplicationKey, CallId, DeviceCredential, DeviceId, UserId};
-use crate::message::{IceServer, Register};
+use crate::message::{IceServer, Register, WireError};
 
 /// Who this client is and how patient it is.
 #[derive(Debug, Clone)]
@@ -176,6 +176,8 @@ pub struct ClientMachine<E> {
     token: Option<Register>,
     credential: Option<StoredCredential>,
     renewing: bool,
+    /// What the server last said to this start instead of a welcome, and when it wants to be asked again.
+    turned_away: Option<(WireError, Instant)>,
     ice_servers: Vec<IceServer>,
     heartbeat: Duration,
     link: Link,
@@ -198,6 +200,7 @@ impl<E: EntropySource> ClientMachine<E> {
             token: None,
             credential: None,
             renewing: false,
+            turned_away: None,
             ice_servers: Vec::new(),
             heartbeat: connection::USUAL_HEARTBEAT,
             link: Link::default(),
@@ -324,7 +327,7 @@ impl<E: EntropySource> ClientMachine<E> {
         match timer {
             Timer::Reconnect => self.connect(now),
             Timer::Greeting | Timer::Silence => self.drop_connection(now),
-            Timer::Start => self.fail(now, ClientError::unreachable()),
+            Timer::Start => self.give_up_start(now),
             Timer::Heartbeat => self.ping(now),
             Timer::Acknowledge => self.acknowledge(now),
             Timer::Renewal => self.ask_for_renewal(now),
@@ -356,6 +359,7 @@ impl<E: EntropySource> ClientMachine<E> {
         self.phase = Phase::Stopped;
         self.token = None;
         self.renewing = false;
+        self.turned_away = None;
         self.timers.clear();
         self.link = Link::default();
     }

@@ -128,7 +128,12 @@ fn shown_event(event: ClientEvent) -> Value {
         ClientEvent::Started => json!("started"),
         ClientEvent::Reconnecting => json!("reconnecting"),
         ClientEvent::Failed(error) => {
-            json!({ "failed": { "code": error.code as u32, "domain": error.domain as u32, "fatal": error.is_fatal } })
+            let mut failed =
+                json!({ "code": error.code as u32, "domain": error.domain as u32, "fatal": error.is_fatal });
+            if let Some(refusal) = error.refusal {
+                failed["refusal"] = json!(refusal);
+            }
+            json!({ "failed": failed })
         }
         ClientEvent::IncomingCall { call, from, headers } => {
             json!({ "incoming": { "call": call, "from": from, "headers": headers } })
