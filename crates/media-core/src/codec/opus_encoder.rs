@@ -179,11 +179,6 @@ impl OpusEncoder {
         self.raw.reset();
     }
 
-    /// Forgets the past, before sound that does not follow what was encoded; settings stay.
-    pub fn reset(&mut self) {
-        self.raw.reset();
-    }
-
     /// Encodes exactly one packet's worth of mono samples at 48 kHz; returns the packet's length in bytes.
     ///
     /// # Errors

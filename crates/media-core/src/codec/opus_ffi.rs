@@ -84,11 +84,6 @@ impl RawEncoder {
         unsafe { sys::opus_encoder_ctl(self.0.as_ptr(), sys::OPUS_RESET_STATE) };
     }
 
-    pub(super) fn reset(&mut self) {
-        // SAFETY: OPUS_RESET_STATE takes no argument.
-        unsafe { sys::opus_encoder_ctl(self.0.as_ptr(), sys::OPUS_RESET_STATE) };
-    }
-
     pub(super) fn encode(&mut self, samples: &[f32], packet: &mut [u8]) -> Result<usize, OpusError> {
         let (frame, room) = (length(samples.len())?, length(packet.len())?);
         // SAFETY: the pointers are valid for the lengths passed with them; libopus reads `frame` samples of one channel.
