@@ -4,11 +4,17 @@
 #   scripts/setup.sh build    compile it: C tool chain, CMake (for libopus), ALSA headers
 #   scripts/setup.sh demo     build + recorded human speech for the demo
 #   scripts/setup.sh test     demo + virtual sound cards and a Python WebRTC peer for the tests
+#   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build_packages=(build-essential pkg-config cmake libasound2-dev)
 speech_packages=(alsa-utils asterisk-core-sounds-en-wav)
+peers_packages=(
+    alsa-utils asterisk-core-sounds-en-g722 asterisk-core-sounds-fr-g722 asterisk-core-sounds-it-g722
+    python3 python3-dev python3-venv python3-gi python3-gst-1.0 gir1.2-gst-plugins-base-1.0
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+)
 test_packages=(pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
 
 say() { printf '[setup] %s\n' "$*" >&2; }
@@ -62,6 +68,21 @@ install_python_peer() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiortc==1.16.*' numpy
 }
 
+# A Python environment with the public measures of speech quality; their models come with the packages.
+install_measures() {
+    local venv=.tools/score
+    if "$venv/bin/python" -c 'import av, numpy, onnxruntime, pesq, pystoi, scipy, soundfile, speechmos' 2>/dev/null; then
+        say "measures of speech quality are in place: $venv"
+        return
+    fi
+    say "making the measures of speech quality (PESQ, PLCMOS, ESTOI) in $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        'numpy==2.*' 'scipy==1.*' 'soundfile==0.14.*' 'av==18.*' 'onnxruntime==1.*' 'matplotlib==3.*' \
+        'pesq==0.0.4' 'pystoi==0.4.1' 'speechmos==0.0.1.1'
+}
+
 case "${1:-}" in
     build) require_rust; install_packages "${build_packages[@]}" ;;
     demo) require_rust; install_packages "${build_packages[@]}" "${speech_packages[@]}" ;;
@@ -70,5 +91,10 @@ case "${1:-}" in
         install_packages "${build_packages[@]}" "${speech_packages[@]}" "${test_packages[@]}"
         install_python_peer
         ;;
-    *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    peers)
+        require_rust
+        install_packages "${build_packages[@]}" "${peers_packages[@]}"
+        install_measures
+        ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
