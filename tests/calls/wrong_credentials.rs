@@ -1,11 +1,16 @@
 //! Each way in which credentials can be wrong has its own words, in bounded time, and the client can be started again.
 
 use crate::support::{
-    OTHER_SECRET, SECRET, builder, client_event, now, register, server, token, token_with, within,
+    OTHER_SECRET, SECRET, builder, client_event, now, register, server, server_config, token, token_with,
+    within,
 };
-use offhook::{Client, ClientError, ClientErrorCode, ClientEvent, ClientEvents, Device, RegisterError};
-use offhook_server::RunningServer;
+use offhook::{
+    Client, ClientError, ClientErrorCode, ClientEvent, ClientEvents, Device, RegisterError, Timeouts,
+    WireError,
+};
+use offhook_server::{Limits, RunningServer, Server};
 use offhook_signaling::UnixSeconds;
+use std::time::Duration;
 
 /// Gives `token` when asked, and expects to fail for it.
 async fn refused(events: &mut ClientEvents, token: Option<&str>) -> ClientError {
@@ -72,7 +77,7 @@ async fn a_token_works_for_the_first_device_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_is_told_in_time() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let timeouts = offhook::Timeouts { start: std::time::Duration::from_millis(500), ..Default::default() };
+    let timeouts = Timeouts { start: Duration::from_millis(500), ..Default::default() };
     let client = Client::builder()
         .application_key(crate::support::KEY)
         .user_id("alice")
@@ -83,6 +88,33 @@ async fn a_server_that_is_not_there_is_told_in_time() {
         .unwrap();
     let error = refused(&mut client.start().await.unwrap(), Some(&token("alice"))).await;
     assert_eq!(error.code, ClientErrorCode::NetworkTimedOut);
+    assert!(error.message.contains("refused"), "{error} should say what the system says");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_device_too_many_is_told_so_at_once_and_when_to_come_back() {
+    let limits = Limits { devices_per_user: 1, ..Limits::default() };
+    let server = Server::bind(server_config().limits(limits)).await.unwrap();
+    let one = client(&server, "one");
+    register(&mut one.start().await.unwrap(), &token("alice")).await;
+    let two = client(&server, "two");
+    let error = refused(&mut two.start().await.unwrap(), Some(&token("alice"))).await;
+    assert_eq!(error.refusal, Some(WireError::RateLimited));
+    // All of the wait is still to come: it did not sit it out.
+    assert!(error.message.contains("too many") && error.message.contains("try again in 10 s"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_up_on_too_many_connections_is_told_as_such() {
+    let limits = Limits { connections_per_address: 1, ..Limits::default() };
+    let server = Server::bind(server_config().limits(limits)).await.unwrap();
+    let one = client(&server, "one");
+    register(&mut one.start().await.unwrap(), &token("alice")).await;
+    let timeouts = Timeouts { start: Duration::from_millis(500), ..Timeouts::default() };
+    let two = builder(&server, "alice").device_id("two").timeouts(timeouts).build().unwrap();
+    let error = refused(&mut two.start().await.unwrap(), Some(&token("alice"))).await;
+    assert!(error.message.contains("too many connections or attempts"), "{error}");
+    assert!(one.is_started());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! One connection to the server: a task that owns the socket, bounded both ways.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -77,7 +79,7 @@ impl Dialer {
             .max_message_size(Some(MOST_FRAME))
             .max_frame_size(Some(MOST_FRAME));
         let connected = client_async_tls_with_config(request, tcp, Some(config), Some(connector)).await;
-        connected.map(|(socket, _)| socket).map_err(|error| error.to_string())
+        connected.map(|(socket, _)| socket).map_err(|error| unanswered(&error))
     }
 
     async fn tls_config(&self) -> Result<Arc<ClientConfig>, String> {
@@ -88,6 +90,27 @@ impl Dialer {
             made.map_err(|error| error.to_string())?
         };
         self.tls.get_or_try_init(make).await.cloned()
+    }
+}
+
+/// Why the server was reached and yet did not take the connection.
+fn unanswered(error: &Error) -> String {
+    let is_cut = match error {
+        Error::ConnectionClosed | Error::Protocol(ProtocolError::HandshakeIncomplete) => true,
+        Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe
+                | ErrorKind::ConnectionAborted
+        ),
+        _ => false,
+    };
+    if is_cut {
+        // So servers turn away, before TLS and without a word, whom their limits exclude.
+        "it closed the connection at once, as for too many connections or attempts from this address: try again in a minute".to_owned()
+    } else {
+        error.to_string()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use offhook_media::{DeviceEvent, Events};
 use offhook_signaling::client::{ClientMachine, CommandError, Output, StoredCredential};
+use offhook_signaling::error::ClientErrorCode;
 use offhook_signaling::{CallId, ClientError, ClientEvent as MachineEvent, UnixSeconds};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -52,6 +53,8 @@ pub(super) struct SignalingDriver {
     reconnecting: bool,
     deadline: Option<Instant>,
     over: bool,
+    /// Why the last connection ended, or did not come about.
+    last_close: Option<String>,
     failure: Option<ClientError>,
 }
 
@@ -82,6 +85,7 @@ impl SignalingDriver {
             reconnecting: false,
             deadline: None,
             over: false,
+            last_close: None,
             failure: None,
         }
     }
@@ -176,6 +180,7 @@ impl SignalingDriver {
             }
             LinkEvent::Closed(why) => {
                 tracing::debug!(why, "connection closed");
+                self.last_close = Some(why);
                 self.connection = None;
                 self.machine.handle_disconnected(now);
             }
@@ -233,8 +238,11 @@ impl SignalingDriver {
                 self.shared.events.send(&ClientEvent::Started);
                 self.look_up_stun_servers();
             }
-            MachineEvent::Failed(error) => {
+            MachineEvent::Failed(mut error) => {
                 self.end_all_calls(Instant::now());
+                if let (ClientErrorCode::NetworkTimedOut, Some(why)) = (error.code, &self.last_close) {
+                    error.message = format!("{} (last try: {why})", error.message);
+                }
                 self.failure = Some(error);
                 self.over = true;
             }
