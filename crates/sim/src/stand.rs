@@ -12,7 +12,11 @@
 
 mod fates;
 mod outcome;
+mod receiver;
 mod run;
+mod sender;
+mod timeline;
 
 pub use outcome::{Delay, HEADER_BYTES, Outcome, SoundByKind};
-pub use run::{Redundancy, Run, SentPacket, StandConfig, StandError, Tick, run};
+pub use run::{Redundancy, Run, StandConfig, StandError, run};
+pub use timeline::{SentPacket, SoundKind, Tick};

@@ -12,7 +12,7 @@ const MISSING: &str = "not measured";
 pub(super) fn text(outcome: &Outcome, arguments: &SimulateArguments) -> String {
     let delay = |part: fn(&offhook_sim::stand::Delay) -> f64| outcome.delay_ms.as_ref().map(part);
     let time = &outcome.time_ms;
-    let rows: [(&str, Option<f64>, usize, &str); 19] = [
+    let rows: [(&str, Option<f64>, usize, &str); 21] = [
         ("spoken to heard, mean", delay(|delay| delay.mean), 1, " ms"),
         ("spoken to heard, median", delay(|delay| delay.p50), 1, " ms"),
         ("spoken to heard, 95 %", delay(|delay| delay.p95), 1, " ms"),
@@ -20,9 +20,11 @@ pub(super) fn text(outcome: &Outcome, arguments: &SimulateArguments) -> String {
         ("  of it codec", Some(outcome.lookahead_ms), 1, " ms"),
         ("  of it network", outcome.network_ms, 1, " ms"),
         ("  of it buffer", outcome.buffer_ms, 1, " ms"),
-        ("restored from copies (FEC)", Some(time.fec), 0, " ms"),
+        ("exact copies (RED)", Some(time.red), 0, " ms"),
+        ("coarse copies (FEC)", Some(time.fec), 0, " ms"),
+        ("deep redundancy (DRED)", Some(time.dred), 0, " ms"),
         ("made up", Some(time.concealed), 0, " ms"),
-        ("silence", Some(time.silence), 0, " ms"),
+        ("silence in pauses", Some(time.comfort_noise), 0, " ms"),
         ("taken out", Some(time.accelerated), 0, " ms"),
         ("put in", Some(time.expanded), 0, " ms"),
         ("skipped", Some(time.skipped), 0, " ms"),

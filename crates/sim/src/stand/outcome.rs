@@ -6,7 +6,9 @@ use offhook_media_core::quality::{ImpairedSound, ScoreInput, score};
 use offhook_media_core::units::SampleCount;
 use serde::Serialize;
 
-use super::run::{BLOCK, Run, Tick};
+use super::receiver::BLOCK;
+use super::run::Run;
+use super::timeline::{SoundKind, Tick};
 use crate::SAMPLE_RATE;
 
 /// Bytes around every payload: IPv4 20, UDP 8, RTP 12, SRTP's authentication 10, header extensions 8.
@@ -76,24 +78,21 @@ pub struct Delay {
     pub p95: f64,
 }
 
-/// What was heard by how it came about, in milliseconds.
+/// What was heard by how it came about, in milliseconds: see [`SoundKind`](super::SoundKind).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the kinds are documented where they are counted")]
 pub struct SoundByKind {
-    /// Decoded from its own packet.
     pub decoded: f64,
-    /// Restored from the in-band copy in the packet after.
+    pub red: f64,
     pub fec: f64,
-    /// Made up by the codec.
+    pub dred: f64,
     pub concealed: f64,
-    /// Made up by the codec while somebody spoke.
+    /// Of it while somebody spoke.
     pub concealed_speech: f64,
-    /// Silence: before the first packet, after the end, in pauses.
-    pub silence: f64,
-    /// Taken out to catch up.
+    pub comfort_noise: f64,
+    pub lead_in: f64,
     pub accelerated: f64,
-    /// Put in to fall back.
     pub expanded: f64,
-    /// Jumped over without being heard.
     pub skipped: f64,
 }
 
@@ -101,7 +100,7 @@ impl Outcome {
     /// The figures of `run`, which played `speech`.
     pub fn of(run: &Run, speech: &[f32]) -> Self {
         let received = &run.received;
-        let spoken_s = run.spoken as f64 / f64::from(SAMPLE_RATE);
+        let spoken_s = speech.len() as f64 / f64::from(SAMPLE_RATE);
         let bytes: u64 = run.packets.iter().map(|packet| u64::from(packet.bytes)).sum();
         let sent = run.packets.len() as u64;
         let sent_s =
@@ -137,19 +136,25 @@ impl Outcome {
 
 impl SoundByKind {
     fn of(run: &Run) -> Self {
-        let received = &run.received;
-        let milliseconds = |samples: u64| samples as f64 / 48.0;
+        let milliseconds = |kind| samples_of(run, kind) as f64 / 48.0;
         Self {
-            decoded: milliseconds(received.decoded),
-            fec: milliseconds(received.fec),
-            concealed: milliseconds(received.concealed),
-            concealed_speech: milliseconds(received.concealed_speech),
-            silence: milliseconds(received.silence),
-            accelerated: milliseconds(received.accelerated),
-            expanded: milliseconds(received.expanded),
-            skipped: milliseconds(received.skipped + received.dropped),
+            decoded: milliseconds(SoundKind::Decoded),
+            red: milliseconds(SoundKind::Red),
+            fec: milliseconds(SoundKind::Fec),
+            dred: milliseconds(SoundKind::Dred),
+            concealed: milliseconds(SoundKind::Concealed),
+            concealed_speech: run.received.concealed_speech as f64 / 48.0,
+            comfort_noise: milliseconds(SoundKind::ComfortNoise),
+            lead_in: milliseconds(SoundKind::LeadIn),
+            accelerated: milliseconds(SoundKind::Accelerated),
+            expanded: milliseconds(SoundKind::Expanded),
+            skipped: milliseconds(SoundKind::Skipped),
         }
     }
+}
+
+fn samples_of(run: &Run, kind: SoundKind) -> u64 {
+    run.ticks.iter().map(|tick| u64::from(tick.samples(kind))).sum()
 }
 
 impl Delay {
@@ -157,7 +162,7 @@ impl Delay {
         let activity = Activity::of(speech);
         let mut delays: Vec<f64> = heard_ticks(run)
             .filter(|(position, _)| activity.at(*position))
-            .filter_map(|(_, tick)| Some(tick.delay()? / 1e3))
+            .filter_map(|(_, tick)| tick.delay_ms())
             .collect();
         let mean = mean(delays.iter().copied())?;
         delays.sort_by(f64::total_cmp);
@@ -205,7 +210,8 @@ impl Activity {
 
 fn score_input(run: &Run, delay: Option<Delay>) -> ScoreInput {
     let received = &run.received;
-    let sound = duration(received.decoded + received.fec + received.concealed);
+    let kinds = [SoundKind::Decoded, SoundKind::Red, SoundKind::Fec, SoundKind::Dred, SoundKind::Concealed];
+    let sound = duration(kinds.into_iter().map(|kind| samples_of(run, kind)).sum());
     let minutes = sound.as_secs_f64() / 60.0;
     let interruptions = received.interruptions as f64;
     ScoreInput {
@@ -220,13 +226,15 @@ fn score_input(run: &Run, delay: Option<Delay>) -> ScoreInput {
 /// Made-up sound is sorted by the length of its hole.
 fn impaired_sound(run: &Run) -> ImpairedSound {
     let mut impaired = ImpairedSound {
-        absent: duration(run.received.skipped + run.received.dropped),
-        copied: duration(run.received.fec),
+        absent: duration(samples_of(run, SoundKind::Skipped)),
+        copied: duration(samples_of(run, SoundKind::Fec)),
+        deep_redundancy: duration(samples_of(run, SoundKind::Dred)),
         stretched: duration(stretched(run)),
         ..ImpairedSound::default()
     };
-    for hole in run.ticks.chunk_by(|a, b| (a.concealed > 0) == (b.concealed > 0)) {
-        let samples = hole.iter().map(|tick| u64::from(tick.concealed)).sum();
+    let made_up = |tick: &Tick| tick.samples(SoundKind::Concealed);
+    for hole in run.ticks.chunk_by(|a, b| made_up(a).min(1) == made_up(b).min(1)) {
+        let samples = hole.iter().map(|tick| u64::from(made_up(tick))).sum();
         let kind = match samples {
             0..=SHORT_HOLE => &mut impaired.concealed_short,
             ..=LONG_HOLE => &mut impaired.concealed,
@@ -240,9 +248,9 @@ fn impaired_sound(run: &Run) -> ImpairedSound {
 /// Samples put in and taken out beyond what is not heard, second by second.
 fn stretched(run: &Run) -> u64 {
     let seconds = run.ticks.chunks(SAMPLE_RATE as usize / BLOCK);
-    let samples = seconds.map(|second| {
-        second.iter().map(|tick| u64::from(tick.accelerated) + u64::from(tick.expanded)).sum::<u64>()
-    });
+    let of =
+        |tick: &Tick| u64::from(tick.samples(SoundKind::Accelerated) + tick.samples(SoundKind::Expanded));
+    let samples = seconds.map(|second| second.iter().map(of).sum::<u64>());
     samples.map(|samples| samples.saturating_sub(UNHEARD_STRETCH)).sum()
 }
 

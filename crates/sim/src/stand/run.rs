@@ -2,25 +2,22 @@
 
 use std::time::Duration;
 
-use offhook_media_core::codec::{EncoderConfig, OpusEncoder, OpusError, opus_toc};
-use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceiveError, ReceivePipeline, ReceiveStats};
-use offhook_media_core::rt_context::RtContext;
-use offhook_media_core::send::{OutgoingPacket, SendConfig, SendError, SendPipeline, SendStats};
-use offhook_media_core::units::{BitsPerSecond, MediaTime, PacketTime};
+use offhook_media_core::codec::OpusError;
+use offhook_media_core::recv::{ReceiveConfig, ReceiveError, ReceiveStats};
+use offhook_media_core::send::{SendError, SendStats};
+use offhook_media_core::units::{BitsPerSecond, PacketTime, SampleCount};
 use thiserror::Error;
 
 use super::fates::{Fates, micros_of};
-use crate::clock::EventQueue;
-use crate::rng::Rng;
+use super::receiver::{BLOCK_MICROS, Receiver};
+use super::sender::Sender;
+use super::timeline::{SentPacket, Tick};
 use crate::trace::Trace;
 
-/// What is captured and pulled at once: 5 ms, in samples.
-pub(super) const BLOCK: usize = 240;
-/// The same in microseconds.
-pub(super) const BLOCK_MICROS: i64 = 5000;
 /// After the speech and the trace's longest delay, so long is waited for its end: 2 s, in microseconds.
 const PATIENCE: i64 = 2_000_000;
-const OPUS: u8 = 111;
+/// Payload type of Opus.
+pub(super) const OPUS: u8 = 111;
 
 /// What a run is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,55 +87,6 @@ pub struct Run {
     pub received: ReceiveStats,
     /// By how much the codec looks ahead.
     pub lookahead: Duration,
-    /// Samples that were spoken.
-    pub spoken: usize,
-}
-
-/// A packet on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SentPacket {
-    /// First sample of its sound, counted from the beginning of the speech.
-    pub start: u64,
-    /// Samples of sound.
-    pub samples: u32,
-    /// When it left, microseconds on the sender's clock.
-    pub left: i64,
-    /// When it arrived, microseconds on the receiver's clock; `None` when lost.
-    pub arrival: Option<i64>,
-    /// Bytes of RTP payload.
-    pub bytes: u16,
-}
-
-/// One pull of 5 ms. Sounds are samples that were added to what is played since the pull before.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tick {
-    /// When its first sample is heard, microseconds on the receiver's clock.
-    pub at: i64,
-    /// Which captured sample is heard right after it; `None` while nothing is played.
-    pub position: Option<i64>,
-    /// Wanted delay over that of the fastest packets.
-    pub target: Option<Duration>,
-    /// Decoded from their own packet.
-    pub decoded: u32,
-    /// Restored from in-band copies.
-    pub fec: u32,
-    /// Made up.
-    pub concealed: u32,
-    /// Silence.
-    pub silence: u32,
-    /// Taken out to catch up.
-    pub accelerated: u32,
-    /// Put in to fall back.
-    pub expanded: u32,
-    /// Jumped over or dropped.
-    pub skipped: u32,
-}
-
-impl Tick {
-    /// Spoken to heard at the end of this pull, in microseconds.
-    pub fn delay(&self) -> Option<f64> {
-        Some((self.at + BLOCK_MICROS) as f64 - self.position? as f64 * 125.0 / 6.0)
-    }
 }
 
 /// Plays `speech` (mono, 48 kHz) through sender, network and receiver. The same input gives the same run.
@@ -153,17 +101,20 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
     }
     let fates = Fates::new(trace);
     let ahead = fates.earliest();
-    let spoken_micros = micros_of(speech.len() as u64);
-    let last = spoken_micros + fates.longest() + PATIENCE;
+    let spoken = micros_of(speech.len() as u64);
+    let last = spoken + fates.longest() + PATIENCE;
     let mut sender = Sender::new(config, fates)?;
-    let mut receiver = Receiver::new(&sender)?;
+    let receive = ReceiveConfig { opus_payload_type: OPUS, ..ReceiveConfig::default() };
+    let mut receiver = Receiver::new(&receive, sender.timestamp_of_first_sample())?;
     let mut now = 0;
     loop {
         sender.capture_until(now + ahead, speech);
-        receiver.pull(now, &mut sender.on_the_way);
+        let packets = &mut sender.packets;
+        receiver.pull(now, &mut sender.on_the_way, &mut |index, taken| packets[index].taken = Some(taken));
         now += BLOCK_MICROS;
-        let heard_all = receiver.position().is_some_and(|position| position >= speech.len() as i64);
-        if now >= last || (heard_all && now >= spoken_micros) {
+        let position = receiver.ticks.last().and_then(|tick| tick.position);
+        let heard_all = position.is_some_and(|position| position >= speech.len() as i64);
+        if now >= last || (heard_all && now >= spoken) {
             break;
         }
     }
@@ -173,176 +124,6 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
         ticks: receiver.ticks,
         sent: sender.pipeline.stats(),
         received: receiver.pipeline.stats(),
-        lookahead: sender.lookahead,
-        spoken: speech.len(),
+        lookahead: SampleCount(sender.lookahead as usize).duration(),
     })
-}
-
-/// A packet between the two.
-#[derive(Debug)]
-struct OnTheWay {
-    arrival: i64,
-    sequence: u16,
-    packet: Box<OutgoingPacket>,
-}
-
-/// Microphone, send path and the network behind it.
-#[derive(Debug)]
-struct Sender {
-    pipeline: SendPipeline,
-    lookahead: Duration,
-    lookahead_samples: i64,
-    fates: Fates,
-    ssrc: u32,
-    first_timestamp: u32,
-    next_sequence: u16,
-    /// Samples captured so far.
-    captured: u64,
-    packets: Vec<SentPacket>,
-    on_the_way: EventQueue<OnTheWay>,
-}
-
-impl Sender {
-    fn new(config: &StandConfig, fates: Fates) -> Result<Self, StandError> {
-        let mut random = Rng::stream(config.seed, 1);
-        let first_timestamp = random.next_u64() as u32;
-        let encoder = EncoderConfig {
-            bitrate: config.bitrate,
-            in_band_fec: config.redundancy != Redundancy::None,
-            ..EncoderConfig::default()
-        };
-        let send = SendConfig {
-            packet_time: config.packet_time,
-            encoder,
-            opus_payload_type: OPUS,
-            initial_timestamp: first_timestamp,
-            ..SendConfig::default()
-        };
-        let lookahead = OpusEncoder::new(&encoder)?.lookahead();
-        Ok(Self {
-            pipeline: SendPipeline::new(&send)?,
-            lookahead: lookahead.duration(),
-            lookahead_samples: lookahead.0 as i64,
-            fates,
-            ssrc: random.next_u64() as u32,
-            first_timestamp,
-            next_sequence: random.next_u64() as u16,
-            captured: 0,
-            packets: Vec::new(),
-            on_the_way: EventQueue::new(),
-        })
-    }
-
-    /// Captures every block that is over at `now`; after the speech there is silence.
-    fn capture_until(&mut self, now: i64, speech: &[f32]) {
-        loop {
-            let left = micros_of(self.captured + BLOCK as u64);
-            if left > now {
-                return;
-            }
-            let mut block = [0.0; BLOCK];
-            let rest = speech.get(self.captured as usize..).unwrap_or_default();
-            let count = rest.len().min(BLOCK);
-            block[..count].copy_from_slice(&rest[..count]);
-            self.captured += BLOCK as u64;
-            self.send(&block, left);
-        }
-    }
-
-    fn send(&mut self, block: &[f32], left: i64) {
-        let mut cx = RtContext::new(MediaTime::from_micros(left));
-        let mut emitted: Vec<Box<OutgoingPacket>> = Vec::new();
-        self.pipeline.push(&mut cx, block, &mut |packet| emitted.push(Box::new(*packet)));
-        for packet in emitted {
-            let start = u64::from(packet.timestamp.wrapping_sub(self.first_timestamp));
-            let samples = opus_toc::samples(packet.payload()).unwrap_or(0) as u32;
-            let arrival = self.fates.arrival(start, u64::from(samples), left);
-            self.packets.push(SentPacket {
-                start,
-                samples,
-                left,
-                arrival,
-                bytes: packet.payload().len() as u16,
-            });
-            let sequence = self.next_sequence;
-            self.next_sequence = sequence.wrapping_add(1);
-            if let Some(arrival) = arrival {
-                let due = Duration::from_micros(u64::try_from(arrival).unwrap_or(0));
-                self.on_the_way.schedule(due, OnTheWay { arrival, sequence, packet });
-            }
-        }
-    }
-}
-
-/// Receive path and loudspeaker.
-#[derive(Debug)]
-struct Receiver {
-    pipeline: ReceivePipeline,
-    ssrc: u32,
-    first_timestamp: u32,
-    lookahead: i64,
-    heard: Vec<f32>,
-    ticks: Vec<Tick>,
-    before: ReceiveStats,
-}
-
-impl Receiver {
-    fn new(sender: &Sender) -> Result<Self, StandError> {
-        let config = ReceiveConfig { opus_payload_type: OPUS, ..ReceiveConfig::default() };
-        Ok(Self {
-            pipeline: ReceivePipeline::new(&config)?,
-            ssrc: sender.ssrc,
-            first_timestamp: sender.first_timestamp,
-            lookahead: sender.lookahead_samples,
-            heard: Vec::new(),
-            ticks: Vec::new(),
-            before: ReceiveStats::default(),
-        })
-    }
-
-    /// Takes what has come by `now`, then plays 5 ms.
-    fn pull(&mut self, now: i64, on_the_way: &mut EventQueue<OnTheWay>) {
-        let mut cx = RtContext::new(MediaTime::from_micros(now));
-        while let Some(arrived) = on_the_way.pop_due(Duration::from_micros(now.unsigned_abs())) {
-            let packet = &arrived.packet;
-            let incoming = IncomingPacket {
-                arrival: MediaTime::from_micros(arrived.arrival),
-                payload_type: packet.payload_type,
-                marker: packet.marker,
-                ssrc: self.ssrc,
-                sequence: arrived.sequence,
-                timestamp: packet.timestamp,
-                payload: packet.payload(),
-            };
-            self.pipeline.insert(&mut cx, &incoming);
-        }
-        let start = self.heard.len();
-        self.heard.resize(start + BLOCK, 0.0);
-        self.pipeline.pull(&mut cx, &mut self.heard[start..]);
-        self.note(now);
-    }
-
-    /// The captured sample that is heard next.
-    fn position(&self) -> Option<i64> {
-        let played = self.pipeline.position()?.wrapping_sub(self.first_timestamp) as i32;
-        Some(i64::from(played) - self.lookahead)
-    }
-
-    fn note(&mut self, at: i64) {
-        let stats = self.pipeline.stats();
-        let before = std::mem::replace(&mut self.before, stats);
-        let since = |count: fn(&ReceiveStats) -> u64| count(&stats).saturating_sub(count(&before)) as u32;
-        self.ticks.push(Tick {
-            at,
-            position: self.position(),
-            target: stats.target_delay,
-            decoded: since(|stats| stats.decoded),
-            fec: since(|stats| stats.fec),
-            concealed: since(|stats| stats.concealed),
-            silence: since(|stats| stats.silence),
-            accelerated: since(|stats| stats.accelerated),
-            expanded: since(|stats| stats.expanded),
-            skipped: since(|stats| stats.skipped + stats.dropped),
-        });
-    }
 }
