@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use offhook_client::{AnswerError, Call, CallEvent, ClientEvent};
 
-use crate::args::AnswerArguments;
+use crate::args::{AnswerArguments, TalkArguments};
 use crate::failure::{Exit, Failure};
 use crate::keys::Key;
 use crate::session::{Session, refused};
@@ -19,21 +19,19 @@ pub(crate) async fn run(arguments: &AnswerArguments) -> Result<ExitCode, Failure
         return Err(Failure::usage("there is no terminal to ask whether to answer")
             .advice("add --auto to answer every call"));
     }
-    let mut session = Session::start(&arguments.identity, &arguments.sound, &arguments.media).await?;
+    let TalkArguments { identity, sound, media, duration, json } = &arguments.talk;
+    let mut session = Session::start(identity, sound, media).await?;
     let mut desk = Desk::open()?;
-    desk.live.say(&format!("{} waits for a call", arguments.identity.user));
+    desk.live.say(&format!("{} waits for a call", identity.user));
     let answered = answered_call(arguments, &mut session, &mut desk).await;
     let report = match answered {
-        Ok(call) => {
-            let limit = arguments.duration.map(Duration::from_secs);
-            Ok(until_ended(&call, &mut session, &mut desk, limit).await)
-        }
+        Ok(call) => Ok(until_ended(&call, &mut session, &mut desk, duration.map(Duration::from_secs)).await),
         Err(failure) => Err(failure),
     };
     // The terminal is put back before anything else is printed.
     drop(desk);
     session.end().await;
-    conclude(report?, arguments.json)
+    conclude(report?, *json)
 }
 
 /// The first call that is answered.
@@ -60,7 +58,7 @@ async fn answered_call(
             }
             Some(ClientEvent::CredentialsRequired(registration)) => session.bring_token(&registration)?,
             Some(ClientEvent::Failed(error)) if error.is_fatal => {
-                return Err(refused(&error, &arguments.identity.server));
+                return Err(refused(&error, &arguments.talk.identity.server));
             }
             Some(ClientEvent::Reconnecting) => desk.live.say("the server is gone, reconnecting"),
             Some(ClientEvent::Reconnected) => desk.live.say("the server is back"),

@@ -35,7 +35,7 @@ Exit status: 0 done; 1 another failure; 2 wrong command line or trace; 6 a sound
 
 /// Voice calling, self-hosted: a server, two people, one command.
 #[derive(Debug, Parser)]
-#[command(name = "offhook", version, about, propagate_version = true)]
+#[command(name = "offhook", version, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -206,11 +206,9 @@ pub(crate) struct SoundArguments {
     pub(crate) speaker: Option<String>,
 }
 
+/// What both ends of a call choose.
 #[derive(Debug, Args)]
-pub(crate) struct CallArguments {
-    /// User to ring.
-    #[arg(value_name = "USER")]
-    pub(crate) callee: String,
+pub(crate) struct TalkArguments {
     #[command(flatten)]
     pub(crate) identity: IdentityArguments,
     #[command(flatten)]
@@ -226,22 +224,21 @@ pub(crate) struct CallArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CallArguments {
+    /// User to ring.
+    #[arg(value_name = "CALLEE")]
+    pub(crate) callee: String,
+    #[command(flatten)]
+    pub(crate) talk: TalkArguments,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct AnswerArguments {
     #[command(flatten)]
-    pub(crate) identity: IdentityArguments,
-    #[command(flatten)]
-    pub(crate) sound: SoundArguments,
-    #[command(flatten)]
-    pub(crate) media: MediaArguments,
+    pub(crate) talk: TalkArguments,
     /// Answer without asking.
     #[arg(long)]
     pub(crate) auto: bool,
-    /// Hang up after this many seconds of talking.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) duration: Option<u64>,
-    /// Print the call's report as one JSON object on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -293,6 +290,12 @@ pub(crate) struct SimulateArguments {
     /// Seed of what is random in a call: source, first sequence number, first timestamp.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
+    /// Draw packets, delays, events and waveforms on a page to open in a browser.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write what is drawn as CSV, one line per 5 ms.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) timeline: Option<PathBuf>,
     /// Print one JSON object on stdout.
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use offhook_client::CallError;
+use offhook_client::{CallEndCause, CallError};
 
-use crate::args::CallArguments;
+use crate::args::{CallArguments, TalkArguments};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::sound;
@@ -14,17 +14,24 @@ use crate::terminal;
 
 /// Rings the user and stays until the call is over.
 pub(crate) async fn run(arguments: &CallArguments) -> Result<ExitCode, Failure> {
-    let mut session = Session::start(&arguments.identity, &arguments.sound, &arguments.media).await?;
+    let TalkArguments { identity, sound, media, duration, json } = &arguments.talk;
+    let mut session = Session::start(identity, sound, media).await?;
     let calling = session.client.call_client().call_user(arguments.callee.as_str()).await;
     let call = calling.map_err(|error| not_called(&error, &arguments.callee))?;
     session.speaker.set_src_object(Some(&call.incoming_stream()));
-    terminal::say(&format!("{} calls {}", arguments.identity.user, arguments.callee));
+    terminal::say(&format!("{} calls {}", identity.user, arguments.callee));
     let mut desk = Desk::open()?;
-    let report =
-        until_ended(&call, &mut session, &mut desk, arguments.duration.map(Duration::from_secs)).await;
+    let report = until_ended(&call, &mut session, &mut desk, duration.map(Duration::from_secs)).await;
     drop(desk);
     session.end().await;
-    conclude(report, arguments.json)
+    let is_alone = report.details.end_cause == CallEndCause::Timeout && arguments.callee == identity.user;
+    conclude(report, *json).map_err(|failure| if is_alone { alone(&identity.user) } else { failure })
+}
+
+fn alone(user: &str) -> Failure {
+    Failure::new(Exit::NotAnswered, format!("{user} has no other device that could ring")).advice(
+        "nobody rings their own device: call another user, or wait with `offhook answer` on another device",
+    )
 }
 
 fn not_called(error: &CallError, callee: &str) -> Failure {

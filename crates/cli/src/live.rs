@@ -107,7 +107,7 @@ fn line(call: &Call, now: Instant, controls: Controls) -> String {
         );
     }
     if controls.keys {
-        text += "  [m mute, 0-9 tones, q hang up]";
+        text += "  [m mute, h hold, 0-9 tones, q hang up]";
     }
     text
 }
@@ -136,7 +136,8 @@ fn quality(stats: &CallStats, talked: Duration) -> String {
 
 /// After the five words of opinion scores (ITU-T P.800).
 pub(crate) fn quality_word(mos: f64) -> &'static str {
-    match mos {
+    // As it is printed beside the word.
+    match (mos * 10.0).round() / 10.0 {
         mos if mos >= 4.3 => "excellent",
         mos if mos >= 4.0 => "good",
         mos if mos >= 3.6 => "fair",
@@ -167,5 +168,6 @@ mod tests {
         assert_eq!(bar(-28.0), "####....");
         assert_eq!(clock(Duration::from_secs(61)), "01:01");
         assert_eq!((quality_word(4.4), quality_word(2.0)), ("excellent", "bad"));
+        assert_eq!(quality_word(3.06), "poor", "printed as 3.1");
     }
 }

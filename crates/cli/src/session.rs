@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use offhook_client::{
     Client, ClientError, ClientErrorCode, ClientEvent, ClientEvents, ClientRegistration, ErrorDomain,
-    FileStore, StartError,
+    FileStore, StartError, WireError,
 };
 use offhook_media::{AudioElement, Device};
 
@@ -114,14 +114,44 @@ fn not_started(error: &StartError) -> Failure {
 
 /// Why the client could not register, or stopped.
 pub(crate) fn refused(error: &ClientError, server: &str) -> Failure {
-    match (error.code, error.domain) {
-        (ClientErrorCode::AuthenticationFailed, _) => Failure::new(Exit::Refused, error.message.clone())
-            .advice("check --application-key, --application-secret or --token, and --user against what the server knows"),
-        (_, ErrorDomain::Network) => {
+    match (error.code, error.domain, error.refusal) {
+        (ClientErrorCode::AuthenticationFailed, _, Some(refusal)) => {
+            Failure::new(Exit::Refused, error.message.clone()).advice(advice(refusal))
+        }
+        (ClientErrorCode::AuthenticationFailed, ..) => Failure::new(Exit::Refused, error.message.clone())
+            .advice("end the other process, or give each its own --credentials file"),
+        (_, ErrorDomain::Network, _) => {
             Failure::new(Exit::Unreachable, format!("{server}: {}", error.message))
                 .advice("start one with `offhook serve`, or name another with --server")
         }
-        _ => Failure::failed(error.message.clone()),
+        _ => Failure::failed(format!("{server}: {}", error.message)),
+    }
+}
+
+/// What to do about a refused token or credential.
+const fn advice(refusal: WireError) -> &'static str {
+    match refusal {
+        WireError::TokenSignature => {
+            "compare --application-key and --application-secret, or the secret --token was signed with, with what the server knows"
+        }
+        WireError::TokenExpired => {
+            "get a new token, e.g. from `offhook token`; if it is new, compare the clocks of this machine and the server"
+        }
+        WireError::TokenReplayed => "get a new token, e.g. from `offhook token`: each device needs its own",
+        WireError::TokenNotYetValid => {
+            "compare the clocks of the machine that signed the token and of the server"
+        }
+        WireError::TokenSubject => "give a token that was made for --user and --application-key",
+        WireError::TokenLifetime => {
+            "get a new token with a shorter life, e.g. from `offhook token --ttl 600`"
+        }
+        WireError::TokenAlgorithm | WireError::TokenMalformed => {
+            "give the token whole and unchanged, e.g. as `offhook token` prints it"
+        }
+        WireError::CredentialRefused => {
+            "register again: give --token TOKEN, or for development --application-secret SECRET"
+        }
+        _ => "this client and the server may be of different releases: compare `offhook --version`",
     }
 }
 
@@ -191,10 +221,27 @@ mod tests {
 
     #[test]
     fn the_cause_decides_the_exit_status() {
-        let wrong = refused(&ClientError::authentication("the token has expired"), "host");
+        let wrong = refused(&ClientError::stopped_by_server(Some(WireError::TokenExpired)), "host");
         assert_eq!(wrong.exit(), Exit::Refused);
         let gone = refused(&ClientError::unreachable(), "host:1");
         assert_eq!(gone.exit(), Exit::Unreachable);
         assert!(gone.to_string().contains("host:1") && gone.to_string().contains("offhook serve"));
+    }
+
+    #[test]
+    fn the_cause_decides_the_advice() {
+        for (refusal, advice) in [
+            (WireError::TokenSignature, "--application-secret"),
+            (WireError::TokenExpired, "get a new token"),
+            (WireError::TokenReplayed, "get a new token"),
+            (WireError::TokenSubject, "--user"),
+            (WireError::TokenNotYetValid, "clocks"),
+        ] {
+            let failure = refused(&ClientError::stopped_by_server(Some(refusal)), "host").to_string();
+            let told = failure.split_once('\n').expect("advice is a line of its own").1;
+            assert!(told.contains(advice), "{refusal:?}: {told}");
+        }
+        let busy = ClientError::turned_away(WireError::RateLimited, std::time::Duration::from_secs(10));
+        assert!(refused(&busy, "host").to_string().contains("try again in 10 s"));
     }
 }

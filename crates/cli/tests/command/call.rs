@@ -7,7 +7,7 @@ use offhook_sim::measure::{DelaySearch, correlation, delay_track};
 use offhook_sim::sound::{load_wav, save_wav, synthetic_speech};
 use serde_json::Value;
 
-use crate::support::{Finished, Running, TestServer, run};
+use crate::support::{Finished, Running, SECRET, SILENT, TestServer, run};
 
 /// One person's options, with files of this folder.
 struct Person<'a> {
@@ -30,13 +30,8 @@ impl Person<'_> {
         save_wav(&self.spoken(), &synthetic_speech(Duration::from_secs(6), seed)).unwrap();
         let (spoken, heard) = (self.spoken(), self.heard());
         let mut arguments = command.to_vec();
-        arguments.extend(["--server", &self.server.url, "--user", self.name]);
-        arguments.extend([
-            "--application-key",
-            &self.server.key,
-            "--application-secret",
-            &self.server.secret,
-        ]);
+        arguments.extend(self.server.user(self.name));
+        arguments.extend(["--application-secret", &self.server.secret]);
         arguments.extend(["--input", spoken.to_str().unwrap(), "--output", heard.to_str().unwrap()]);
         arguments.extend(options);
         Running::start(&arguments)
@@ -96,87 +91,66 @@ fn sigint_hangs_up_and_both_sides_end_well() {
     assert!(called.stderr.contains("Talked with bob"), "{}", called.stderr);
 }
 
+/// Runs `offhook COMMAND` as a user of this server, without sound, with these options more.
+fn run_silent(command: &[&str], server: &TestServer, user: &str, options: &[&str]) -> Finished {
+    run(&[command, &server.user(user), &SILENT, options].concat())
+}
+
+/// It ended with this status and said all of this.
+fn assert_failed(failed: &Finished, code: i32, words: &[&str]) {
+    assert_eq!(failed.code(), code, "{failed:?}");
+    assert!(words.iter().all(|word| failed.stderr.contains(word)), "{words:?} in {}", failed.stderr);
+}
+
 #[test]
 fn a_wrong_secret_is_refused_with_its_status() {
     let server = TestServer::start();
-    let refused = run(&[
-        "call",
-        "bob",
-        "--server",
-        &server.url,
-        "--user",
-        "alice",
-        "--application-key",
-        &server.key,
-        "--application-secret",
-        crate::support::SECRET,
-        "--microphone",
-        "null",
-        "--speaker",
-        "null",
-    ]);
-    assert_eq!(refused.code(), 4, "{refused:?}");
-    assert!(
-        refused.stderr.contains("signature") && refused.stderr.contains("--application-secret"),
-        "{}",
-        refused.stderr
+    let refused = run_silent(&["call", "bob"], &server, "alice", &["--application-secret", SECRET]);
+    assert_failed(&refused, 4, &["signature", "--application-secret"]);
+}
+
+#[test]
+fn a_token_of_another_device_is_refused_and_a_new_one_asked_for() {
+    let server = TestServer::start();
+    let token = server.token("bob");
+    let waiting = Running::start(
+        &[&["answer", "--auto", "--token", &token][..], &server.user("bob"), &SILENT].concat(),
     );
+    waiting.wait_for("bob waits");
+    let refused = run_silent(&["answer", "--auto"], &server, "bob", &["--token", &token]);
+    assert_failed(&refused, 4, &["another device", "get a new token"]);
+    assert!(!refused.stderr.contains("--application-secret"), "{}", refused.stderr);
+}
+
+#[test]
+fn nobody_waits_for_a_call_to_their_own_device() {
+    let server = TestServer::start();
+    let alone = run_silent(&["call", "alice"], &server, "alice", &["--application-secret", &server.secret]);
+    assert_failed(&alone, 5, &["no other device", "call another user"]);
 }
 
 #[test]
 fn a_server_that_is_not_there_is_told_with_its_status() {
     // A port that was free a moment ago.
-    let gone = TestServer::start();
-    gone.process.signal("-TERM");
-    assert_eq!(gone.process.finish().code(), 0);
-    let refused = run(&[
-        "call",
-        "bob",
-        "--server",
-        &gone.url,
-        "--user",
-        "alice",
-        "--application-key",
-        &gone.key,
-        "--application-secret",
-        &gone.secret,
-        "--microphone",
-        "null",
-        "--speaker",
-        "null",
-    ]);
-    assert_eq!(refused.code(), 3, "{refused:?}");
-    assert!(refused.stderr.contains("offhook serve"), "{}", refused.stderr);
+    let TestServer { process, url, key, secret } = TestServer::start();
+    process.signal("-TERM");
+    assert_eq!(process.finish().code(), 0);
+    let identity =
+        ["--server", &url, "--user", "alice", "--application-key", &key, "--application-secret", &secret];
+    let refused = run(&[&["call", "bob"][..], &identity, &SILENT].concat());
+    assert_failed(&refused, 3, &["offhook serve", "refused"]);
 }
 
 #[test]
 fn without_a_terminal_answering_needs_auto() {
     let server = TestServer::start();
-    let refused =
-        run(&["answer", "--server", &server.url, "--user", "bob", "--application-key", &server.key]);
-    assert_eq!(refused.code(), 2);
-    assert!(refused.stderr.contains("--auto"), "{}", refused.stderr);
+    assert_failed(&run_silent(&["answer"], &server, "bob", &[]), 2, &["--auto"]);
 }
 
 #[test]
 fn without_a_token_it_says_how_to_get_one() {
     let server = TestServer::start();
-    let refused = run(&[
-        "call",
-        "bob",
-        "--server",
-        &server.url,
-        "--user",
-        "alice",
-        "--application-key",
-        &server.key,
-        "--microphone",
-        "null",
-        "--speaker",
-        "null",
-    ]);
-    assert_eq!(refused.code(), 4, "{refused:?}");
-    assert!(refused.stderr.contains("offhook token"), "{}", refused.stderr);
+    assert_failed(&run_silent(&["call", "bob"], &server, "alice", &[]), 4, &["offhook token"]);
 }
 
 #[test]
@@ -185,15 +159,13 @@ fn a_kept_credential_needs_no_token_the_next_time() {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("credentials.json");
     let wait = |options: &[&str]| {
-        let mut arguments = vec!["answer", "--auto", "--server", &server.url, "--user", "bob"];
-        arguments.extend(["--application-key", &server.key, "--microphone", "null", "--speaker", "null"]);
-        arguments.extend(["--credentials", kept.to_str().unwrap()]);
-        arguments.extend(options);
-        let waiting = Running::start(&arguments);
+        let keep = ["--credentials", kept.to_str().unwrap()];
+        let waiting = Running::start(
+            &[&["answer", "--auto"][..], &server.user("bob"), &SILENT, &keep, options].concat(),
+        );
         waiting.wait_for("bob waits");
         waiting.signal("-INT");
-        let left = waiting.finish();
-        assert_eq!(left.code(), 5, "{left:?}");
+        assert_failed(&waiting.finish(), 5, &[]);
     };
     wait(&["--application-secret", &server.secret]);
     assert!(kept.is_file());
@@ -203,13 +175,6 @@ fn a_kept_credential_needs_no_token_the_next_time() {
 #[test]
 fn a_token_for_somebody_else_is_refused() {
     let server = TestServer::start();
-    let (key, secret) = (&server.key, &server.secret);
-    let token =
-        run(&["token", "--application-key", key, "--application-secret", secret, "--user", "carol"]).stdout;
-    let mut arguments =
-        vec!["answer", "--auto", "--server", &server.url, "--user", "bob", "--application-key", key];
-    arguments.extend(["--token", token.trim(), "--microphone", "null", "--speaker", "null"]);
-    let refused = run(&arguments);
-    assert_eq!(refused.code(), 4, "{refused:?}");
-    assert!(refused.stderr.contains("another user"), "{}", refused.stderr);
+    let refused = run_silent(&["answer", "--auto"], &server, "bob", &["--token", &server.token("carol")]);
+    assert_failed(&refused, 4, &["another user", "--user"]);
 }

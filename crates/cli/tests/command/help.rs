@@ -40,6 +40,7 @@ fn every_command_has_help_that_names_its_options() {
         assert_eq!(help.stderr, "");
     }
     let overview = run(&["--help"]);
+    assert!(overview.stdout.starts_with("Voice calling"), "{}", overview.stdout);
     for command in ["demo", "serve", "token", "call", "answer", "devices", "loopback"] {
         assert!(overview.stdout.contains(command));
     }
@@ -58,7 +59,7 @@ fn a_wrong_command_line_ends_with_status_2_and_a_reason() {
         (&["serve", "--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem"),
         (&["token", "--user", "alice"], "--application-key"),
         (&["--log", "loud=loud", "devices"], "log filter"),
-        (&["call"], "<USER>"),
+        (&["call"], "<CALLEE>"),
     ] {
         let wrong = run(arguments);
         assert_eq!(wrong.code(), 2, "{arguments:?}: {wrong:?}");

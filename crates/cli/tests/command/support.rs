@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(50);
 
 pub(crate) const KEY: &str = "a32e5a8d-f7d8-411c-9645-9038e8dd051d";
 pub(crate) const SECRET: &str = "ax8hTTQJF0OPXL32r1LHMA==";
+/// For calls in which nothing is to be heard.
+pub(crate) const SILENT: [&str; 4] = ["--microphone", "null", "--speaker", "null"];
 
 /// `offhook` with these arguments and nothing inherited from the environment that would change it.
 pub(crate) fn offhook(arguments: &[&str]) -> Command {
@@ -163,5 +165,24 @@ impl TestServer {
             secret: text(&application["secret"]),
             process,
         }
+    }
+
+    /// The options of one of its users, without what proves them.
+    pub(crate) fn user<'a>(&'a self, user: &'a str) -> [&'a str; 6] {
+        ["--server", &self.url, "--user", user, "--application-key", &self.key]
+    }
+
+    /// What `offhook token` prints for a user.
+    pub(crate) fn token(&self, user: &str) -> String {
+        let made = run(&[
+            "token",
+            "--application-key",
+            &self.key,
+            "--application-secret",
+            &self.secret,
+            "--user",
+            user,
+        ]);
+        made.stdout.trim().to_owned()
     }
 }
