@@ -18,6 +18,8 @@ const MAX_VALIDATED: usize = 64;
 /// The agent does one thing when time passes (answer, check, nominate) and asks for 50 ms before the next. A message of the peer
 /// is worth this many at once; more would be a burst of checks.
 const TURNS_PER_MESSAGE: u8 = 3;
+/// The peer's credentials are worth more: its checks that came before them wait to be answered, and then ours begin.
+const TURNS_AT_START: u8 = 6;
 /// A lost check is repeated after this time, doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 
@@ -128,7 +130,7 @@ impl Ice {
         for candidate in std::mem::take(&mut self.early) {
             self.add_remote(candidate);
         }
-        self.turns = self.turns.max(1);
+        self.turns = TURNS_AT_START;
     }
 
     /// Adds a candidate of the peer, or keeps it until its description comes. `false`: there are too many.

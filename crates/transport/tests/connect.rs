@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ALICE, BOB, World, config};
+use common::{ALICE, BOB, World, address, config};
 use offhook_transport::{DtlsPart, DtlsVersion, DtlsVersions, Event, TransportError};
 
 const LIMIT: Duration = Duration::from_secs(28);
@@ -65,6 +65,34 @@ fn no_timer_holds_up_the_set_up() {
         world.delay = Duration::ZERO;
         world.negotiate();
         assert!(world.run_until(Duration::from_millis(1), World::both_connected), "{dtls:?} {part:?}");
+    }
+}
+
+/// On a local network the answer takes longer than the callee's checks: those that came before it are answered the moment it is there,
+/// and the caller's own do not wait for the next turn.
+#[test]
+fn no_timer_holds_up_who_learns_the_answer_late() {
+    for (late, sockets) in [(0, 1), (1, 1), (3, 1), (10, 1), (30, 1), (3, 3), (10, 3), (30, 3)] {
+        let mut world = World::plain(10);
+        world.delay = Duration::from_micros(200);
+        for (side, host) in [(ALICE, 1), (BOB, 2)] {
+            for port in 1..sockets {
+                let socket = address(&format!("10.9.0.{host}:{}", 7000 + port));
+                world.peers[side].session.add_local_candidate(world.now, socket).unwrap();
+                world.peers[side].sockets.push(socket);
+            }
+        }
+        let offer = world.peers[ALICE].session.create_offer().unwrap();
+        let answer = world.peers[BOB].session.handle_offer(world.now, &offer).unwrap();
+        world.run(Duration::from_millis(late));
+        world.peers[ALICE].session.handle_answer(world.now, &answer).unwrap();
+        let begin = world.now;
+        assert!(world.run_until(LIMIT, World::both_connected));
+        let took = world.now - begin;
+        assert!(
+            took < Duration::from_millis(4),
+            "{took:?} after an answer {late} ms late, {sockets} sockets"
+        );
     }
 }
 
