@@ -22,6 +22,8 @@ pub struct Slot {
     pub arrival: MediaTime,
     /// Samples of the copy it holds of the Opus frame before it; 0 without one.
     pub fec_samples: i64,
+    /// Samples right before it that its deep redundancy reaches; 0 without one.
+    pub deep_samples: i64,
     /// Whether it says only that nobody speaks.
     pub is_dtx: bool,
     /// Whether its speech layer was used: such sound is concealed in pieces of 10 ms.
@@ -84,6 +86,7 @@ impl Default for PacketBuffer {
             samples: 0,
             arrival: MediaTime::ZERO,
             fec_samples: 0,
+            deep_samples: 0,
             is_dtx: false,
             is_speech: false,
             is_copy: false,
@@ -143,6 +146,7 @@ impl PacketBuffer {
         slot.samples = toc.samples() as i64;
         slot.arrival = arrival;
         slot.fec_samples = if toc.has_fec() { toc.frame_samples as i64 } else { 0 };
+        slot.deep_samples = 0;
         slot.is_dtx = toc.is_dtx();
         slot.is_speech = toc.mode != Mode::Celt;
         slot.is_copy = is_copy;
@@ -176,6 +180,21 @@ impl PacketBuffer {
             return None;
         }
         self.waiting().filter(|slot| slot.end() > media_time).min_by_key(|slot| slot.timestamp)
+    }
+
+    /// Notes how far the deep redundancy of a waiting packet reaches back.
+    pub fn set_deep(&mut self, sequence: i64, samples: i64) {
+        let index = Self::index(sequence);
+        if self.used[index] && self.slots[index].sequence == sequence {
+            self.slots[index].deep_samples = samples;
+        }
+    }
+
+    /// The packet after `media_time` whose deep redundancy reaches back furthest towards it: the earliest of those that reach it.
+    pub fn deepest_after(&self, media_time: i64) -> Option<&Slot> {
+        let reach = |slot: &Slot| (slot.timestamp - slot.deep_samples).max(media_time);
+        let deep = self.waiting().filter(|slot| slot.deep_samples > 0 && slot.timestamp > media_time);
+        deep.min_by_key(|slot| (reach(slot), slot.timestamp))
     }
 
     /// Media time of the first sample of the newest packet.

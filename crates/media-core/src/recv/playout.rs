@@ -1,6 +1,7 @@
 //! From waiting packets to sound at the right moment.
 
 mod conceal;
+mod deep;
 mod steer;
 
 use std::time::Duration;
@@ -23,6 +24,8 @@ const SOUND: usize = 16_384;
 const FADE: usize = 240;
 /// Concealment is added in such pieces: 5 ms.
 const PIECE: usize = 240;
+/// From this length on a hole is over: what was lost in it is replayed late if it can be restored, else jumped over: 100 ms.
+const DEEP_HOLE: i64 = 4800;
 /// The delay may be shorter than wanted by this before sound is stretched, in microseconds.
 const TOO_SHORT: i64 = 2000;
 /// Gaps from this length on are interruptions: 150 ms.
@@ -86,6 +89,7 @@ impl From<&Slot> for Due {
 pub(super) struct Playout<D> {
     decoder: D,
     packets: PacketBuffer,
+    deep: deep::DeepRedundancy,
     availability: Availability,
     target: TargetDelay,
     clock: MediaClock,
@@ -129,6 +133,7 @@ impl<D: SlotDecoder> Playout<D> {
         Self {
             decoder,
             packets: PacketBuffer::default(),
+            deep: deep::DeepRedundancy::default(),
             availability: Availability::default(),
             target: TargetDelay::new(price_per_percent),
             clock: MediaClock::default(),
@@ -170,6 +175,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.highest_sequence = sequence - 1;
         self.played_sequence = sequence - 1;
         self.packets.clear();
+        self.deep = deep::DeepRedundancy::default();
         self.availability = Availability::default();
         self.target.reset();
         self.clock = MediaClock::default();
@@ -343,6 +349,7 @@ impl<D: SlotDecoder> Playout<D> {
             self.target.available(now, offset + before, before, gain);
         }
         self.highest_sequence = self.highest_sequence.max(sequence);
+        self.note_deep(now, sequence, toc.samples() as i64, offset, payload);
     }
 
     /// The wanted playout offset with what a pull needs.
@@ -379,6 +386,12 @@ impl<D: SlotDecoder> Playout<D> {
             return self.play(tick, &due, gap < 0);
         }
         if self.state == State::Holding {
+            if self.deep_is_coming(tick, &due) {
+                return self.bridge(tick);
+            }
+            if self.hole >= DEEP_HOLE && self.patch(gap) {
+                return;
+            }
             // What lies between is over: go on with what came as soon as that is not too early.
             if self.clock.offset(tick.now, due.timestamp) >= self.wanted(tick) - TOO_SHORT {
                 let after_pause = due.sequence == self.played_sequence + 1;
@@ -393,6 +406,9 @@ impl<D: SlotDecoder> Playout<D> {
             return;
         }
         let until_copy = if gap > due.fec_samples { gap - due.fec_samples } else { gap };
+        if self.patch(until_copy) {
+            return;
+        }
         self.conceal(until_copy.min(PIECE as i64) as usize, true);
     }
 
@@ -411,7 +427,7 @@ impl<D: SlotDecoder> Playout<D> {
     /// Decodes the packet that covers the next sample. A rejoin that does not continue what was made up is faded.
     fn play(&mut self, tick: &Tick, due: &Due, rejoins: bool) {
         let wanted = (due.end - self.next).max(0) as usize;
-        let fade = self.hole > 0 && (rejoins || self.spare_len > 0) && self.fade_out();
+        let fade = (self.hole > 0 && rejoins || self.spare_len > 0) && self.fade_out();
         let Some(slot) = self.packets.get(due.sequence) else { return };
         let (arrival, is_speech, is_dtx, is_copy) = (slot.arrival, slot.is_speech, slot.is_dtx, slot.is_copy);
         let decoded = self.decoder.decode(slot.payload(), &mut self.scratch[..]);

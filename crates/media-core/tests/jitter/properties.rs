@@ -28,6 +28,7 @@ impl Chaos {
             content: 0,
             fec: false,
             red: 0,
+            deep: 0,
             toc: SILK_20,
         };
         let listener = Listener::new(Shift::default());
@@ -57,6 +58,7 @@ impl Chaos {
         let next = &mut self.next;
         next.arrival = self.listener.now - self.dice.below(3000) as i64;
         next.fec = self.dice.below(2) == 0;
+        next.deep = self.dice.below(200).saturating_sub(90) as u8;
         next.red = self.dice.below(6).saturating_sub(2) as u8;
         next.content = next.timestamp;
         self.inserted += 1;
@@ -314,7 +316,8 @@ fn frame_length_and_channels_may_change_with_every_packet() {
             let kind = dice.below(7) as usize;
             let toc = TOCS[kind] | if dice.below(2) == 0 { 4 } else { 0 };
             let content = timestamp;
-            let sent = Sent { arrival: 0, ssrc: 1, sequence, timestamp, content, fec: false, red: 0, toc };
+            let sent =
+                Sent { arrival: 0, ssrc: 1, sequence, timestamp, content, fec: false, red: 0, deep: 0, toc };
             timestamp += SAMPLES[kind];
             Sent { arrival: i64::from(timestamp) * 125 / 6, ..sent }
         })

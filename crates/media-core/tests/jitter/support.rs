@@ -39,6 +39,8 @@ pub(crate) struct Log {
 pub(crate) struct TimeDecoder {
     log: Rc<Log>,
     last: Option<u32>,
+    /// Time of the packet whose deep redundancy is held.
+    deep: Option<u32>,
 }
 
 impl SlotDecoder for TimeDecoder {
@@ -70,6 +72,19 @@ impl SlotDecoder for TimeDecoder {
         Ok(out.len())
     }
 
+    fn dred_span(&mut self, packet: &[u8]) -> usize {
+        let span = packet.get(6).map_or(0, |tens| usize::from(*tens) * 480);
+        self.deep = time_of(packet).filter(|_| span > 0);
+        span
+    }
+
+    fn decode_dred(&mut self, before: usize, out: &mut [f32]) -> Result<usize, OpusError> {
+        let time = self.deep.ok_or(OpusError::BadArgument)?;
+        let len = out.len();
+        fill(time.wrapping_sub(before as u32), out);
+        Ok(len)
+    }
+
     fn reset(&mut self) {
         self.log.resets.set(self.log.resets.get() + 1);
         self.last = None;
@@ -91,9 +106,9 @@ fn fill(time: u32, out: &mut [f32]) {
 pub(crate) const SILK_20: u8 = 1 << 3;
 
 /// A packet by its first bytes, with or without a copy of the frame before it; `time` is its content.
-fn payload(toc: u8, time: u32, fec: bool) -> [u8; 7] {
+fn payload(toc: u8, time: u32, fec: bool, deep: u8) -> [u8; 7] {
     let [a, b, c, d] = time.to_le_bytes();
-    [toc, if fec { 0xc0 } else { 0x80 }, a, b, c, d, 0]
+    [toc, if fec { 0xc0 } else { 0x80 }, a, b, c, d, deep]
 }
 
 /// A packet as the network carries it.
@@ -107,6 +122,8 @@ pub(crate) struct Sent {
     pub(crate) fec: bool,
     /// How many packets back lies the one that rides along as a copy; 0 for none.
     pub(crate) red: u8,
+    /// Frames of 10 ms before it that it can restore.
+    pub(crate) deep: u8,
     pub(crate) toc: u8,
 }
 
@@ -145,13 +162,13 @@ impl Listener {
     }
 
     pub(crate) fn insert(&mut self, sent: &Sent) -> Taken {
-        let own = payload(sent.toc, sent.content, sent.fec);
+        let own = payload(sent.toc, sent.content, sent.fec, sent.deep);
         let mut redundant = [0; 64];
         let back = u32::from(sent.red) * PACKET;
         let (payload_type, bytes) = if sent.red == 0 {
             (111, &own[..])
         } else {
-            let copy = payload(sent.toc, sent.content.wrapping_sub(back), false);
+            let copy = payload(sent.toc, sent.content.wrapping_sub(back), false, 0);
             let blocks = [
                 RedBlock { payload_type: 111, offset: back as u16, payload: &copy },
                 RedBlock { payload_type: 111, offset: 0, payload: &own },
@@ -239,7 +256,7 @@ pub(crate) fn stream(count: u32, fec: bool, mut delay: impl FnMut(u32) -> Option
             let timestamp = k * PACKET;
             let sequence = k as u16;
             let content = timestamp;
-            Some(Sent { arrival, ssrc: 1, sequence, timestamp, content, fec, red: 0, toc: SILK_20 })
+            Some(Sent { arrival, ssrc: 1, sequence, timestamp, content, fec, red: 0, deep: 0, toc: SILK_20 })
         })
         .collect();
     packets.sort_by_key(|packet| packet.arrival);

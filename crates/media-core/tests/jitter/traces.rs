@@ -67,6 +67,37 @@ fn lost_packets_come_back_from_their_successors() {
     assert!(stats.fec > 8 * stats.concealed, "{stats:?}");
 }
 
+#[test]
+fn a_second_that_was_lost_is_heard_late_and_the_call_is_live_again_soon() {
+    for every in [1, 4, 10] {
+        let mut packets = stream(1500, false, |k| (!(500..550).contains(&k)).then_some(0));
+        for packet in packets.iter_mut().filter(|packet| u32::from(packet.sequence) % every == 0) {
+            packet.deep = 104;
+        }
+        let (listener, stats) = played(&packets, 240, 29);
+        let lost = 500 * 960..550 * 960;
+        let mut heard: Vec<i64> = listener.heard.iter().map(|sample| *sample as i64 - 1).collect();
+        heard.retain(|time| lost.contains(time));
+        heard.sort_unstable();
+        heard.dedup();
+        // To catch up, periods of the voice are left out all along.
+        assert!(heard.len() >= 6 * 4800, "{every}: {} samples of the lost second, {stats:?}", heard.len());
+        assert!(stats.dred >= 9 * 4800, "{every}: {stats:?}");
+        let before = mean_latency(&listener, 5 * SECOND, 10 * SECOND);
+        let after = mean_latency(&listener, 12_500_000, 29 * SECOND);
+        assert!((after - before).abs() <= 5000, "{every}: {before} then {after}");
+    }
+}
+
+#[test]
+fn short_gaps_are_filled_from_deep_redundancy_once_it_is_worth_the_delay() {
+    let mut dice = Dice(4);
+    let mut packets = stream(3000, false, |_| (dice.below(10) > 0).then_some(0));
+    packets.iter_mut().for_each(|packet| packet.deep = 10);
+    let (_, stats) = played(&packets, 240, 59);
+    assert!(stats.dred > 6 * stats.concealed, "{stats:?}");
+}
+
 /// Every packet carries a copy of the one `distance` packets before it.
 fn with_copies(mut packets: Vec<Sent>, distance: u8) -> Vec<Sent> {
     packets.iter_mut().for_each(|packet| packet.red = distance);

@@ -6,12 +6,14 @@ use super::{FADE, PIECE, Playout, SlotDecoder, State, TOO_SHORT, Tick};
 use crate::jitter::{ALIKE, LEAST_WINDOW, STRETCH_WINDOW, Stretched, samples_of};
 use crate::units::Ppm;
 
-/// Sound later than this is not played any more: 1 s, in microseconds.
-const LIVE_EDGE: i64 = 1_000_000;
+/// Sound later than this is not played any more: 1.25 s, in microseconds. A second that was lost can still be replayed.
+const LIVE_EDGE: i64 = 1_250_000;
 /// The delay may be longer than wanted by this before sound is stretched, in microseconds.
 const TOO_LONG: i64 = 4000;
 /// Further off than this is corrected twice as fast.
 const FAR_OFF: i64 = 40_000;
+/// Further off than this, people talk past each other: everything is done to be live again, at the cost of the sound.
+const OUT_OF_TOUCH: i64 = 150_000;
 /// After so many refusals in a row (1 s; far off 200 ms) periods need to be less alike, after twice as many hardly at all: steady noise or
 /// music must not hold the delay for ever.
 const PATIENCE: u32 = 200;
@@ -89,7 +91,7 @@ impl<D: SlotDecoder> Playout<D> {
         let patience = if off.abs() > FAR_OFF { FAR_OFF_PATIENCE } else { PATIENCE };
         if !self.meter.last().voice || self.refusals >= 2 * patience {
             NOISE_ALIKE
-        } else if self.refusals >= patience {
+        } else if self.refusals >= patience || off > OUT_OF_TOUCH {
             LESS_ALIKE
         } else {
             ALIKE
@@ -97,24 +99,26 @@ impl<D: SlotDecoder> Playout<D> {
     }
 
     fn account(&mut self, done: Stretched, off: i64) {
-        // Up to half of what is played where nobody speaks, a quarter of speech that is far off, else an eighth.
-        let slower = if !self.meter.last().voice {
-            2
-        } else if off.abs() > FAR_OFF {
+        // Samples left alone per two that are cut: nobody speaks a half, out of touch two fifths, far off a fifth, else a ninth.
+        let left_alone = if !self.meter.last().voice {
             4
-        } else {
+        } else if off > OUT_OF_TOUCH {
+            3
+        } else if off.abs() > FAR_OFF {
             8
+        } else {
+            16
         };
         match done {
             Stretched::Shortened(samples) => {
                 self.len -= samples;
                 self.stats.accelerated += samples as u64;
-                self.rest = (samples * slower) as i64;
+                self.rest = (samples * left_alone / 2) as i64;
             }
             Stretched::Lengthened(samples) => {
                 self.len += samples;
                 self.stats.expanded += samples as u64;
-                self.rest = (samples * slower) as i64;
+                self.rest = (samples * left_alone / 2) as i64;
             }
             Stretched::Refused => {
                 self.rest = PIECE as i64;
