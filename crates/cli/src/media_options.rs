@@ -27,6 +27,15 @@ pub(crate) fn redundancy(name: &str) -> Result<Redundancy, String> {
     })
 }
 
+/// What [`redundancy`] reads as this.
+pub(crate) const fn redundancy_name(redundancy: Redundancy) -> &'static str {
+    match redundancy {
+        Redundancy::Auto => "auto",
+        Redundancy::None => "none",
+        Redundancy::Fec => "fec",
+    }
+}
+
 /// Sets what was given; the rest stays as the client has it.
 pub(crate) fn apply(mut builder: ClientBuilder, arguments: &MediaArguments) -> ClientBuilder {
     if let Some(packet_time) = arguments.ptime {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use offhook_client::BitsPerSecond;
+use offhook_sim::report::RunReport;
 use offhook_sim::sound::{load_wav, save_wav};
 use offhook_sim::stand::{self, Outcome, StandConfig};
 use offhook_sim::trace::Trace;
@@ -14,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::args::SimulateArguments;
 use crate::failure::{Exit, Failure};
-use crate::terminal;
+use crate::{media_options, terminal};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
@@ -34,6 +35,19 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
             .advice("choose a file in a folder that can be written to")
     })?;
     let outcome = Outcome { cpu_s: Some(cpu_s), ..Outcome::of(&run, &speech) };
+    if let Some(path) = &arguments.report {
+        let report = RunReport {
+            title: "Simulated call".to_owned(),
+            subtitle: subtitle(arguments),
+            run: &run,
+            outcome: &outcome,
+            speech: &speech,
+        };
+        write("--report", path, &report.to_html())?;
+    }
+    if let Some(path) = &arguments.timeline {
+        write("--timeline", path, &stand::timeline_csv(&run.ticks))?;
+    }
     if arguments.json {
         terminal::print_json(&outcome);
     } else {
@@ -58,6 +72,24 @@ fn load_speech(path: &Path) -> Result<Vec<f32>, Failure> {
     };
     let speech = load_wav(path).map_err(|error| unusable(error.to_string()))?;
     if speech.is_empty() { Err(unusable("it has no samples".to_owned())) } else { Ok(speech) }
+}
+
+fn subtitle(arguments: &SimulateArguments) -> String {
+    format!(
+        "{} through {}, {} ms packets, {} kb/s, redundancy {}",
+        arguments.input.display(),
+        arguments.trace.display(),
+        arguments.ptime.duration().as_millis(),
+        f64::from(arguments.bitrate) / 1e3,
+        media_options::redundancy_name(arguments.redundancy)
+    )
+}
+
+fn write(option: &str, path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        Failure::usage(format!("{option} {}: {error}", path.display()))
+            .advice("choose a file in a folder that can be written to")
+    })
 }
 
 /// Processor time of this process so far.

@@ -19,4 +19,4 @@ mod timeline;
 
 pub use outcome::{Delay, HEADER_BYTES, Outcome, SoundByKind};
 pub use run::{Redundancy, Run, StandConfig, StandError, run};
-pub use timeline::{SentPacket, SoundKind, Tick};
+pub use timeline::{SentPacket, SoundKind, Tick, timeline_csv};

@@ -42,12 +42,24 @@ pub(super) fn waveforms(direction: &Direction, duration: Duration) -> String {
     plot.into_svg()
 }
 
+/// Draws an envelope from the beginning of the time axis on.
 fn wave(plot: &mut Plot, class: &str, envelope: &Envelope, centre: f64, loudest: f64) {
+    wave_from(plot, class, (envelope, Duration::ZERO), centre, loudest);
+}
+
+/// Draws an envelope that begins at a time.
+pub(super) fn wave_from(
+    plot: &mut Plot,
+    class: &str,
+    (envelope, from): (&Envelope, Duration),
+    centre: f64,
+    loudest: f64,
+) {
     let count = envelope.columns.len();
     if count == 0 {
         return;
     }
-    let column_at = |n: usize| envelope.duration.mul_f64((n as f64 + 0.5) / count as f64);
+    let column_at = |n: usize| from + envelope.duration.mul_f64((n as f64 + 0.5) / count as f64);
     let place =
         |(n, value): (usize, f32)| (plot.x(column_at(n)), plot.y(centre + 0.94 * f64::from(value) / loudest));
     let upper = envelope.columns.iter().map(|column| column[1]).enumerate().map(place);
@@ -56,7 +68,7 @@ fn wave(plot: &mut Plot, class: &str, envelope: &Envelope, centre: f64, loudest:
     plot.path(&format!("wave {class}"), outline.into_iter(), true);
 }
 
-fn peak(envelope: &Envelope) -> f64 {
+pub(super) fn peak(envelope: &Envelope) -> f64 {
     envelope.columns.iter().flatten().fold(0.0, |peak, value| peak.max(f64::from(value.abs())))
 }
 

@@ -20,14 +20,18 @@ impl CallReport {
             latency(&self.latency),
             notes(&self.notes),
         ];
-        format!(
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-             content=\"width=device-width, initial-scale=1\"><title>{}</title>\n<style>\n{STYLE}</style></head>\n\
-             <body><main>\n{}\n</main></body></html>\n",
-            Escaped(&self.title),
-            sections.concat()
-        )
+        page_of(&self.title, &sections.concat())
     }
+}
+
+/// A whole page around its sections.
+pub(super) fn page_of(title: &str, sections: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\"><title>{}</title>\n<style>\n{STYLE}</style></head>\n\
+         <body><main>\n{sections}\n</main></body></html>\n",
+        Escaped(title)
+    )
 }
 
 fn head(report: &CallReport) -> String {
@@ -45,7 +49,7 @@ fn head(report: &CallReport) -> String {
     )
 }
 
-fn figures(figures: &[Figure]) -> String {
+pub(super) fn figures(figures: &[Figure]) -> String {
     let mut html = String::from("<div class=\"figures\">");
     for figure in figures {
         let _ = write!(
@@ -98,7 +102,7 @@ fn key(direction: &Direction) -> String {
     html + "</div>"
 }
 
-fn table_of(figures: &[Figure]) -> String {
+pub(super) fn table_of(figures: &[Figure]) -> String {
     if figures.is_empty() {
         return String::new();
     }
@@ -179,7 +183,7 @@ fn latency(parts: &[LatencyPart]) -> String {
     html + "</table></div></section>\n"
 }
 
-fn notes(notes: &[String]) -> String {
+pub(super) fn notes(notes: &[String]) -> String {
     if notes.is_empty() {
         return String::new();
     }

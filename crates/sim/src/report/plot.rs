@@ -15,6 +15,8 @@ const BOTTOM: f64 = 24.0;
 pub(super) struct Plot {
     svg: String,
     height: f64,
+    /// Where the time axis begins.
+    from: f64,
     seconds: f64,
     low: f64,
     high: f64,
@@ -23,12 +25,24 @@ pub(super) struct Plot {
 impl Plot {
     /// An empty plot of `duration`, values from `low` to `high`. `label` says to a screen reader what it shows.
     pub(super) fn new(label: &str, height: f64, duration: Duration, low: f64, high: f64) -> Self {
+        Self::between(label, height, (Duration::ZERO, duration), low, high)
+    }
+
+    /// The same, with a time axis that begins later.
+    pub(super) fn between(
+        label: &str,
+        height: f64,
+        times: (Duration, Duration),
+        low: f64,
+        high: f64,
+    ) -> Self {
         let svg = format!(
             "<div class=\"scroll\"><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">",
             Escaped(label)
         );
         let high = if high > low { high } else { low + 1.0 };
-        let mut plot = Self { svg, height, seconds: duration.as_secs_f64().max(0.001), low, high };
+        let seconds = times.1.saturating_sub(times.0).as_secs_f64().max(0.001);
+        let mut plot = Self { svg, height, from: times.0.as_secs_f64(), seconds, low, high };
         plot.time_axis();
         plot
     }
@@ -41,7 +55,7 @@ impl Plot {
 
     /// Horizontal place of a time, kept within the frame.
     pub(super) fn x(&self, at: Duration) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * (at.as_secs_f64() / self.seconds).clamp(0.0, 1.0)
+        LEFT + (WIDTH - LEFT - RIGHT) * ((at.as_secs_f64() - self.from) / self.seconds).clamp(0.0, 1.0)
     }
 
     /// Vertical place of a value, kept within the frame.
@@ -116,6 +130,15 @@ impl Plot {
         self.svg.push_str(if closed { "Z\"/>" } else { "\"/>" });
     }
 
+    /// Short level strokes at places, as one path: thousands of dots that need no text.
+    pub(super) fn specks(&mut self, class: &str, points: impl Iterator<Item = (f64, f64)>) {
+        let _ = write!(self.svg, "<path class=\"specks {class}\" d=\"");
+        for (x, y) in points {
+            let _ = write!(self.svg, "M{} {}h0", coordinate(x), coordinate(y));
+        }
+        self.svg.push_str("\"/>");
+    }
+
     /// Top and bottom of the frame.
     pub(super) fn frame(&self) -> (f64, f64) {
         (TOP, self.height - BOTTOM)
@@ -123,10 +146,11 @@ impl Plot {
 
     fn time_axis(&mut self) {
         let bottom = self.height - BOTTOM;
-        for at in ticks(self.seconds, 12) {
+        for since in ticks(self.seconds, 12) {
+            let at = self.from + since;
             let x = self.x(Duration::from_secs_f64(at));
             self.line("grid", (x, TOP), (x, bottom));
-            let label = if self.seconds < 1.0 {
+            let label = if self.from + self.seconds < 1.0 {
                 format!("{} ms", shortest(at * 1e3))
             } else {
                 format!("{} s", shortest(at))

@@ -77,3 +77,85 @@ impl Fates {
 pub(super) const fn micros_of(samples: u64) -> i64 {
     (samples * 125 / 6) as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::trace::TracePacket;
+
+    /// A trace of packets every 20 ms with these delays in milliseconds.
+    fn trace(delays: &[Option<u64>]) -> Trace {
+        let packet = |(k, delay): (usize, &Option<u64>)| {
+            let sent = Duration::from_millis(20 * k as u64);
+            TracePacket { sent, arrived: delay.map(|delay| sent + Duration::from_millis(delay)) }
+        };
+        Trace { packets: delays.iter().enumerate().map(packet).collect() }
+    }
+
+    /// Delays in milliseconds that `count` packets of `samples` meet; each leaves with its last sample.
+    fn delays(fates: &mut Fates, samples: u64, count: u64) -> Vec<Option<i64>> {
+        let met = |n: u64| {
+            let left = micros_of((n + 1) * samples);
+            fates.arrival(n * samples, samples, left).map(|arrival| (arrival - left) / 1000)
+        };
+        (0..count).map(met).collect()
+    }
+
+    #[test]
+    fn the_kth_packet_of_20_ms_meets_the_kth_fate() {
+        let mut fates = Fates::new(&trace(&[Some(5), None, Some(50), Some(30)]));
+        assert_eq!(delays(&mut fates, 960, 4), [Some(5), None, Some(50), Some(30)]);
+        assert_eq!((fates.longest(), fates.earliest()), (50_000, 0));
+    }
+
+    #[test]
+    fn shorter_packets_share_the_fate_of_their_20_ms() {
+        let mut fates = Fates::new(&trace(&[Some(5), None, Some(50)]));
+        assert_eq!(delays(&mut fates, 480, 6), [Some(5), Some(5), None, None, Some(50), Some(50)]);
+        let mut fates = Fates::new(&trace(&[Some(5), Some(6)]));
+        assert_eq!(delays(&mut fates, 240, 8), [5, 5, 5, 5, 6, 6, 6, 6].map(Some));
+    }
+
+    #[test]
+    fn longer_packets_are_lost_with_any_and_arrive_with_the_last() {
+        // The first 20 ms would arrive 20 ms after the packet leaves, the second 10 ms after it.
+        let mut fates = Fates::new(&trace(&[Some(40), Some(10), Some(0), None, Some(1), Some(2)]));
+        assert_eq!(delays(&mut fates, 1920, 3), [Some(20), None, Some(2)]);
+        let mut fates = Fates::new(&trace(&[Some(90), Some(10), Some(0), Some(1), Some(2), Some(3)]));
+        assert_eq!(delays(&mut fates, 2880, 2), [Some(50), Some(3)]);
+        let mut fates = Fates::new(&trace(&[Some(3); 6]));
+        assert_eq!(delays(&mut fates, 5760, 1), [Some(3)]);
+    }
+
+    #[test]
+    fn a_packet_that_begins_inside_20_ms_meets_both_fates() {
+        let mut fates = Fates::new(&trace(&[Some(5), Some(30), None]));
+        assert_eq!(fates.arrival(480, 960, 30_000), Some(60_000));
+        assert_eq!(fates.arrival(1440, 960, 50_000), None);
+    }
+
+    #[test]
+    fn the_trace_begins_again_and_nothing_overtakes_where_nothing_did() {
+        let mut fates = Fates::new(&trace(&[Some(0), Some(100)]));
+        // The third would arrive at 60 ms, but the second arrives at 140 ms.
+        assert_eq!(delays(&mut fates, 960, 4), [Some(0), Some(100), Some(80), Some(100)]);
+        let mut fates = Fates::new(&trace(&[Some(90), Some(10)]));
+        assert_eq!(delays(&mut fates, 960, 4), [Some(90), Some(10), Some(90), Some(10)]);
+    }
+
+    #[test]
+    fn a_receiver_whose_clock_reads_less_gets_packets_before_they_are_sent() {
+        let sent = Duration::from_millis(20);
+        let early = TracePacket { sent, arrived: Some(Duration::from_millis(8)) };
+        let mut fates = Fates::new(&Trace { packets: vec![early] });
+        assert_eq!(fates.earliest(), 12_000);
+        assert_eq!(delays(&mut fates, 960, 2), [Some(-12), Some(-12)]);
+    }
+
+    #[test]
+    fn an_empty_trace_delivers_at_once() {
+        assert_eq!(delays(&mut Fates::new(&Trace::default()), 960, 2), [Some(0), Some(0)]);
+    }
+}

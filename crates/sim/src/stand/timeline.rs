@@ -1,5 +1,6 @@
 //! What happened when: packets and pulls.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use offhook_media_core::recv::{ReceiveStats, Taken};
@@ -134,4 +135,30 @@ impl Tick {
     pub fn delay_ms(&self) -> Option<f64> {
         Some((self.at + BLOCK_MICROS) as f64 / 1e3 - self.position? as f64 / 48.0)
     }
+}
+
+/// Every pull as CSV, one line each: `at_ms,position_ms,delay_ms,target_ms`, then milliseconds of every [`SoundKind`]. What is not known is
+/// empty.
+pub fn timeline_csv(ticks: &[Tick]) -> String {
+    let mut text = String::from("at_ms,position_ms,delay_ms,target_ms");
+    for kind in SoundKind::ALL {
+        text = text + "," + kind.name();
+    }
+    text.push('\n');
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.3}"));
+    for tick in ticks {
+        let position = number(tick.position.map(|position| position as f64 / 48.0));
+        let target = number(tick.target.map(|target| target.as_secs_f64() * 1e3));
+        let at = tick.at as f64 / 1e3;
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{at:.3},{position},{},{target}", number(tick.delay_ms()));
+        for kind in SoundKind::ALL {
+            let _ = match tick.samples(kind) {
+                0 => write!(text, ",0"),
+                samples => write!(text, ",{:.3}", f64::from(samples) / 48.0),
+            };
+        }
+        text.push('\n');
+    }
+    text
 }
