@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook::{
-    AudioElement, Call, CallEvent, Client, ClientEvent, ClientEvents, Device, DeviceDirection, Engine,
-    MachineAddresses, devices,
+    AudioElement, Call, CallEvent, Client, ClientEvent, ClientEvents, Device, DeviceDirection, DeviceEvent,
+    Engine, LossCause, MachineAddresses, devices,
 };
 use offhook_server::{DevelopmentApplication, RunningServer, Server, ServerConfig};
 use offhook_sim::measure::{DelaySearch, correlation, delay_track};
@@ -105,8 +105,7 @@ fn environment<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
 }
 
 /// The sound server's address is part of a process's environment: the call is made in a process of its own.
-#[test]
-fn a_call_on_devices_of_the_sound_system_is_heard() {
+fn run_with_a_sound_server(test: &str) {
     let server = match SoundServer::start() {
         Ok(server) => server,
         Err(why) if std::env::var_os("OFFHOOK_REQUIRE_PULSE").is_some_and(|value| value != "0") => {
@@ -118,7 +117,7 @@ fn a_call_on_devices_of_the_sound_system_is_heard() {
         }
     };
     let mut call = Command::new(std::env::current_exe().unwrap());
-    call.args(["the_call", "--exact", "--ignored", "--nocapture"]).env(FOLDER, server.folder.path());
+    call.args([test, "--exact", "--ignored", "--nocapture"]).env(FOLDER, server.folder.path());
     let done = environment(&mut call, server.folder.path()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     println!("{said}");
@@ -126,53 +125,59 @@ fn a_call_on_devices_of_the_sound_system_is_heard() {
 }
 
 #[test]
-#[ignore = "run by the test above, with a sound server of its own"]
+fn a_call_on_devices_of_the_sound_system_is_heard() {
+    run_with_a_sound_server("the_call");
+}
+
+#[test]
+fn a_speaker_that_vanishes_in_a_call_is_told_of_and_another_takes_its_place() {
+    run_with_a_sound_server("the_call_whose_speaker_vanishes");
+}
+
+#[test]
+#[ignore = "run by a test above, with a sound server of its own"]
 fn the_call() {
-    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("run by the test above"));
+    let folder = folder();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { timeout(STEP * 3, call(&folder)).await.expect("within its time") });
     for (speaker, listener) in [("alice", "bob"), ("bob", "alice")] {
-        let said = load_wav(&folder.join(format!("{speaker}-said.wav"))).unwrap();
-        let heard = load_wav(&folder.join(format!("{listener}-heard.wav"))).unwrap();
-        // Its beginning and end may lie outside of the call.
-        let said = &said[48_000..4 * 48_000];
-        let anywhere = DelaySearch { max_delay: STEP, ..DelaySearch::default() };
-        let track = delay_track(said, &heard, &anywhere);
-        let found = track.found_share().unwrap_or_default();
-        let likeness = correlation(said, &heard, &track).unwrap_or_default();
-        println!("{listener} heard {:.0} % of {speaker}, likeness {likeness:.2}", found * 100.0);
-        assert!(found > 0.5 && likeness > 0.5, "{listener} did not hear {speaker}: {found}, {likeness}");
+        assert_heard(&folder, speaker, &format!("{listener}_speaker"));
     }
+}
+
+#[test]
+#[ignore = "run by a test above, with a sound server of its own"]
+fn the_call_whose_speaker_vanishes() {
+    let folder = folder();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async { timeout(STEP * 6, call_of_a_headset(&folder)).await.expect("within its time") });
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(std::env::var_os(FOLDER).expect("run by a test above"))
+}
+
+/// Whether what a person said is in what a speaker played.
+fn assert_heard(folder: &Path, person: &str, speaker: &str) {
+    let said = load_wav(&folder.join(format!("{person}-said.wav"))).unwrap();
+    let heard = load_wav(&folder.join(format!("{speaker}-played.wav"))).unwrap();
+    // Its beginning and end may lie outside of the recording.
+    let said = &said[48_000..4 * 48_000];
+    let anywhere = DelaySearch { max_delay: STEP, ..DelaySearch::default() };
+    let track = delay_track(said, &heard, &anywhere);
+    let found = track.found_share().unwrap_or_default();
+    let likeness = correlation(said, &heard, &track).unwrap_or_default();
+    println!("{speaker} played {:.0} % of {person}, likeness {likeness:.2}", found * 100.0);
+    assert!(found > 0.5 && likeness > 0.5, "{speaker} did not play {person}: {found}, {likeness}");
 }
 
 /// Both talk, what their speakers play is recorded.
 async fn call(folder: &Path) {
     let config = ServerConfig::default().listen(([127, 0, 0, 1], 0).into());
     let server = Server::bind(config).await.unwrap();
-    let application = server.development_application().unwrap().clone();
-    let (alice, mut bob) = (
-        Person::register("alice", &server, &application).await,
-        Person::register("bob", &server, &application).await,
-    );
-    let calling = alice.client.call_client().call_user("bob").await.unwrap();
-    alice.speaker.set_src_object(Some(&calling.incoming_stream()));
-    let incoming = bob.incoming_call().await;
-    bob.speaker.set_src_object(Some(&incoming.incoming_stream()));
-    incoming.answer().await.unwrap();
-    until_established(&calling).await;
-    until_established(&incoming).await;
-    let recorders = PEOPLE.map(|person| record(folder, person));
-    let players = PEOPLE.map(|person| speak(folder, person));
-    for mut player in players {
-        let ended = tokio::task::spawn_blocking(move || player.wait()).await.unwrap().unwrap();
-        assert!(ended.success(), "paplay failed");
-    }
-    for mut recorder in recorders {
-        // A recorder ends its file only when asked to.
-        let asked = Command::new("kill").args(["-INT", &recorder.id().to_string()]).status().unwrap();
-        assert!(asked.success());
-        recorder.wait().unwrap();
-    }
+    let (alice, bob, [calling, _incoming]) = established(&server).await;
+    let speakers = PEOPLE.map(|person| format!("{person}_speaker"));
+    talk(folder, &PEOPLE, &speakers.each_ref().map(String::as_str)).await;
     for engine in [&alice.engine, &bob.engine] {
         let devices = engine.stats().devices;
         assert!(
@@ -183,6 +188,87 @@ async fn call(folder: &Path) {
     calling.hang_up();
     while !matches!(alice.next_call_event(&calling).await, CallEvent::Ended(_)) {}
     server.shutdown().await;
+}
+
+/// The sound server carries what plays on a sink that is unloaded to another one and tells nobody.
+async fn call_of_a_headset(folder: &Path) {
+    let module = ["module-null-sink", "sink_name=builtin", "norewinds=1", "format=float32le", "rate=48000"];
+    pactl(&[&["load-module"][..], &module].concat());
+    pactl(&["set-default-sink", "builtin"]);
+    let config = ServerConfig::default().listen(([127, 0, 0, 1], 0).into());
+    let server = Server::bind(config).await.unwrap();
+    let (alice, mut bob, [calling, _incoming]) = established(&server).await;
+    let headset = device("bob_speaker", DeviceDirection::Render);
+    let direction = DeviceDirection::Render;
+
+    let (number, loading) = module_of("bob_speaker");
+    pactl(&["unload-module", &number]);
+    let (now, cause) = (Device::Default, LossCause::Gone);
+    let lost = DeviceEvent::Lost { direction, device: headset.clone(), now, cause };
+    assert_eq!(bob.next_device_event().await, lost);
+    talk(folder, &["alice"], &["builtin"]).await;
+    assert_heard(folder, "alice", "builtin");
+
+    let loading: Vec<&str> = loading.iter().map(String::as_str).collect();
+    pactl(&[&["load-module"][..], &loading].concat());
+    assert_eq!(bob.next_device_event().await, DeviceEvent::Returned { direction, device: headset });
+    talk(folder, &["alice"], &["bob_speaker"]).await;
+    assert_heard(folder, "alice", "bob_speaker");
+
+    calling.hang_up();
+    while !matches!(alice.next_call_event(&calling).await, CallEvent::Ended(_)) {}
+    server.shutdown().await;
+}
+
+/// Alice calls Bob, who answers.
+async fn established(server: &RunningServer) -> (Person, Person, [Call; 2]) {
+    let application = server.development_application().unwrap().clone();
+    let (alice, mut bob) = (
+        Person::register("alice", server, &application).await,
+        Person::register("bob", server, &application).await,
+    );
+    let calling = alice.client.call_client().call_user("bob").await.unwrap();
+    alice.speaker.set_src_object(Some(&calling.incoming_stream()));
+    let incoming = bob.incoming_call().await;
+    bob.speaker.set_src_object(Some(&incoming.incoming_stream()));
+    incoming.answer().await.unwrap();
+    until_established(&calling).await;
+    until_established(&incoming).await;
+    (alice, bob, [calling, incoming])
+}
+
+/// These people say their piece, and what these speakers play meanwhile is recorded.
+async fn talk(folder: &Path, people: &[&str], speakers: &[&str]) {
+    let recorders: Vec<Child> = speakers.iter().map(|speaker| record(folder, speaker)).collect();
+    let players: Vec<Child> = people.iter().map(|person| speak(folder, person)).collect();
+    for mut player in players {
+        let ended = tokio::task::spawn_blocking(move || player.wait()).await.unwrap().unwrap();
+        assert!(ended.success(), "paplay failed");
+    }
+    for mut recorder in recorders {
+        // A recorder ends its file only when asked to.
+        let asked = Command::new("kill").args(["-INT", &recorder.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        recorder.wait().unwrap();
+    }
+}
+
+/// The number of the module that makes this sink, and what it is loaded with.
+fn module_of(sink: &str) -> (String, Vec<String>) {
+    let named = format!("sink_name={sink}");
+    let listed = pactl(&["list", "short", "modules"]);
+    let mut words = listed
+        .lines()
+        .map(|line| line.split_whitespace().map(str::to_owned))
+        .find(|words| words.clone().any(|word| word == named))
+        .unwrap_or_else(|| panic!("nothing makes {sink}: {listed}"));
+    (words.next().unwrap(), words.collect())
+}
+
+fn pactl(arguments: &[&str]) -> String {
+    let done = Command::new("pactl").args(arguments).output().expect("pactl is installed");
+    assert!(done.status.success(), "{arguments:?}: {done:?}");
+    String::from_utf8(done.stdout).unwrap()
 }
 
 /// One end of the call, on its own two devices.
@@ -237,6 +323,14 @@ impl Person {
         }
     }
 
+    async fn next_device_event(&mut self) -> DeviceEvent {
+        loop {
+            if let ClientEvent::Device(event) = self.next_event().await {
+                return event;
+            }
+        }
+    }
+
     async fn next_call_event(&self, call: &Call) -> CallEvent {
         timeout(STEP, call.next_event()).await.expect("an event in time").expect("the call has not ended")
     }
@@ -286,12 +380,12 @@ fn speak(folder: &Path, person: &str) -> Child {
         .expect("paplay is installed")
 }
 
-/// Records what a person's speaker plays, until interrupted.
-fn record(folder: &Path, person: &str) -> Child {
-    let file = folder.join(format!("{person}-heard.wav"));
+/// Records what a speaker plays, until interrupted.
+fn record(folder: &Path, speaker: &str) -> Child {
+    let file = folder.join(format!("{speaker}-played.wav"));
     Command::new("parec")
         .args(["--file-format=wav", "--rate=48000", "--channels=1", "--format=s16le"])
-        .arg(format!("--device={person}_speaker.monitor"))
+        .arg(format!("--device={speaker}.monitor"))
         .arg(file)
         .spawn()
         .expect("parec is installed")

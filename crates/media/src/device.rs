@@ -12,13 +12,15 @@ mod id;
 pub mod paced;
 mod pcm;
 mod probe;
+#[cfg(target_os = "linux")]
+mod pulse_server;
 mod registry;
 pub(crate) mod supervisor;
 mod wav_file;
 
 use std::path::PathBuf;
 
-pub use backend::{Backend, OpenDevice};
+pub use backend::{Backend, OpenDevice, Sighting};
 pub(crate) use direct::Stamps;
 pub use direct::{DeviceTimeline, DirectPlayback, DirectRecording};
 pub use error::OpenDeviceError;

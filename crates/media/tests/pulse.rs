@@ -5,14 +5,15 @@
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test by panicking")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a process of a test says how far it came")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use offhook_media::{
-    Device, DeviceEvent, DeviceId, Direction, Engine, Events, MediaStream, PacketPort, PcmFeeder, PcmTap,
-    StreamConfig, devices, pcm_sink, pcm_source,
+    AudioElement, Device, DeviceEvent, DeviceId, Direction, Engine, Events, LossCause, MediaStream,
+    Microphone, PacketPort, PcmFeeder, PcmTap, StreamConfig, devices, pcm_sink, pcm_source,
 };
 use offhook_media_core::recv::IncomingPacket;
 
@@ -22,6 +23,16 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_call_through_a_sound_server_that_dies_and_comes_back() {
+    run_with_a_server_of_its_own("application_of_a_server_that_dies");
+}
+
+#[test]
+fn a_call_whose_devices_vanish_from_the_sound_server_and_come_back() {
+    run_with_a_server_of_its_own("application_of_devices_that_vanish");
+}
+
+/// Runs one of the tests below in a process of its own: the server is found through the environment, which a running process must not change.
+fn run_with_a_server_of_its_own(test: &str) {
     let directory = tempfile::tempdir().unwrap();
     let Some(mut server) = Server::start(directory.path()) else {
         let required = std::env::var_os("OFFHOOK_REQUIRE_PULSE").is_some_and(|value| value != "0");
@@ -29,9 +40,8 @@ fn a_call_through_a_sound_server_that_dies_and_comes_back() {
         eprintln!("SKIPPED: PulseAudio cannot be started here; devices of a sound server are not tested");
         return;
     };
-    // The server is found through the environment, which a running process must not change.
     let application = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "application", "--ignored", "--nocapture"])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .env(INSIDE, directory.path())
         .env("XDG_RUNTIME_DIR", directory.path())
         .env("PULSE_RUNTIME_PATH", directory.path().join("pulse"))
@@ -47,59 +57,186 @@ fn a_call_through_a_sound_server_that_dies_and_comes_back() {
     assert!(told.contains("everything was heard"), "{told}");
 }
 
-/// The application; a process of its own.
 #[test]
-#[ignore = "run by the test above, in the environment that it makes"]
-fn application() {
+#[ignore = "run by a test above, in the environment that it makes"]
+fn application_of_a_server_that_dies() {
     let Some(directory) = std::env::var_os(INSIDE) else { return };
     let directory = Path::new(&directory);
     let (speaker, monitor) = (id("pulseaudio:spk"), id("pulseaudio:spk.monitor"));
     assert_listed(&speaker, Direction::Render);
     assert_listed(&monitor, Direction::Capture);
-    let engine = Engine::builder().build().unwrap();
-    let mut events = engine.device_events();
-    // A tone goes from a queue over one stream into the speaker, whose monitor is the microphone of another stream, into a queue.
-    let ((source, mut feeder), (sink, mut tap)) = (pcm_source(), pcm_sink());
-    let mouth = engine.open_microphone(source).unwrap();
-    let loudspeaker = engine.open_element(Device::Id(speaker.clone())).unwrap();
-    let microphone = engine.open_microphone(Device::Id(monitor)).unwrap();
-    let ear = engine.open_element(sink).unwrap();
-    let mut hops = [Hop::open(&engine), Hop::open(&engine)];
-    hops[0].near.attach_microphone(&mouth);
-    loudspeaker.set_src_object(Some(&hops[0].far.incoming()));
-    hops[1].near.attach_microphone(&microphone);
-    ear.set_src_object(Some(&hops[1].far.incoming()));
-    let mut hear = |what: &str| listen(&engine, &mut hops, &mut feeder, &mut tap, what);
-    hear("at first");
+    let mut talk = Talk::through(&speaker, monitor);
+    talk.hear("at first");
 
-    let missing = engine.open_element(Device::Id(id("pulseaudio:nothing"))).unwrap_err();
+    let missing = talk.engine.open_element(Device::Id(id("pulseaudio:nothing"))).unwrap_err();
     assert!(matches!(missing, offhook_media::OpenDeviceError::NotFound(_)), "{missing}");
-    loudspeaker.set_sink_id(Device::Default).wait(LONGEST).unwrap().unwrap();
-    hear("on the default speaker");
-    loudspeaker.set_sink_id(Device::Id(speaker)).wait(LONGEST).unwrap().unwrap();
+    talk.loudspeaker.set_sink_id(Device::Default).wait(LONGEST).unwrap().unwrap();
+    talk.hear("on the default speaker");
+    talk.loudspeaker.set_sink_id(Device::Id(speaker)).wait(LONGEST).unwrap().unwrap();
 
     kill(directory);
-    wait_for_both(&mut events, |event| match event {
+    wait_for_both(&mut talk.events, |event| match event {
         DeviceEvent::Lost { direction, now: Device::Null | Device::Default, .. } => Some(direction),
         _ => None,
     });
     let mut server = Server::start(directory).unwrap();
-    wait_for_both(&mut events, |event| match event {
+    wait_for_both(&mut talk.events, |event| match event {
         DeviceEvent::Returned { direction, .. } => Some(direction),
         _ => None,
     });
-    hear("after the server came back");
-    let stats = engine.stats();
-    println!("everything was heard: {stats:?}");
-    engine.close();
+    talk.hear("after the server came back");
+    println!("everything was heard: {:?}", talk.engine.stats());
+    talk.engine.close();
     server.stop();
+}
+
+/// The server carries the sound of a device that vanishes to the default, and tells nobody.
+#[test]
+#[ignore = "run by a test above, in the environment that it makes"]
+fn application_of_devices_that_vanish() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    pactl(&["set-default-sink", "spk"]);
+    pactl(&["set-default-source", "spk.monitor"]);
+    let (headset, heard) = (id("pulseaudio:headset"), id("pulseaudio:headset.monitor"));
+    let mut module = load(HEADSET);
+    let mut talk = Talk::through(&headset, heard.clone());
+    talk.hear("on the headset");
+
+    unload(&module);
+    let both = [(Direction::Render, &headset), (Direction::Capture, &heard)];
+    talk.expect(both.map(|(direction, id)| lost(direction, id)));
+    talk.hear("on the default speaker, at the default microphone");
+    module = load(HEADSET);
+    talk.expect(both.map(|(direction, id)| returned(direction, id)));
+    talk.hear("on the headset that is there again");
+
+    unload(&module);
+    module = load(HEADSET);
+    talk.expect(both.into_iter().flat_map(|(direction, id)| [lost(direction, id), returned(direction, id)]));
+    talk.hear("on the headset that was away for a moment");
+
+    // What records one source through another is lost alone; who follows the default hears the headset all along.
+    pactl(&["set-default-source", "headset.monitor"]);
+    let (name, remapped) = ("mic", id("pulseaudio:mic"));
+    let remap = ["module-remap-source", "source_name=mic", "master=headset.monitor"];
+    let microphone = load(&remap);
+    talk.listen_at(Device::Id(remapped.clone()));
+    talk.hear(name);
+    unload(&microphone);
+    talk.expect([lost(Direction::Capture, &remapped)]);
+    talk.hear("at the default microphone");
+    load(&remap);
+    talk.expect([returned(Direction::Capture, &remapped)]);
+    talk.hear("at the microphone that is there again");
+
+    // The default is another: what follows it is heard there.
+    talk.loudspeaker.set_sink_id(Device::Default).wait(LONGEST).unwrap().unwrap();
+    pactl(&["set-default-sink", "headset"]);
+    let id = Some(headset);
+    talk.expect([DeviceEvent::DefaultChanged { direction: Direction::Render, id }]);
+    talk.hear("on the new default");
+    assert_eq!(talk.events.try_next(), None);
+    println!("everything was heard: {:?}", talk.engine.stats());
+    talk.engine.close();
+    unload(&module);
+}
+
+const HEADSET: &[&str] =
+    &["module-null-sink", "sink_name=headset", "norewinds=1", "format=float32le", "rate=48000", "channels=2"];
+
+fn lost(direction: Direction, id: &DeviceId) -> DeviceEvent {
+    let (device, now, cause) = (Device::Id(id.clone()), Device::Default, LossCause::Gone);
+    DeviceEvent::Lost { direction, device, now, cause }
+}
+
+fn returned(direction: Direction, id: &DeviceId) -> DeviceEvent {
+    DeviceEvent::Returned { direction, device: Device::Id(id.clone()) }
+}
+
+/// The module's number.
+fn load(module: &[&str]) -> String {
+    pactl(&[&["load-module"], module].concat())
+}
+
+fn unload(module: &str) {
+    pactl(&["unload-module", module]);
+}
+
+fn pactl(arguments: &[&str]) -> String {
+    let done = Command::new("pactl").args(arguments).output().expect("pactl comes with PulseAudio");
+    assert!(done.status.success(), "{arguments:?}: {done:?}");
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
+/// A tone that goes from a queue over one stream into a speaker, whose monitor is the microphone of another stream, into a queue.
+struct Talk {
+    engine: Engine,
+    events: Events<DeviceEvent>,
+    loudspeaker: AudioElement,
+    microphone: Microphone,
+    hops: [Hop; 2],
+    feeder: PcmFeeder,
+    tap: PcmTap,
+    _mouth: Microphone,
+    _ear: AudioElement,
+}
+
+impl Talk {
+    fn through(speaker: &DeviceId, monitor: DeviceId) -> Self {
+        let engine = Engine::builder().build().unwrap();
+        let events = engine.device_events();
+        let ((source, feeder), (sink, tap)) = (pcm_source(), pcm_sink());
+        let mouth = engine.open_microphone(source).unwrap();
+        let loudspeaker = engine.open_element(Device::Id(speaker.clone())).unwrap();
+        let microphone = engine.open_microphone(Device::Id(monitor)).unwrap();
+        let ear = engine.open_element(sink).unwrap();
+        let hops = [Hop::open(&engine), Hop::open(&engine)];
+        hops[0].near.attach_microphone(&mouth);
+        loudspeaker.set_src_object(Some(&hops[0].far.incoming()));
+        hops[1].near.attach_microphone(&microphone);
+        ear.set_src_object(Some(&hops[1].far.incoming()));
+        Self { engine, events, loudspeaker, microphone, hops, feeder, tap, _mouth: mouth, _ear: ear }
+    }
+
+    fn listen_at(&mut self, device: Device) {
+        self.microphone = self.engine.open_microphone(device).unwrap();
+        self.hops[1].near.attach_microphone(&self.microphone);
+    }
+
+    fn hear(&mut self, what: &str) {
+        println!("to be heard: {what}");
+        listen(&self.engine, &mut self.hops, &mut self.feeder, &mut self.tap, what);
+    }
+
+    /// Waits for these events, of either side in any order and of one side in this order, and no others.
+    fn expect(&mut self, events: impl IntoIterator<Item = DeviceEvent>) {
+        let mut wanted: Vec<DeviceEvent> = events.into_iter().collect();
+        while !wanted.is_empty() {
+            let event = self.events.next_within(LONGEST).unwrap_or_else(|| panic!("without {wanted:?}"));
+            println!("{event:?}");
+            let next = wanted.iter().position(|wanted| direction(wanted) == direction(&event));
+            assert_eq!(next.map(|next| wanted.remove(next)), Some(event), "and {wanted:?}");
+        }
+    }
+}
+
+fn direction(event: &DeviceEvent) -> Option<Direction> {
+    match event {
+        DeviceEvent::Lost { direction, .. }
+        | DeviceEvent::Returned { direction, .. }
+        | DeviceEvent::DefaultChanged { direction, .. } => Some(*direction),
+        _ => None,
+    }
 }
 
 /// Lets the tone pass until it is heard.
 fn listen(engine: &Engine, hops: &mut [Hop], feeder: &mut PcmFeeder, tap: &mut PcmTap, what: &str) {
     let mut block = [0.0; 4800];
-    // What waits is from before.
+    // What waits, and what is on its way, is from before.
     while tap.read(&mut block) > 0 {}
+    let mut passed = 0;
     let end = Instant::now() + LONGEST;
     let mut piece = Vec::new();
     loop {
@@ -108,7 +245,10 @@ fn listen(engine: &Engine, hops: &mut [Hop], feeder: &mut PcmFeeder, tap: &mut P
         }
         hops.iter_mut().for_each(|hop| hop.carry(engine));
         let taken = tap.read(&mut block);
-        piece.extend_from_slice(&block[..taken]);
+        passed += taken;
+        if passed > 24_000 {
+            piece.extend_from_slice(&block[..taken]);
+        }
         if piece.len() >= 9600 {
             if (0.2..0.4).contains(&amplitude(&piece[..9600])) {
                 return;

@@ -30,6 +30,23 @@ pub trait Backend {
 
     /// Whether a device that was lost is there again.
     fn is_present(&mut self, direction: Direction, device: &Device) -> bool;
+
+    /// Looks for a device in use; asked before it is opened and then once a second, so it must cost next to nothing. For sound systems that
+    /// carry the sound of a vanished device elsewhere without a word. Those that report a loss to the device's callbacks need not tell.
+    fn look_for(&mut self, _direction: Direction, _id: &DeviceId) -> Sighting {
+        Sighting::Unknown
+    }
+}
+
+/// What a look for a device of the system found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sighting {
+    /// It is there. Once it was away, however shortly, it is there under another number.
+    Present(u32),
+    /// It is not there.
+    Absent,
+    /// The sound system did not tell. Means nothing.
+    Unknown,
 }
 
 /// A device that runs. Dropping it stops its callbacks.

@@ -8,19 +8,25 @@ use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample}
 use cpal::{StreamConfig, SupportedBufferSize, SupportedStreamConfigRange};
 use offhook_media_core::units::SAMPLE_RATE;
 
+#[cfg(target_os = "linux")]
+use super::pulse_server::PulseServer;
 use super::{Device, DeviceHealth, DeviceId, DeviceInfo, Direction, ErrorSeverity};
-use super::{OpenDevice, OpenDeviceError};
+use super::{OpenDevice, OpenDeviceError, Sighting};
 use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for_real_time};
 
 /// Samples asked for. PulseAudio's smallest stable size is twice that of the others. What comes is another matter: any size is handled.
 const PULSE_PERIOD: u32 = 480;
 const PERIOD: u32 = 240;
+/// How the ids of PulseAudio's devices begin.
+const PULSE_PREFIX: &str = "pulseaudio:";
 
-/// The connection that questions go over; made when first needed, and made again when it broke. Each stream has a connection of its own: the
+/// The connections that questions go over; made when first needed, and made again when they broke. Each stream has a connection of its own: the
 /// PulseAudio client gives all streams of one connection the same synchronization group, and the server refuses the second.
 #[derive(Default)]
 pub(super) struct CpalHosts {
     host: Option<cpal::Host>,
+    #[cfg(target_os = "linux")]
+    pulse: PulseServer,
 }
 
 impl std::fmt::Debug for CpalHosts {
@@ -53,6 +59,10 @@ impl CpalHosts {
     }
 
     pub(super) fn default_id(&mut self, direction: Direction) -> Option<DeviceId> {
+        #[cfg(target_os = "linux")]
+        if let Ok(name) = self.pulse.default_name(direction) {
+            return name.and_then(|name| format!("{PULSE_PREFIX}{name}").parse().ok());
+        }
         let id = self.host().ok().and_then(|host| default_device(host, direction)).as_ref().and_then(id_of);
         if id.is_none() {
             // The connection may be broken: the next question makes a new one.
@@ -61,11 +71,33 @@ impl CpalHosts {
         id
     }
 
-    pub(super) fn is_present(direction: Direction, id: &DeviceId) -> bool {
+    pub(super) fn is_present(&mut self, direction: Direction, id: &DeviceId) -> bool {
+        if id.as_str().starts_with(PULSE_PREFIX) {
+            return matches!(self.look_for(direction, id), Sighting::Present(_));
+        }
         by_id(id).is_ok_and(|(_, device)| match direction {
             Direction::Capture => device.supports_input(),
             Direction::Render => device.supports_output(),
         })
+    }
+
+    /// Of the sound systems here only PulseAudio carries on without a word what plays on a device that vanished.
+    #[cfg(target_os = "linux")]
+    pub(super) fn look_for(&mut self, direction: Direction, id: &DeviceId) -> Sighting {
+        let Some(name) = id.as_str().strip_prefix(PULSE_PREFIX) else { return Sighting::Unknown };
+        match self.pulse.index_of(direction, name) {
+            Ok(Some(index)) => Sighting::Present(index),
+            Ok(None) => Sighting::Absent,
+            Err(error) => {
+                tracing::debug!(%error, device = %id, "a device was looked for in vain");
+                Sighting::Unknown
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) const fn look_for(&self, _: Direction, _: &DeviceId) -> Sighting {
+        Sighting::Unknown
     }
 
     pub(super) fn open_capture(
@@ -269,7 +301,7 @@ fn ranges_of(device: &cpal::Device, direction: Direction) -> Vec<SupportedStream
 }
 
 fn buffer_size(device: &cpal::Device, supported: &SupportedBufferSize) -> BufferSize {
-    let is_pulse = id_of(device).is_some_and(|id| id.as_str().starts_with("pulse"));
+    let is_pulse = id_of(device).is_some_and(|id| id.as_str().starts_with(PULSE_PREFIX));
     let wanted = if is_pulse { PULSE_PERIOD } else { PERIOD };
     match supported {
         SupportedBufferSize::Range { min, max } if min <= max => BufferSize::Fixed(wanted.clamp(*min, *max)),

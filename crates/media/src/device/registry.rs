@@ -3,7 +3,7 @@
 use super::cpal_host::CpalHosts;
 use super::curated::curated;
 use super::paced::{Pace, TimerThread};
-use super::{Backend, Device, DeviceId, DeviceInfo, Direction, OpenDevice, OpenDeviceError};
+use super::{Backend, Device, DeviceId, DeviceInfo, Direction, OpenDevice, OpenDeviceError, Sighting};
 use crate::threads::{CaptureCallback, RenderCallback};
 
 /// The devices of the system that a person chooses from, microphones first: the sound server's, or the cards. Asks the sound system, which can
@@ -60,8 +60,12 @@ impl Backend for SystemBackend {
     fn is_present(&mut self, direction: Direction, device: &Device) -> bool {
         match device {
             Device::Default => self.default_id(direction).is_some(),
-            Device::Id(id) => CpalHosts::is_present(direction, id),
+            Device::Id(id) => self.hosts.is_present(direction, id),
             _ => true,
         }
+    }
+
+    fn look_for(&mut self, direction: Direction, id: &DeviceId) -> Sighting {
+        self.hosts.look_for(direction, id)
     }
 }

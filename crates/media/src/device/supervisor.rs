@@ -12,7 +12,7 @@ use ringbuf::traits::Split;
 pub(crate) use port::Port;
 use port::{Running, Watch};
 
-use super::{Backend, Device, DeviceHealth, DeviceId, Direction, OpenDevice, OpenDeviceError};
+use super::{Backend, Device, DeviceHealth, DeviceId, Direction, OpenDevice, OpenDeviceError, Sighting};
 use crate::control::Control;
 use crate::key::Key;
 use crate::processor::{CaptureEdge, Command, ElementSlot, MicrophoneSlot, RING_SAMPLES, RenderEdge};
@@ -88,7 +88,9 @@ impl Supervisor {
         let looked = self.looked.is_some_and(|looked| now.micros_since(looked) < LOOK_EVERY);
         if any && !looked {
             self.looked = Some(now);
+            // First the defaults: what falls back falls on the one of now.
             self.follow_defaults(now);
+            self.miss(now);
             self.take_back(now);
         }
     }
@@ -100,6 +102,7 @@ impl Supervisor {
         device: Device,
     ) -> Result<OpenPort, OpenDeviceError> {
         let key = self.control.device_keys(direction).take().ok_or(OpenDeviceError::TooMany)?;
+        self.note_default(direction, &device);
         let (edge, running) = match self.start(direction, &device) {
             Ok(started) => started,
             Err(error) => {
@@ -107,9 +110,6 @@ impl Supervisor {
                 return Err(error);
             }
         };
-        if device.is_of_the_system() {
-            self.note_default(direction);
-        }
         let port = Arc::new(Port::new(direction, device, running.state()));
         self.control.send(match edge {
             Edge::Capture(edge) => {
@@ -136,10 +136,8 @@ impl Supervisor {
         if *watch.wanted() == device && !watch.is_substitute() {
             return Ok(());
         }
+        self.note_default(direction, &device);
         let (edge, running) = self.start(direction, &device)?;
-        if device.is_of_the_system() {
-            self.note_default(direction);
-        }
         self.watched[index].want(device);
         self.replace(now, index, edge, running);
         Ok(())
@@ -164,10 +162,23 @@ impl Supervisor {
         watch.stop();
         let substitute = (lost != Device::Default).then_some(Device::Default);
         for device in substitute.into_iter().chain([Device::Null]) {
+            self.note_default(direction, &device);
             let Ok((edge, running)) = self.start(direction, &device) else { continue };
             self.replace(now, index, edge, running);
             let event = DeviceEvent::Lost { direction, device: lost, now: device, cause };
             return self.control.device_events.send(&event);
+        }
+    }
+
+    /// Devices that vanished without a word while their sound was carried elsewhere.
+    fn miss(&mut self, now: MediaTime) {
+        for index in 0..self.watched.len() {
+            let watch = &mut self.watched[index];
+            let Device::Id(id) = watch.current() else { continue };
+            let found = self.backend.look_for(watch.port().direction(), &id);
+            if watch.is_missed(found) {
+                self.lose(now, index, LossCause::Gone);
+            }
         }
     }
 
@@ -191,11 +202,7 @@ impl Supervisor {
 
     fn follow_defaults(&mut self, now: MediaTime) {
         for direction in [Direction::Capture, Direction::Render] {
-            let is_used = |watch: &Watch| {
-                watch.port().direction() == direction
-                    && (*watch.wanted() == Device::Default || watch.current() == Device::Default)
-            };
-            if !self.watched.iter().any(is_used) {
+            if !self.is_default_used(direction) {
                 continue;
             }
             let id = self.backend.default_id(direction);
@@ -227,11 +234,18 @@ impl Supervisor {
         }
     }
 
-    /// What is the default when a device is opened is no change of it.
-    fn note_default(&mut self, direction: Direction) {
-        if self.defaults[direction as usize].is_none() {
+    /// What the default has become while nobody used it is no change.
+    fn note_default(&mut self, direction: Direction, opening: &Device) {
+        if *opening == Device::Default && !self.is_default_used(direction) {
             self.defaults[direction as usize] = self.backend.default_id(direction);
         }
+    }
+
+    fn is_default_used(&self, direction: Direction) -> bool {
+        self.watched.iter().any(|watch| {
+            watch.port().direction() == direction
+                && (*watch.wanted() == Device::Default || watch.current() == Device::Default)
+        })
     }
 
     fn replace(&mut self, now: MediaTime, index: usize, edge: Edge, running: Running) {
@@ -244,6 +258,10 @@ impl Supervisor {
     }
 
     fn start(&mut self, direction: Direction, device: &Device) -> Result<(Edge, Running), OpenDeviceError> {
+        let sighting = match device {
+            Device::Id(id) => self.backend.look_for(direction, id),
+            _ => Sighting::Unknown,
+        };
         let health = Arc::new(DeviceHealth::default());
         let (clock, probe) = (self.control.clock, self.control.probe.clone());
         let (producer, consumer) = HeapRb::new(RING_SAMPLES).split();
@@ -263,7 +281,7 @@ impl Supervisor {
                 (open, Edge::Render(Box::new(edge)))
             }
         };
-        Ok((edge, Running::new(device.clone(), open, health)))
+        Ok((edge, Running::new(device.clone(), open, health, sighting)))
     }
 
     fn index(&self, direction: Direction, key: Key) -> Option<usize> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::support::{self, TICK, ms};
-use offhook_media::device::{Backend, DeviceHealth, ErrorSeverity, OpenDevice};
+use offhook_media::device::{Backend, DeviceHealth, ErrorSeverity, OpenDevice, Sighting};
 use offhook_media::simulation::Simulation;
 use offhook_media::threads::{CaptureCallback, RenderCallback};
 use offhook_media::{
@@ -15,10 +15,19 @@ use offhook_media::{
 /// A sound system of two speakers and two microphones, all of them under the test's control.
 #[derive(Default)]
 struct World {
-    present: Vec<DeviceId>,
+    present: Vec<(DeviceId, u32)>,
     default: Option<DeviceId>,
     running: Vec<Running>,
     opened: Vec<Device>,
+    plugged: u32,
+    looks: u32,
+    hangs: bool,
+}
+
+impl World {
+    fn number_of(&self, id: &DeviceId) -> Option<u32> {
+        self.present.iter().find(|(present, _)| present == id).map(|(_, number)| *number)
+    }
 }
 
 struct Running {
@@ -55,7 +64,7 @@ impl Drop for FakeDevice {
 impl FakeSystem {
     fn with_devices(ids: &[&str]) -> Self {
         let system = Self::default();
-        system.0.borrow_mut().present = ids.iter().map(|name| id(name)).collect();
+        ids.iter().for_each(|name| system.plug(name));
         system.set_default(ids.first().copied());
         system
     }
@@ -65,12 +74,25 @@ impl FakeSystem {
     }
 
     fn plug(&self, name: &str) {
-        self.0.borrow_mut().present.push(id(name));
+        let mut world = self.0.borrow_mut();
+        world.plugged += 1;
+        let number = world.plugged;
+        world.present.push((id(name), number));
     }
 
     fn unplug(&self, name: &str) {
-        self.0.borrow_mut().present.retain(|present| *present != id(name));
+        self.vanish(name);
         self.report(name, ErrorSeverity::Gone, 1);
+    }
+
+    /// As a sound server does it that carries the sound elsewhere: the stream goes on without a word.
+    fn vanish(&self, name: &str) {
+        self.0.borrow_mut().present.retain(|(present, _)| *present != id(name));
+    }
+
+    /// Whether the system keeps what it knows to itself.
+    fn hang(&self, hangs: bool) {
+        self.0.borrow_mut().hangs = hangs;
     }
 
     fn report(&self, name: &str, severity: ErrorSeverity, times: usize) {
@@ -101,7 +123,7 @@ impl FakeSystem {
         let mut world = self.0.borrow_mut();
         let id = match device {
             Device::Default => world.default.clone(),
-            Device::Id(id) => world.present.contains(id).then(|| id.clone()),
+            Device::Id(id) => world.number_of(id).map(|_| id.clone()),
             _ => Some(id("paced:null")),
         };
         let id = id.ok_or_else(|| OpenDeviceError::NotFound(device.clone()))?;
@@ -137,8 +159,18 @@ impl Backend for FakeSystem {
     fn is_present(&mut self, _: Direction, device: &Device) -> bool {
         let world = self.0.borrow();
         match device {
-            Device::Id(id) => world.present.contains(id),
+            Device::Id(id) => world.number_of(id).is_some(),
             _ => world.default.is_some(),
+        }
+    }
+
+    fn look_for(&mut self, _: Direction, id: &DeviceId) -> Sighting {
+        let mut world = self.0.borrow_mut();
+        world.looks += 1;
+        if world.hangs {
+            Sighting::Unknown
+        } else {
+            world.number_of(id).map_or(Sighting::Absent, Sighting::Present)
         }
     }
 }
@@ -196,6 +228,10 @@ fn lost(device: &str, now: Device, cause: LossCause) -> DeviceEvent {
     DeviceEvent::Lost { direction: Direction::Render, device: Device::Id(id(device)), now, cause }
 }
 
+fn returned(device: &str) -> DeviceEvent {
+    DeviceEvent::Returned { direction: Direction::Render, device: Device::Id(id(device)) }
+}
+
 #[test]
 fn an_unplugged_speaker_falls_back_to_the_default_and_comes_back() {
     let mut scene = Scene::begin();
@@ -211,9 +247,7 @@ fn an_unplugged_speaker_falls_back_to_the_default_and_comes_back() {
 
     scene.system.plug("fake:headset");
     scene.run(1200);
-    let returned =
-        DeviceEvent::Returned { direction: Direction::Render, device: Device::Id(id("fake:headset")) };
-    assert_eq!(scene.event(), Some(returned));
+    assert_eq!(scene.event(), Some(returned("fake:headset")));
     assert_eq!(scene.system.running(), ["fake:headset"]);
     assert_eq!(element.sink_id(), Device::Id(id("fake:headset")));
     scene.assert_alive();
@@ -280,6 +314,134 @@ fn what_follows_the_default_follows_a_change_of_it() {
     drop((element, microphone));
     scene.run(50);
     assert!(scene.system.running().is_empty());
+}
+
+#[test]
+fn a_device_that_vanishes_without_a_word_is_missed_within_a_second_and_comes_back() {
+    for direction in [Direction::Render, Direction::Capture] {
+        let mut scene = Scene::begin();
+        let device = Device::Id(id("fake:headset"));
+        let (mut element, mut microphone) = (None, None);
+        match direction {
+            Direction::Render => element = Some(scene.headset()),
+            Direction::Capture => {
+                microphone = Some(scene.simulation.open_microphone(device.clone()).unwrap())
+            }
+        }
+        scene.run(2500);
+        assert_eq!(scene.event(), None);
+        scene.system.vanish("fake:headset");
+        scene.run(1100);
+        let (now, cause) = (Device::Default, LossCause::Gone);
+        let lost = DeviceEvent::Lost { direction, device: device.clone(), now, cause };
+        assert_eq!(scene.event(), Some(lost));
+        assert_eq!(scene.system.running(), ["fake:builtin"]);
+        scene.run(5000);
+        assert_eq!(scene.event(), None);
+
+        scene.system.plug("fake:headset");
+        scene.run(1100);
+        assert_eq!(scene.event(), Some(DeviceEvent::Returned { direction, device }));
+        assert_eq!(scene.system.running(), ["fake:headset"]);
+        scene.run(5000);
+        assert_eq!(scene.event(), None);
+        scene.assert_alive();
+        drop((element, microphone));
+    }
+}
+
+#[test]
+fn a_device_that_was_away_between_two_looks_was_lost_and_returned() {
+    let mut scene = Scene::begin();
+    let _element = scene.headset();
+    scene.run(2500);
+    scene.system.vanish("fake:headset");
+    scene.system.plug("fake:headset");
+    scene.run(1100);
+    assert_eq!(scene.event(), Some(lost("fake:headset", Device::Default, LossCause::Gone)));
+    assert_eq!(scene.event(), Some(returned("fake:headset")));
+    assert_eq!(scene.system.running(), ["fake:headset"]);
+    scene.run(5000);
+    assert_eq!(scene.event(), None);
+}
+
+#[test]
+fn a_look_without_an_answer_means_nothing() {
+    let mut scene = Scene::begin();
+    let _element = scene.headset();
+    scene.run(2500);
+    for hung in [1000, 10_000] {
+        scene.system.hang(true);
+        scene.run(hung);
+        scene.system.hang(false);
+        scene.run(3000);
+        assert_eq!((scene.event(), scene.system.running()), (None, vec!["fake:headset".to_owned()]));
+    }
+    scene.system.hang(true);
+    scene.system.vanish("fake:headset");
+    scene.run(5000);
+    assert_eq!(scene.event(), None);
+    scene.system.hang(false);
+    scene.run(1100);
+    assert_eq!(scene.event(), Some(lost("fake:headset", Device::Default, LossCause::Gone)));
+}
+
+#[test]
+fn a_device_opened_while_nothing_was_answered_is_missed_once_it_was_seen() {
+    let mut scene = Scene::begin();
+    scene.system.hang(true);
+    let _element = scene.headset();
+    scene.run(1000);
+    scene.system.hang(false);
+    scene.run(2000);
+    assert_eq!(scene.event(), None);
+    scene.system.vanish("fake:headset");
+    scene.system.plug("fake:headset");
+    scene.run(1100);
+    assert_eq!(scene.event(), Some(lost("fake:headset", Device::Default, LossCause::Gone)));
+    assert_eq!(scene.event(), Some(returned("fake:headset")));
+}
+
+#[test]
+fn a_device_in_use_is_looked_for_once_a_second_and_others_are_not() {
+    let mut scene = Scene::begin();
+    let queue = scene.simulation.open_element(Device::Null).unwrap();
+    let default = scene.simulation.open_element(Device::Default).unwrap();
+    scene.run(10_000);
+    assert_eq!(scene.system.0.borrow().looks, 0);
+    let element = scene.headset();
+    scene.run(10_000);
+    assert!((10..=12).contains(&scene.system.0.borrow().looks), "{}", scene.system.0.borrow().looks);
+    drop((queue, default, element));
+}
+
+#[test]
+fn the_default_that_vanishes_is_replaced_by_the_default_of_then() {
+    let mut scene = Scene::begin();
+    scene.system.set_default(Some("fake:headset"));
+    let _element = scene.headset();
+    scene.run(2500);
+    scene.system.vanish("fake:headset");
+    scene.system.set_default(Some("fake:builtin"));
+    scene.run(5000);
+    assert_eq!(scene.event(), Some(lost("fake:headset", Device::Default, LossCause::Gone)));
+    // It was opened once, and its change is no news to whom did not use it.
+    assert_eq!(scene.event(), None);
+    assert_eq!(scene.system.0.borrow().opened, [Device::Id(id("fake:headset")), Device::Default]);
+}
+
+#[test]
+fn what_the_default_became_while_nobody_used_it_is_no_change() {
+    let mut scene = Scene::begin();
+    let element = scene.simulation.open_element(Device::Default).unwrap();
+    scene.run(2500);
+    drop(element);
+    scene.run(100);
+    scene.system.set_default(Some("fake:headset"));
+    let _element = scene.simulation.open_element(Device::Default).unwrap();
+    scene.run(2500);
+    assert_eq!(scene.event(), None);
+    assert_eq!(scene.system.0.borrow().opened.len(), 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use offhook_media_core::dsp::AudioLevel;
 use offhook_media_core::units::MediaTime;
 
 use crate::control::lock;
-use crate::device::{Device, DeviceHealth, Direction, OpenDevice};
+use crate::device::{Device, DeviceHealth, Direction, OpenDevice, Sighting};
 use crate::key::Key;
 use crate::processor::NO_LEVEL;
 use crate::snapshot::level_of_word;
@@ -93,12 +93,19 @@ pub(super) struct Running {
     open: Option<Box<dyn OpenDevice>>,
     health: Arc<DeviceHealth>,
     sample_rate: u32,
+    sighting: Sighting,
 }
 
 impl Running {
-    pub(super) fn new(device: Device, open: Box<dyn OpenDevice>, health: Arc<DeviceHealth>) -> Self {
+    /// `sighting` is from before it was opened.
+    pub(super) fn new(
+        device: Device,
+        open: Box<dyn OpenDevice>,
+        health: Arc<DeviceHealth>,
+        sighting: Sighting,
+    ) -> Self {
         let sample_rate = open.sample_rate();
-        Self { device, open: Some(open), health, sample_rate }
+        Self { device, open: Some(open), health, sample_rate, sighting }
     }
 
     pub(super) fn state(&self) -> PortState {
@@ -164,6 +171,19 @@ impl Watch {
         self.running = running;
         self.began = now;
         self.failures = 0;
+    }
+
+    /// Whether what was opened is no more, by a look for it.
+    pub(super) fn is_missed(&mut self, found: Sighting) -> bool {
+        match (self.running.sighting, found) {
+            (_, Sighting::Absent) => true,
+            (Sighting::Present(opened), Sighting::Present(there)) => opened != there,
+            (Sighting::Absent | Sighting::Unknown, Sighting::Present(_)) => {
+                self.running.sighting = found;
+                false
+            }
+            (_, Sighting::Unknown) => false,
+        }
     }
 
     /// Why it is to be given up, when it is. Only devices of the system can be lost.
