@@ -1,6 +1,7 @@
 //! Deep redundancy: what one packet in a few carries brings back what the packets before it held.
 
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may allocate")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::f32::consts::TAU;
 use std::time::Duration;

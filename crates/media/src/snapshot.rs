@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offhook_media_core::dsp::AudioLevel;
 use offhook_media_core::recv::ReceiveStats;
-use offhook_media_core::send::SendStats;
+use offhook_media_core::send::{Rung, SendStats};
 use offhook_media_core::units::{Dbov, MediaTime, Ppm};
 
 /// A value in words. `N` is their number.
@@ -74,16 +74,34 @@ pub(crate) fn level_of_word(word: u64) -> AudioLevel {
     AudioLevel { level: to_level(word & 0xff), voice: word & 0x100 != 0 }
 }
 
-pub(crate) const SEND_WORDS: usize = 5;
+pub(crate) const SEND_WORDS: usize = 8;
 
 impl Words<SEND_WORDS> for SendStats {
     fn to_words(&self) -> [u64; SEND_WORDS] {
-        let level = word_of_level(self.level);
-        [self.packets, self.payload_bytes, self.encode_errors, level, u64::from(self.muted)]
+        [
+            self.packets,
+            self.payload_bytes,
+            self.red_bytes,
+            self.dred_bytes,
+            self.rung.to_word(),
+            self.encode_errors,
+            word_of_level(self.level),
+            u64::from(self.muted),
+        ]
     }
 
-    fn from_words([packets, payload_bytes, encode_errors, level, muted]: [u64; SEND_WORDS]) -> Self {
-        Self { packets, payload_bytes, encode_errors, level: level_of_word(level), muted: muted != 0 }
+    fn from_words(words: [u64; SEND_WORDS]) -> Self {
+        let [packets, payload_bytes, red_bytes, dred_bytes, rung, encode_errors, level, muted] = words;
+        Self {
+            packets,
+            payload_bytes,
+            red_bytes,
+            dred_bytes,
+            rung: Rung::from_word(rung),
+            encode_errors,
+            level: level_of_word(level),
+            muted: muted != 0,
+        }
     }
 }
 

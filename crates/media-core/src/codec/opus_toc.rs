@@ -115,6 +115,11 @@ pub fn strip_padding(packet: &mut [u8]) -> usize {
     framing::strip_padding(packet)
 }
 
+/// Bytes of a packet that [`strip_padding`] would leave.
+pub fn bare_length(packet: &[u8]) -> usize {
+    framing::bare(packet).map_or(packet.len(), |bare| bare.head.len() + bare.coded.len())
+}
+
 const fn mode_of(toc: u8) -> Mode {
     match toc >> 3 {
         0..=11 => Mode::Silk,
@@ -163,6 +168,7 @@ mod tests {
         let stripped = |bytes: &[u8]| {
             let mut packet = bytes.to_vec();
             let len = strip_padding(&mut packet);
+            assert_eq!(bare_length(bytes), len);
             packet.truncate(len);
             packet
         };

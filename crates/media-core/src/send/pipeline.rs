@@ -5,9 +5,11 @@ use thiserror::Error;
 use super::dtmf::{DtmfSender, Report};
 use super::enhance::Enhancer;
 use super::pause::{Pause, PausePacket};
+use super::protection::Protection;
+use super::redundancy::{Redundancy, Rung};
 use super::{OutgoingPacket, QueueDtmfError};
 use crate::codec::telephone_event::DtmfDigit;
-use crate::codec::{EncoderConfig, OpusEncoder, OpusError};
+use crate::codec::{EncoderConfig, OpusEncoder, OpusError, Profile};
 use crate::dsp::{AudioLevel, LevelMeter};
 use crate::rt_context::RtContext;
 use crate::units::{BitsPerSecond, PacketTime};
@@ -28,18 +30,24 @@ pub struct SendConfig {
     pub opus_payload_type: u8,
     /// RTP payload type of telephone-event at 48 kHz, where the peer takes it.
     pub dtmf_payload_type: Option<u8>,
+    /// RTP payload type of redundant audio (RFC 2198), where the peer takes it.
+    pub red_payload_type: Option<u8>,
+    /// What may protect the sound against loss.
+    pub redundancy: Redundancy,
     /// RTP timestamp of the first sample.
     pub initial_timestamp: u32,
 }
 
 impl Default for SendConfig {
-    /// 10 ms packets, Opus as payload type 111, no DTMF.
+    /// 10 ms packets, Opus as payload type 111, no DTMF, redundancy as it serves best but without RFC 2198.
     fn default() -> Self {
         Self {
             packet_time: PacketTime::Ms10,
             encoder: EncoderConfig::default(),
             opus_payload_type: 111,
             dtmf_payload_type: None,
+            red_payload_type: None,
+            redundancy: Redundancy::Auto,
             initial_timestamp: 0,
         }
     }
@@ -58,8 +66,14 @@ pub enum SendError {
 pub struct SendStats {
     /// Packets handed to the transport.
     pub packets: u64,
-    /// Payload bytes in them.
+    /// Payload bytes in them, redundancy included.
     pub payload_bytes: u64,
+    /// Of these, copies of earlier payloads and the headers that name them.
+    pub red_bytes: u64,
+    /// Of these, deep redundancy.
+    pub dred_bytes: u64,
+    /// How packets are made now.
+    pub rung: Rung,
     /// Packets the encoder failed to make.
     pub encode_errors: u64,
     /// Level of the near end in the last packet, after muting.
@@ -75,6 +89,7 @@ pub struct SendPipeline {
     enhancer: Enhancer,
     meter: LevelMeter,
     encoder: OpusEncoder,
+    protection: Protection,
     dtmf: DtmfSender,
     waiting: Box<[f32; MOST_SAMPLES]>,
     filled: usize,
@@ -101,11 +116,13 @@ impl SendPipeline {
     /// Allocates: not for the real-time thread.
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     pub fn new(config: &SendConfig) -> Result<Self, SendError> {
-        Ok(Self {
+        let rung = fixed_rung(config);
+        let mut pipeline = Self {
             config: *config,
             enhancer: Enhancer::new(),
             meter: LevelMeter::default(),
             encoder: OpusEncoder::new(&config.encoder)?,
+            protection: Protection::new(rung),
             dtmf: DtmfSender::default(),
             waiting: Box::new([0.0; MOST_SAMPLES]),
             filled: 0,
@@ -120,11 +137,16 @@ impl SendPipeline {
             stats: SendStats {
                 packets: 0,
                 payload_bytes: 0,
+                red_bytes: 0,
+                dred_bytes: 0,
+                rung,
                 encode_errors: 0,
                 level: AudioLevel::SILENCE,
                 muted: false,
             },
-        })
+        };
+        pipeline.protection.apply(rung, &mut pipeline.encoder);
+        Ok(pipeline)
     }
 
     /// Takes any number of mono samples at 48 kHz in -1..=1 and hands each finished packet to `emit`.
@@ -153,19 +175,31 @@ impl SendPipeline {
         self.sending = sending;
     }
 
-    /// Changes the rate from the next packet on; a rate libopus refuses changes nothing.
+    /// Changes the rate from the next packet on, redundancy included; a rate libopus refuses changes nothing.
     pub fn set_bitrate(&mut self, bitrate: BitsPerSecond) {
-        let _ = self.encoder.set_bitrate(bitrate);
+        if self.encoder.set_bitrate(bitrate).is_ok() {
+            self.config.encoder.bitrate = bitrate;
+            self.settle();
+        }
     }
 
     /// Changes the loss to be ready for.
     pub fn set_expected_loss(&mut self, percent: u8) {
-        let _ = self.encoder.set_expected_loss(percent);
+        self.config.encoder.expected_loss_percent = percent.min(100);
+        self.settle();
     }
 
     /// Changes the packet time from the next packet on.
     pub fn set_packet_time(&mut self, packet_time: PacketTime) {
-        self.next_packet_time = packet_time;
+        self.config.packet_time = packet_time;
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let rung = fixed_rung(&self.config);
+        self.protection.apply(rung, &mut self.encoder);
+        self.next_packet_time = rung.packet_time;
+        self.stats.rung = rung;
     }
 
     /// Sends a key when those before it were sent: 100 ms of it, then a pause of 60 ms. Sound is not sent meanwhile, because a far end that plays
@@ -235,8 +269,9 @@ impl SendPipeline {
         if std::mem::take(&mut self.rested) {
             self.encoder.reset();
         }
-        let Self { packet, encoder, packet_time, waiting, .. } = self;
-        let encoded = packet.fill(|bytes| encoder.encode(*packet_time, &waiting[..samples], bytes));
+        let Self { packet, encoder, protection, packet_time, waiting, .. } = self;
+        let encoded =
+            packet.fill(|bytes| protection.encode(encoder, *packet_time, &waiting[..samples], bytes));
         self.stats.encode_errors += u64::from(encoded.is_err());
         encoded.is_ok()
     }
@@ -274,8 +309,9 @@ impl SendPipeline {
         self.packet.marker = self.silent;
         self.packet.timestamp = self.timestamp;
         self.packet.level = self.stats.level;
-        self.stats.count(&self.packet);
-        emit(&self.packet);
+        let sent = self.protection.wrap(&self.packet, self.config.red_payload_type, &mut self.stats);
+        self.stats.count(sent);
+        emit(sent);
     }
 
     /// All reports of a key carry the timestamp of its beginning.
@@ -292,6 +328,30 @@ impl SendPipeline {
             self.stats.count(&packet);
             emit(&packet);
         }
+    }
+}
+
+/// The rung of a setting that does not follow the network.
+fn fixed_rung(config: &SendConfig) -> Rung {
+    let EncoderConfig { bitrate, in_band_fec, expected_loss_percent, profile, .. } = config.encoder;
+    let bare = Rung::bare(bitrate, config.packet_time);
+    if profile == Profile::LowDelay {
+        return bare;
+    }
+    let rate = |share: f32| BitsPerSecond((bitrate.0 as f32 * share) as u32);
+    // So many packets of 20 ms.
+    let dred_interval = |packets: usize| (packets * 960).div_ceil(config.packet_time.samples()) as u8;
+    match config.redundancy {
+        Redundancy::None => bare,
+        Redundancy::Fec if in_band_fec => Rung { in_band_loss: expected_loss_percent.max(10), ..bare },
+        Redundancy::Fec => bare,
+        Redundancy::Red if config.red_payload_type.is_some() => {
+            Rung { bitrate: rate(0.75), copies: [1, 0, 0], ..bare }
+        }
+        Redundancy::Red => bare,
+        _ if config.packet_time < PacketTime::Ms10 => bare,
+        Redundancy::Dred => Rung { bitrate: rate(0.8), dred_interval: dred_interval(5), ..bare },
+        Redundancy::Auto => Rung { bitrate: rate(0.9), dred_interval: dred_interval(10), ..bare },
     }
 }
 

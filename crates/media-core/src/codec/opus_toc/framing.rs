@@ -1,5 +1,7 @@
 //! How frames lie in a packet (RFC 6716 section 3.2).
 
+use std::ops::Range;
+
 use super::TocError;
 
 /// Most frames of a packet: 48 of 2.5 ms.
@@ -52,32 +54,57 @@ fn without_padding(mut bytes: &[u8]) -> Result<&[u8], TocError> {
     bytes.len().checked_sub(padding).and_then(|coded| bytes.get(..coded)).ok_or(TocError::Framing)
 }
 
+/// A packet without its padding: its first bytes anew, and where its lengths and frames lie in it.
+pub(super) struct Bare {
+    pub(super) head: Head,
+    pub(super) coded: Range<usize>,
+}
+
+/// What comes before lengths and frames.
+pub(super) enum Head {
+    Toc(u8),
+    TocAndCount([u8; 2]),
+}
+
+impl Head {
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Toc(_) => 1,
+            Self::TocAndCount(_) => 2,
+        }
+    }
+}
+
+/// `None` for a packet that is invalid or has no padding.
+pub(super) fn bare(packet: &[u8]) -> Option<Bare> {
+    let [toc, header, rest @ ..] = packet else {
+        return None;
+    };
+    if toc & 3 != 3 || header & 0x40 == 0 || parse(packet).is_err() {
+        return None;
+    }
+    let coded = without_padding(rest).ok()?;
+    // The frames begin behind the length bytes: all of 255 but the last.
+    let begin = 3 + rest.iter().take_while(|length| **length == 255).count();
+    // One frame needs no count.
+    let head =
+        if header & 0x3f == 1 { Head::Toc(toc & !3) } else { Head::TocAndCount([*toc, header & !0x40]) };
+    Some(Bare { head, coded: begin..begin + coded.len() })
+}
+
 /// Moves the frames over the padding's length bytes and drops the padding; returns the new length. A packet that is invalid or has no
 /// padding stays as it is.
 pub(super) fn strip_padding(packet: &mut [u8]) -> usize {
-    let [toc, header, rest @ ..] = &*packet else {
+    let Some(Bare { head, coded }) = bare(packet) else {
         return packet.len();
     };
-    let (toc, header) = (*toc, *header);
-    if toc & 3 != 3 || header & 0x40 == 0 || parse(packet).is_err() {
-        return packet.len();
+    let length = coded.len();
+    packet.copy_within(coded, head.len());
+    match head {
+        Head::Toc(toc) => packet[0] = toc,
+        Head::TocAndCount(bytes) => packet[..2].copy_from_slice(&bytes),
     }
-    let Ok(coded) = without_padding(rest) else {
-        return packet.len();
-    };
-    // The frames begin behind the length bytes: all of 255 but the last.
-    let lengths = 1 + rest.iter().take_while(|length| **length == 255).count();
-    let (begin, length) = (2 + lengths, coded.len());
-    // One frame needs no count.
-    let head = if header & 0x3f == 1 {
-        packet[0] = toc & !3;
-        1
-    } else {
-        packet[1] = header & !0x40;
-        2
-    };
-    packet.copy_within(begin..begin + length, head);
-    head + length
+    head.len() + length
 }
 
 fn equal_frames(bytes: &[u8], frames: usize) -> Result<Framing, TocError> {
