@@ -150,6 +150,18 @@ impl Call {
         self.stream.muted()
     }
 
+    /// How loud the other person is, beside the volume of the element: a factor of 0 (silent) to [`MOST_VOLUME`](offhook_media::MOST_VOLUME)
+    /// (12 dB louder); 1 is as it came. Led there without a click. What is outside is brought inside.
+    pub fn set_volume(&self, volume: f32) {
+        self.stream.set_volume(volume);
+    }
+
+    /// How loud the other person is.
+    #[must_use]
+    pub fn volume(&self) -> f32 {
+        self.stream.volume()
+    }
+
     /// Presses keys: `0` to `9`, `*`, `#`, `A` to `D`.
     ///
     /// # Errors

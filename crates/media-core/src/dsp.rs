@@ -10,5 +10,5 @@ mod resample;
 pub use gain::RampedGain;
 pub use high_pass::HighPass;
 pub use level::{AudioLevel, LevelMeter};
-pub use limiter::SoftLimiter;
+pub use limiter::Limiter;
 pub use resample::{Resampler, ResamplerError};

@@ -53,8 +53,12 @@ impl AudioElement {
     pub fn set_src_object(&self, source: Option<&StreamSource>) {
         // Held over the commands, so that the last to be called is also the last to be obeyed.
         let mut settings = lock(&self.inner.settings);
-        self.command(ElementChange::UnbindAll);
-        settings.source = source.filter(|source| self.bind(source)).cloned();
+        let source = source.filter(|source| self.is_ours(source));
+        self.command(match source {
+            Some(source) => ElementChange::BindOnly(source.key()),
+            None => ElementChange::UnbindAll,
+        });
+        settings.source = source.cloned();
     }
 
     /// What [`set_src_object`](Self::set_src_object) was given last.
@@ -65,7 +69,9 @@ impl AudioElement {
     /// Plays one more stream together with the others, at most sixteen.
     pub fn add_source(&self, source: &StreamSource) {
         let _held = lock(&self.inner.settings);
-        self.bind(source);
+        if self.is_ours(source) {
+            self.command(ElementChange::Bind(source.key()));
+        }
     }
 
     /// Ends a stream's sound here.
@@ -137,11 +143,9 @@ impl AudioElement {
     }
 
     /// Whether the source is one of this engine.
-    fn bind(&self, source: &StreamSource) -> bool {
+    fn is_ours(&self, source: &StreamSource) -> bool {
         let ours = source.is_of(&self.engine);
-        if ours {
-            self.command(ElementChange::Bind(source.key()));
-        } else {
+        if !ours {
             tracing::warn!("a stream of another engine cannot sound here");
         }
         ours

@@ -49,6 +49,7 @@ pub use packet::{IncomingRtp, MOST_INCOMING, PacketPort, PacketReceiver, PacketS
 pub use reply::Reply;
 pub use stats::{DeviceEvent, DeviceStats, EngineStats, LossCause, TickTime};
 pub use stream::{
-    MediaStream, OpenStreamError, SendDtmfError, StreamConfig, StreamEvent, StreamSource, StreamStats,
+    MOST_VOLUME, MediaStream, OpenStreamError, SendDtmfError, StreamConfig, StreamEvent, StreamSource,
+    StreamStats,
 };
 pub use threads::{EngineClock, Priority};

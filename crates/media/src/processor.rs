@@ -148,7 +148,10 @@ impl MediaProcessor {
                 self.last_addition = now;
                 self.elements.insert(key, element).err().map(|refused| Garbage::Element(key, refused))
             }
-            Command::RemoveStream(key) => self.streams.remove(key).map(|gone| Garbage::Stream(key, gone)),
+            Command::RemoveStream(key) => {
+                self.unbind(key);
+                self.streams.remove(key).map(|gone| Garbage::Stream(key, gone))
+            }
             Command::RemoveMicrophone(key) => {
                 self.microphones.remove(key).map(|gone| Garbage::Microphone(key, gone))
             }
@@ -186,8 +189,16 @@ impl MediaProcessor {
     fn change_element(&mut self, key: Key, change: ElementChange) {
         match change {
             ElementChange::Bind(source) => self.bind(key, source),
-            ElementChange::Unbind(source) => self.unbind(key, source),
-            ElementChange::UnbindAll => self.unbind_all(key),
+            ElementChange::BindOnly(source) => {
+                self.unbind_all_but(key, Some(source));
+                self.bind(key, source);
+            }
+            ElementChange::Unbind(source) => {
+                if self.streams.get(source).is_some_and(|stream| stream.element() == Some(key)) {
+                    self.unbind(source);
+                }
+            }
+            ElementChange::UnbindAll => self.unbind_all_but(key, None),
             ElementChange::Gain(gain) => {
                 if let Some(element) = self.elements.get_mut(key) {
                     element.set_gain(gain);
@@ -198,34 +209,28 @@ impl MediaProcessor {
 
     /// A stream sounds in one element: another gives it up.
     fn bind(&mut self, element: Key, source: Key) {
-        let Some(stream) = self.streams.get_mut(source) else { return };
-        let before = stream.element();
-        if let Some(before) = before.filter(|before| *before != element)
-            && let Some(other) = self.elements.get_mut(before)
-        {
-            other.remove_source(source);
+        if self.streams.get(source).is_none_or(|stream| stream.element() == Some(element)) {
+            return;
         }
+        self.unbind(source);
         let bound = self.elements.get_mut(element).is_some_and(|element| element.add_source(source));
-        stream.set_element(bound.then_some(element));
-    }
-
-    fn unbind(&mut self, element: Key, source: Key) {
-        if let Some(element) = self.elements.get_mut(element) {
-            element.remove_source(source);
-        }
-        if let Some(stream) = self.streams.get_mut(source)
-            && stream.element() == Some(element)
-        {
-            stream.set_element(None);
+        if bound && let Some(stream) = self.streams.get_mut(source) {
+            stream.set_element(Some(element));
         }
     }
 
-    fn unbind_all(&mut self, key: Key) {
-        let Some(element) = self.elements.get_mut(key) else { return };
-        while let Some(source) = element.pop_source() {
-            if let Some(stream) = self.streams.get_mut(source) {
-                stream.set_element(None);
-            }
+    /// The stream sounds nowhere any more.
+    fn unbind(&mut self, source: Key) {
+        let Some(stream) = self.streams.get_mut(source) else { return };
+        if let Some(element) = stream.element().and_then(|element| self.elements.get_mut(element)) {
+            element.take_leave_of(source, stream);
+        }
+        stream.set_element(None);
+    }
+
+    fn unbind_all_but(&mut self, element: Key, kept: Option<Key>) {
+        while let Some(source) = self.elements.get(element).and_then(|element| element.source_but(kept)) {
+            self.unbind(source);
         }
     }
 }

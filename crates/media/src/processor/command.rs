@@ -27,6 +27,8 @@ pub(crate) enum Command {
 /// What can be changed in an element.
 pub(crate) enum ElementChange {
     Bind(Key),
+    /// Unbinds all others.
+    BindOnly(Key),
     Unbind(Key),
     UnbindAll,
     Gain(f32),
@@ -36,6 +38,7 @@ pub(crate) enum ElementChange {
 pub(crate) enum StreamChange {
     Microphone(Option<Key>),
     Muted(bool),
+    Volume(f32),
     Sending(bool),
     Digit(DtmfDigit),
     ExpectedLoss(u8),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use offhook_media_core::dsp::{RampedGain, SoftLimiter};
+use offhook_media_core::dsp::{Limiter, RampedGain};
 use offhook_media_core::recv::mix_into;
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::units::{MediaTime, SampleCount};
 
+use super::stream::FADE;
 use super::{RenderEdge, StreamSlot};
 use crate::key::{Key, Slots};
 
@@ -23,6 +24,10 @@ pub(crate) struct ElementSlot {
     edge: Box<RenderEdge>,
     sources: [Option<Key>; MOST_SOURCES],
     gain: RampedGain,
+    limiter: Limiter,
+    /// The end of what does not sound here any more.
+    tail: [f32; FADE],
+    tail_left: usize,
     sum: [f32; MOST_PIECE],
     one: [f32; MOST_PIECE],
 }
@@ -34,6 +39,9 @@ impl ElementSlot {
             edge,
             sources: [None; MOST_SOURCES],
             gain: RampedGain::new(1.0),
+            limiter: Limiter::default(),
+            tail: [0.0; FADE],
+            tail_left: 0,
             sum: [0.0; MOST_PIECE],
             one: [0.0; MOST_PIECE],
         }
@@ -60,19 +68,27 @@ impl ElementSlot {
     fn render_piece(&mut self, cx: &mut RtContext, samples: usize, streams: &mut Slots<StreamSlot>) {
         let (sum, one) = (&mut self.sum[..samples], &mut self.one[..samples]);
         sum.fill(0.0);
-        let mut sounding = 0;
         for source in self.sources.iter().flatten() {
             if let Some(stream) = streams.get_mut(*source) {
                 stream.pull(cx, one);
                 mix_into(sum, one);
-                sounding += 1;
             }
         }
+        let ending = self.tail_left.min(samples);
+        mix_into(&mut sum[..ending], &self.tail);
+        self.tail.copy_within(ending.., 0);
+        self.tail[FADE - ending..].fill(0.0);
+        self.tail_left -= ending;
         self.gain.apply(sum);
-        if sounding > 1 {
-            SoftLimiter::apply(sum);
-        }
+        self.limiter.apply(sum);
         self.edge.give(sum);
+    }
+
+    /// A stream that sounds here does not any more: its end is still heard.
+    pub(super) fn take_leave_of(&mut self, source: Key, stream: &StreamSlot) {
+        self.sources.iter_mut().filter(|place| **place == Some(source)).for_each(|place| *place = None);
+        mix_into(&mut self.tail, &stream.ending());
+        self.tail_left = FADE;
     }
 
     pub(super) fn set_gain(&mut self, gain: f32) {
@@ -97,11 +113,8 @@ impl ElementSlot {
         }
     }
 
-    pub(super) fn remove_source(&mut self, source: Key) {
-        self.sources.iter_mut().filter(|place| **place == Some(source)).for_each(|place| *place = None);
-    }
-
-    pub(super) fn pop_source(&mut self) -> Option<Key> {
-        self.sources.iter_mut().find_map(Option::take)
+    /// One that sounds here and is not `kept`.
+    pub(super) fn source_but(&self, kept: Option<Key>) -> Option<Key> {
+        self.sources.iter().flatten().copied().find(|source| Some(*source) != kept)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use offhook_media_core::codec::telephone_event::DtmfDigit;
+use offhook_media_core::dsp::RampedGain;
 use offhook_media_core::recv::{ReceivePipeline, ReceiveStats};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{OutgoingPacket, QueueDtmfError, SendPipeline, SendStats};
-use offhook_media_core::units::{MediaTime, SAMPLE_RATE};
+use offhook_media_core::units::{MediaTime, SampleCount};
 use ringbuf::traits::{Consumer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 
@@ -23,6 +25,8 @@ use crate::stream::StreamEvent;
 pub(crate) const MOST_DIGITS: usize = 64;
 /// Sound nobody listens to is discarded in pieces of 2.5 ms.
 const PIECE: usize = 120;
+/// What leaves an element fades out over 5 ms.
+pub(super) const FADE: usize = 240;
 /// After a longer stop it is not made up for.
 const MOST_OWED: i64 = 100_000;
 
@@ -62,6 +66,11 @@ pub(crate) struct StreamSlot {
     digits: DigitQueue,
     first_sound_told: bool,
     discarded_until: Option<MediaTime>,
+    volume: f32,
+    /// Led to the volume, from silence where the sound begins.
+    gain: RampedGain,
+    /// What was heard last where it sounds.
+    recent: [f32; FADE],
 }
 
 impl StreamSlot {
@@ -84,6 +93,9 @@ impl StreamSlot {
             digits: DigitQueue::default(),
             first_sound_told: false,
             discarded_until: None,
+            volume: 1.0,
+            gain: RampedGain::new(1.0),
+            recent: [0.0; FADE],
         }
     }
 
@@ -95,9 +107,13 @@ impl StreamSlot {
         self.element
     }
 
+    /// Where it sounds from now on: it fades in there.
     pub(super) fn set_element(&mut self, element: Option<Key>) {
         self.element = element;
         self.discarded_until = None;
+        self.gain = RampedGain::new(0.0);
+        self.gain.set(self.volume);
+        self.recent.fill(0.0);
     }
 
     /// Microphone sound to packets.
@@ -139,6 +155,20 @@ impl StreamSlot {
     /// Sound of the far end, for an element.
     pub(super) fn pull(&mut self, cx: &mut RtContext, out: &mut [f32]) {
         self.receive.pull(cx, out);
+        self.gain.apply(out);
+        let new = out.len().min(FADE);
+        self.recent.copy_within(new.., 0);
+        self.recent[FADE - new..].copy_from_slice(&out[out.len() - new..]);
+    }
+
+    /// How the sound ends in an element it leaves: what was heard last, mirrored at its last sample, fades out. What comes next is left for
+    /// where it goes on.
+    pub(super) fn ending(&self) -> [f32; FADE] {
+        let last = self.recent[FADE - 1];
+        std::array::from_fn(|n| {
+            let mirrored = 2.0 * last - self.recent[(FADE - 2).saturating_sub(n)];
+            mirrored * (1.0 - (n + 1) as f32 / FADE as f32)
+        })
     }
 
     /// Without an element the far end's sound passes unheard, at the pace of the clock.
@@ -147,10 +177,9 @@ impl StreamSlot {
         if now.micros_since(until) > MOST_OWED {
             until = now;
         }
-        let piece = std::time::Duration::from_micros(PIECE as u64 * 1_000_000 / u64::from(SAMPLE_RATE));
         let mut unheard = [0.0; PIECE];
-        while until + piece <= now {
-            until += piece;
+        while until + piece_time() <= now {
+            until += piece_time();
             self.receive.pull(&mut RtContext::new(until), &mut unheard);
         }
         self.discarded_until = Some(until);
@@ -170,6 +199,10 @@ impl StreamSlot {
             StreamChange::ExpectedLoss(percent) => self.send.set_expected_loss(percent),
             StreamChange::Bitrate(bitrate) => self.send.set_bitrate(bitrate),
             StreamChange::Muted(muted) => self.send.set_muted(muted),
+            StreamChange::Volume(volume) => {
+                self.volume = volume;
+                self.gain.set(volume);
+            }
             StreamChange::Pipelines(send, receive) => {
                 let send = send.map(|mut new| {
                     new.continue_from(&mut self.send);
@@ -182,6 +215,10 @@ impl StreamSlot {
         }
         [None, None]
     }
+}
+
+fn piece_time() -> Duration {
+    SampleCount(PIECE).duration()
 }
 
 /// Keys that wait until the pipeline has room.

@@ -9,6 +9,7 @@ mod no_alloc;
 mod pcm_devices;
 mod real_threads;
 mod set_sink;
+mod several_calls;
 mod stall;
 mod support;
 mod two_streams_one_element;

@@ -24,6 +24,7 @@ fn exercise(device: SimulatedDevice) -> Simulation {
             alice.stream.send_dtmf("15#").expect("there is room");
         }
         element.set_volume(second as f32 / 20.0);
+        bob.stream.set_volume(second as f32 / 10.0);
         let other = End::open(&simulation);
         other.stream.attach_microphone(&microphone);
         element.add_source(&other.stream.incoming());
