@@ -24,6 +24,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// The tone a person hums, in hertz.
 pub(crate) const ALICE_HUMS: f64 = 500.0;
 pub(crate) const BOB_HUMS: f64 = 1100.0;
+pub(crate) const CAROL_HUMS: f64 = 1700.0;
 const SAMPLE_RATE: f64 = 48_000.0;
 
 /// Awaits what must happen.
@@ -231,6 +232,15 @@ impl Ear {
     /// Waits until 100 ms of nearly nothing but this tone were heard.
     pub(crate) async fn hears(&mut self, hertz: f64) {
         self.wait_for(&format!("a tone of {hertz} Hz"), |sound| purity(sound, hertz) > 0.8).await;
+    }
+
+    /// Waits until 100 ms of these tones, each of a good part, and of nearly nothing else were heard.
+    pub(crate) async fn hears_all(&mut self, tones: &[f64]) {
+        self.wait_for(&format!("tones of {tones:?} Hz"), |sound| {
+            let purities: Vec<f64> = tones.iter().map(|hertz| purity(sound, *hertz)).collect();
+            purities.iter().sum::<f64>() > 0.8 && purities.iter().all(|part| *part > 0.5 / tones.len() as f64)
+        })
+        .await;
     }
 
     /// Waits until 100 ms of silence were heard.
