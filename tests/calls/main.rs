@@ -16,6 +16,7 @@ mod many_devices;
 mod moved_network;
 mod nothing_is_left;
 mod seed_listener;
+mod several_calls;
 mod support;
 mod tls;
 mod unplugged_speaker;
