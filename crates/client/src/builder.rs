@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::{Device, Engine};
+use offhook_media_core::send::Redundancy;
 use offhook_media_core::units::{BitsPerSecond, PacketTime};
 use offhook_signaling::call::CallTimers;
 use offhook_signaling::{ApplicationKey, DeviceId, UserId};
@@ -78,6 +79,8 @@ pub struct ClientBuilder {
     microphone: Option<Device>,
     packet_time: Option<PacketTime>,
     bitrate: Option<BitsPerSecond>,
+    redundancy: Redundancy,
+    plain_rtp: bool,
     addresses: Option<Arc<dyn AddressSource>>,
     stun: Vec<SocketAddr>,
     path: Option<PacketPathFactory>,
@@ -148,6 +151,20 @@ impl ClientBuilder {
     #[must_use]
     pub fn bitrate(mut self, bitrate: BitsPerSecond) -> Self {
         self.bitrate = Some(bitrate);
+        self
+    }
+
+    /// What may protect the sound this side sends against loss. By default whatever serves best.
+    #[must_use]
+    pub fn redundancy(mut self, redundancy: Redundancy) -> Self {
+        self.redundancy = redundancy;
+        self
+    }
+
+    /// Offers and takes only what every peer knows: no copies of earlier packets (RFC 2198), no short reports. For comparisons.
+    #[must_use]
+    pub fn plain_rtp(mut self, plain: bool) -> Self {
+        self.plain_rtp = plain;
         self
     }
 
@@ -227,6 +244,8 @@ impl ClientBuilder {
             microphone: self.microphone.unwrap_or(Device::Default),
             packet_time: self.packet_time.unwrap_or(PacketTime::Ms10),
             bitrate: self.bitrate,
+            redundancy: self.redundancy,
+            plain_rtp: self.plain_rtp,
             addresses,
             stun: self.stun,
             path: self.path,
@@ -265,6 +284,8 @@ pub(crate) struct Settings {
     pub(crate) microphone: Device,
     pub(crate) packet_time: PacketTime,
     pub(crate) bitrate: Option<BitsPerSecond>,
+    pub(crate) redundancy: Redundancy,
+    pub(crate) plain_rtp: bool,
     pub(crate) addresses: Arc<dyn AddressSource>,
     pub(crate) stun: Vec<SocketAddr>,
     pub(crate) path: Option<PacketPathFactory>,

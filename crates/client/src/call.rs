@@ -15,6 +15,7 @@ use crate::driver::{Command, ToMedia};
 use crate::error::{AnswerError, DtmfError, HoldError, RefuseError, answer_error};
 use crate::event::{CallDirection, CallEvent, CallEvents};
 use crate::listener::{CallListener, tell_call_listener};
+use crate::microphone::Lease;
 use crate::stats::{CallReport, CallStats};
 
 /// One call. Cheap to clone, every clone is the same call. Dropping it does not end the call: [`hang_up`](Self::hang_up) does, and the end
@@ -88,8 +89,7 @@ impl Call {
         let shared = self.core.shared().ok_or(AnswerError::Ended)?;
         let run = shared.run().ok_or(AnswerError::Ended)?;
         let lease = shared.sound.open(shared.settings.timeouts.device).await?;
-        self.stream.attach_microphone(lease.microphone());
-        self.core.hold_microphone(lease);
+        self.speak_with(lease);
         let (reply, answer) = oneshot::channel();
         self.core.to_media(ToMedia::Answer { reply });
         let answer = answer.await.map_err(|_| AnswerError::Ended)?;
@@ -193,7 +193,7 @@ impl Call {
         if self.state() != CallState::Established {
             return Err(HoldError::WrongState);
         }
-        self.core.to_media(ToMedia::Hold(hold));
+        self.core.set_held(hold);
         Ok(())
     }
 
@@ -241,6 +241,12 @@ impl Call {
 
     fn measure(&self) -> CallStats {
         CallStats::new(self.core.driver_stats(), self.stream.stats())
+    }
+
+    /// Sends what this microphone hears, and holds it open while the call lasts.
+    pub(crate) fn speak_with(&self, microphone: Arc<Lease>) {
+        self.stream.attach_microphone(microphone.microphone());
+        self.core.hold_microphone(microphone);
     }
 
     pub(crate) fn is_over(&self) -> bool {

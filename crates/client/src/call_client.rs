@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::call::Call;
 use crate::driver::{Command, NewCall, prepare};
-use crate::error::{CallError, call_error};
+use crate::error::{CallError, MicrophoneError, call_error};
 use crate::listener::ClientListener;
+use crate::microphone::Lease;
 use crate::shared::Shared;
 
 /// As the protocol limits it.
@@ -27,10 +28,11 @@ impl CallClient {
         Self { shared }
     }
 
-    /// Calls a user: every device of theirs rings. Opens the microphone; nothing of it is sent before the other side answered.
+    /// Calls a user: every device of theirs rings. Opens the microphone meanwhile; nothing of it is sent before the other side answered.
+    /// Given up before it returns, the call is taken back.
     ///
     /// # Errors
-    /// [`CallError`]: nobody was rung.
+    /// [`CallError`]: nobody was rung, or no longer rings.
     pub fn call_user<U>(&self, user_id: U) -> impl Future<Output = Result<Call, CallError>> + Send + use<U>
     where
         U: Into<String>,
@@ -41,7 +43,7 @@ impl CallClient {
     /// As [`call_user`](Self::call_user), with headers for the callee's application: keys and values together at most 1024 bytes of UTF-8.
     ///
     /// # Errors
-    /// [`CallError`]: nobody was rung.
+    /// [`CallError`]: nobody was rung, or no longer rings.
     pub fn call_user_with_headers<U>(
         &self,
         user_id: U,
@@ -60,16 +62,21 @@ impl CallClient {
             return Err(CallError::HeadersTooLarge);
         }
         let run = self.shared.started().ok_or(CallError::NotStarted)?;
-        let microphone = self.shared.sound.open(self.shared.settings.timeouts.device);
-        let (microphone, media) = tokio::join!(microphone, prepare(&self.shared, Role::Offerer));
-        let microphone = microphone?;
+        // A device takes its time to open: meanwhile the other side rings.
+        let mut opening = Opening::begin(&self.shared);
+        let media = prepare(&self.shared, Role::Offerer).await;
         let media = media.map_err(|error| CallError::Prepare(error.to_string()))?;
+        opening.check()?;
         let offer = media.offer.clone().unwrap_or_default();
         let (reply, answer) = oneshot::channel();
-        let call = NewCall { to, headers, offer, media, microphone, reply };
+        let call = NewCall { to, headers, offer, media, reply };
         run.commands.send(Command::CallUser(Box::new(call))).await.map_err(|_| CallError::NotStarted)?;
         let made = answer.await.map_err(|_| CallError::NotStarted)?;
-        made.map_err(|error| call_error(&error))
+        let mut calling = Calling { call: made.map_err(|error| call_error(&error))?, complete: false };
+        let microphone = opening.finish().await?;
+        calling.complete = true;
+        calling.call.speak_with(microphone);
+        Ok(calling.call.clone())
     }
 
     /// A call by its id, live or one of the last that are over.
@@ -98,5 +105,52 @@ impl CallClient {
     /// [`add_listener`](Self::add_listener) in its older spelling.
     pub fn add_event_listener(&self, listener: Arc<dyn ClientListener>) {
         self.add_listener(listener);
+    }
+}
+
+/// A microphone that opens, or has failed to.
+struct Opening {
+    pending: oneshot::Receiver<Result<Arc<Lease>, MicrophoneError>>,
+    open: Option<Arc<Lease>>,
+}
+
+impl Opening {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        let (told, opened) = oneshot::channel();
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            // Whoever gave up calling does not hold it, and so it closes.
+            let _ = told.send(shared.sound.open(shared.settings.timeouts.device).await);
+        });
+        Self { pending: opened, open: None }
+    }
+
+    /// Whether it is in vain, as far as is known now.
+    fn check(&mut self) -> Result<(), MicrophoneError> {
+        if let Ok(opened) = self.pending.try_recv() {
+            self.open = Some(opened?);
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<Arc<Lease>, MicrophoneError> {
+        match self.open {
+            Some(opened) => Ok(opened),
+            None => self.pending.await.unwrap_or(Err(MicrophoneError::NotStarted)),
+        }
+    }
+}
+
+/// A call that rings before its microphone is open; given up meanwhile, it is taken back.
+struct Calling {
+    call: Call,
+    complete: bool,
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        if !self.complete {
+            self.call.hang_up();
+        }
     }
 }

@@ -10,7 +10,6 @@ mod start;
 mod stun;
 
 use std::fmt;
-use std::sync::Arc;
 
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::client::CommandError;
@@ -20,7 +19,6 @@ use tokio::sync::oneshot;
 
 use crate::call::Call;
 use crate::error::RegisterError;
-use crate::microphone::Lease;
 
 pub(crate) use prepare::{PreparedMedia, prepare};
 pub(crate) use start::prepare_start;
@@ -30,8 +28,6 @@ pub(crate) use start::prepare_start;
 pub(crate) enum Command {
     /// The application has a token.
     Register { token: Secret, reply: oneshot::Sender<Result<(), RegisterError>> },
-    /// The application has none.
-    RegisterFailed,
     /// Call somebody; everything is ready.
     CallUser(Box<NewCall>),
     /// The local person accepted; this is the answer.
@@ -56,7 +52,6 @@ pub(crate) struct NewCall {
     pub(crate) headers: Headers,
     pub(crate) offer: String,
     pub(crate) media: PreparedMedia,
-    pub(crate) microphone: Arc<Lease>,
     pub(crate) reply: oneshot::Sender<Result<Call, CommandError>>,
 }
 
@@ -86,8 +81,6 @@ pub(crate) enum ToMedia {
     RemoteCandidate(Candidate),
     /// A later description of the peer.
     RemoteUpdate(Update),
-    /// Hold or resume.
-    Hold(bool),
     /// The call is over.
     End,
 }

@@ -98,7 +98,7 @@ pub enum CallError {
     /// Keys and values of the headers are over 1024 bytes: send less.
     #[error("the call's headers are larger than 1024 bytes")]
     HeadersTooLarge,
-    /// No sound can be sent. Nobody was rung.
+    /// No sound can be sent: choose another microphone. Nobody was rung, or, where this took time to find out, the call was taken back.
     #[error(transparent)]
     Microphone(#[from] MicrophoneError),
     /// The call's sound or network part could not be made.

@@ -59,6 +59,7 @@ pub use offhook_media::{
     StreamStats, TickTime, devices, pcm_sink, pcm_source,
 };
 pub use offhook_media_core::quality::{QualityWarning, Score, WarningEvent, WarningKind};
+pub use offhook_media_core::send::{Redundancy, Rung};
 pub use offhook_media_core::units::{BitsPerSecond, PacketTime};
 pub use offhook_signaling::call::{CallDetails, CallEndCause, CallState, CallTimers};
 pub use offhook_signaling::client::StoredCredential;

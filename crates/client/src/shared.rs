@@ -55,6 +55,7 @@ pub(crate) struct Signal {
     wake: Notify,
     terminate: AtomicBool,
     started: AtomicBool,
+    no_token: AtomicBool,
 }
 
 impl Signal {
@@ -67,6 +68,17 @@ impl Signal {
     pub(crate) fn terminate(&self) {
         self.terminate.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// The application has no token.
+    pub(crate) fn give_up_token(&self) {
+        self.no_token.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the application said so since the last look.
+    pub(crate) fn take_no_token(&self) -> bool {
+        self.no_token.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) async fn woken(&self) {

@@ -67,6 +67,7 @@ pub(crate) struct CallCore {
     primary: EventStream<CallEvent>,
     to_media: mpsc::Sender<ToMedia>,
     ending: Wish,
+    held: AtomicBool,
     answering: AtomicBool,
     microphone: Mutex<Option<Arc<Lease>>>,
     stats: Mutex<Stats>,
@@ -108,6 +109,7 @@ impl CallCore {
             events,
             to_media,
             ending: Wish::default(),
+            held: AtomicBool::new(false),
             answering: AtomicBool::new(false),
             microphone: Mutex::new(None),
             stats: Mutex::new(Stats::default()),
@@ -163,6 +165,16 @@ impl CallCore {
     /// The wish to end, while the call is not over.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.ending.get()
+    }
+
+    /// Wishes to hold or to resume; the media driver sees it when it next looks, however many messages wait for it.
+    pub(crate) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    /// Whether this side wishes to hold.
+    pub(crate) fn held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
     }
 
     /// One answer at a time, and only of a ringing incoming call.

@@ -124,6 +124,7 @@ impl MediaDriver {
         }
         self.look_at_ring(now);
         self.take_stream_events();
+        self.hold(now, self.core.held());
         self.recover(now);
         self.keep_up(now);
         self.flush(now);
@@ -205,7 +206,6 @@ impl MediaDriver {
             ToMedia::RemoteAnswer(sdp) => self.take_first_answer(now, &sdp),
             ToMedia::RemoteCandidate(candidate) => self.take_candidate(now, &candidate),
             ToMedia::RemoteUpdate(update) => self.take_update(now, &update),
-            ToMedia::Hold(hold) => self.hold(now, hold),
             ToMedia::End => self.over = true,
         }
     }

@@ -61,6 +61,7 @@ pub(crate) async fn prepare(shared: &Arc<Shared>, role: Role) -> Result<Prepared
 fn stream_config(settings: &Settings) -> StreamConfig {
     let mut config = StreamConfig::default();
     config.send.packet_time = settings.packet_time;
+    config.send.redundancy = settings.redundancy;
     let mut random = [0; 4];
     // RFC 3550, section 5.1: random. Without randomness no session is made either.
     if getrandom::fill(&mut random).is_ok() {
@@ -108,6 +109,10 @@ fn session_config(settings: &Settings, role: Role) -> Result<SessionConfig, Cert
         },
         ..OpusParams::default()
     };
+    if settings.plain_rtp {
+        config.red_payload_type = None;
+        config.short_reports = false;
+    }
     config.connect_timeout = settings.timeouts.media;
     config.consent_timeout = settings.timeouts.consent.min(Duration::from_secs(30));
     Ok(config)

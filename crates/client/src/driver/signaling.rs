@@ -206,7 +206,6 @@ impl SignalingDriver {
                 // Whoever does not wait does not want to know.
                 let _ = reply.send(taken);
             }
-            Command::RegisterFailed => self.machine.register_failed(),
             Command::CallUser(new) => self.call_user(now, *new),
             Command::Answer { call, sdp, reply } => {
                 let _ = reply.send(self.machine.answer(now, &call, sdp));
@@ -223,6 +222,9 @@ impl SignalingDriver {
             self.over = true;
             return;
         }
+        if self.run.signal.take_no_token() {
+            self.machine.register_failed();
+        }
         self.heed_endings(now);
     }
 
@@ -230,7 +232,7 @@ impl SignalingDriver {
         match event {
             MachineEvent::CredentialsRequired => {
                 let user = self.shared.settings.account.user_id.clone();
-                let registration = ClientRegistration::new(user, self.run.commands.clone());
+                let registration = ClientRegistration::new(user, self.run.clone());
                 self.shared.events.send(&ClientEvent::CredentialsRequired(registration));
             }
             MachineEvent::Started => {

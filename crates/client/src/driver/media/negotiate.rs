@@ -11,8 +11,11 @@ use super::{MediaDriver, MediaNews};
 use crate::event::CallDirection;
 use crate::stats::Codec;
 
-/// An offer without an answer for this long is taken back.
+/// An offer without an answer for this long gives way to another that is wanted; else it is sent again, less and less often: who was away
+/// from the server for long does not learn it otherwise.
 const ANSWER: Duration = Duration::from_secs(5);
+/// An offer is sent again after five seconds, ten, twenty, forty, and then each minute and a quarter.
+const MOST_DOUBLINGS: u32 = 4;
 
 /// Where the negotiation of a call stands, as far as the session does not know it.
 #[derive(Debug)]
@@ -26,10 +29,20 @@ pub(super) struct Negotiation {
     answer: Option<String>,
     /// An offer that is to be made as soon as it may.
     wanted: Option<Wanted>,
-    /// Our offer that is out: what for, and since when.
-    offered: Option<(Wanted, Instant)>,
+    /// Our offer that is out.
+    offered: Option<Offered>,
     held: bool,
     configured: bool,
+}
+
+#[derive(Debug)]
+struct Offered {
+    wanted: Wanted,
+    since: Instant,
+    sdp: String,
+    /// How often it was sent again, and when next.
+    repeats: u32,
+    repeat_at: Instant,
 }
 
 /// What an offer is for. A restart serves the other purpose too.
@@ -51,6 +64,31 @@ impl Negotiation {
             held: false,
             configured: false,
         }
+    }
+
+    fn offer_made(&mut self, now: Instant, wanted: Wanted, sdp: &str) {
+        self.wanted = None;
+        self.described = Some(sdp.to_owned());
+        let repeat_at = now + ANSWER;
+        self.offered = Some(Offered { wanted, since: now, sdp: sdp.to_owned(), repeats: 0, repeat_at });
+    }
+
+    /// What an offer is to be made for now. One that is out is waited for, for a while; what it was for is then wanted still.
+    fn to_offer(&self, now: Instant) -> Option<Wanted> {
+        let wanted = self.wanted?;
+        match &self.offered {
+            Some(out) if now < out.since + ANSWER => None,
+            Some(out) => Some(wanted.max(out.wanted)),
+            None => Some(wanted),
+        }
+    }
+
+    /// The offer that is out, word by word, when it is time to send it again: to a peer that has answered it, it says nothing new.
+    fn to_repeat(&mut self, now: Instant) -> Option<String> {
+        let out = self.offered.as_mut().filter(|out| now >= out.repeat_at)?;
+        out.repeats = (out.repeats + 1).min(MOST_DOUBLINGS);
+        out.repeat_at = now + ANSWER * (1 << out.repeats);
+        Some(out.sdp.clone())
     }
 }
 
@@ -108,8 +146,8 @@ impl MediaDriver {
     fn take_offer(&mut self, now: Instant, sdp: &str) -> Result<(), SessionError> {
         let answer = self.session.handle_offer(now, sdp)?;
         // Ours, when one was out, has given way: it is made again.
-        if let Some((wanted, _)) = self.negotiation.offered.take() {
-            self.negotiation.wanted = self.negotiation.wanted.max(Some(wanted));
+        if let Some(out) = self.negotiation.offered.take() {
+            self.negotiation.wanted = self.negotiation.wanted.max(Some(out.wanted));
         }
         self.negotiation.described = Some(answer.clone());
         self.push_news(MediaNews::Update(Update { kind: SdpKind::Answer, sdp: answer }));
@@ -142,12 +180,17 @@ impl MediaDriver {
         self.offer_if_wanted(now);
     }
 
-    /// Makes the offer that is wanted, unless one is out.
+    /// Makes the offer that is wanted, unless one is out; one that nobody answers is sent again.
     pub(super) fn offer_if_wanted(&mut self, now: Instant) {
-        let Some(wanted) = self.negotiation.wanted.filter(|_| self.is_negotiated()) else { return };
-        if self.negotiation.offered.is_some_and(|(_, since)| now < since + ANSWER) {
+        if !self.is_negotiated() {
             return;
         }
+        let Some(wanted) = self.negotiation.to_offer(now) else {
+            if let Some(sdp) = self.negotiation.to_repeat(now) {
+                self.push_news(MediaNews::Update(Update { kind: SdpKind::Offer, sdp }));
+            }
+            return;
+        };
         self.session.rollback();
         let offer = match wanted {
             Wanted::Restart => self.session.restart_ice(now),
@@ -155,9 +198,7 @@ impl MediaDriver {
         };
         match offer {
             Ok(sdp) => {
-                self.negotiation.wanted = None;
-                self.negotiation.offered = Some((wanted, now));
-                self.negotiation.described = Some(sdp.clone());
+                self.negotiation.offer_made(now, wanted, &sdp);
                 self.push_news(MediaNews::Update(Update { kind: SdpKind::Offer, sdp }));
             }
             Err(error) => tracing::debug!(call = %self.core.id, %error, "no offer"),
@@ -199,6 +240,7 @@ impl MediaDriver {
         // Learned in the call, not agreed on.
         send.encoder.expected_loss_percent = self.config.send.encoder.expected_loss_percent;
         receive.opus_payload_type = media.opus;
+        receive.red_payload_type = media.red;
         receive.dtmf_payload_types = [media.telephone_event_48k, media.telephone_event_8k];
         let changed =
             !self.negotiation.configured || send != self.config.send || receive != self.config.receive;
@@ -224,6 +266,7 @@ impl MediaDriver {
 /// What the other side asks for, within what this side wants.
 fn agree(send: &mut offhook_media_core::send::SendConfig, media: &Media) {
     send.opus_payload_type = media.opus;
+    send.red_payload_type = media.red;
     send.dtmf_payload_type = media.telephone_event_48k;
     send.encoder.in_band_fec &= media.in_band_fec;
     send.encoder.dtx |= media.dtx;
@@ -251,6 +294,40 @@ fn at_most(wanted: PacketTime, most: Duration) -> PacketTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offer_that_nobody_answers_is_sent_again_less_and_less_often() {
+        let start = Instant::now();
+        let mut negotiation = Negotiation::new(CallDirection::Outbound, None);
+        negotiation.offer_made(start, Wanted::Direction, "offer");
+        let sent_again = (1..=200).filter(|second| {
+            let now = start + Duration::from_secs(*second);
+            assert_eq!(negotiation.to_offer(now), None);
+            let again = negotiation.to_repeat(now);
+            assert!(again.as_deref().is_none_or(|sdp| sdp == "offer"));
+            again.is_some()
+        });
+        assert_eq!(sent_again.collect::<Vec<_>>(), [5, 15, 35, 75, 155]);
+        negotiation.offered = None;
+        assert_eq!(negotiation.to_repeat(start + Duration::from_secs(900)), None, "answered");
+    }
+
+    #[test]
+    fn a_new_wish_waits_for_the_answer_for_a_while_and_takes_over_what_was_not_answered() {
+        let start = Instant::now();
+        let mut negotiation = Negotiation::new(CallDirection::Outbound, None);
+        assert_eq!(negotiation.to_offer(start), None);
+        negotiation.wanted = Some(Wanted::Restart);
+        assert_eq!(negotiation.to_offer(start), Some(Wanted::Restart));
+        negotiation.offer_made(start, Wanted::Restart, "offer");
+        negotiation.wanted = Some(Wanted::Direction);
+        assert_eq!(negotiation.to_offer(start + Duration::from_secs(4)), None);
+        assert_eq!(
+            negotiation.to_offer(start + ANSWER),
+            Some(Wanted::Restart),
+            "a path is still to be found"
+        );
+    }
 
     #[test]
     fn packets_are_as_long_as_both_allow() {

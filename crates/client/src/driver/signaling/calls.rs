@@ -20,7 +20,7 @@ const LAST_MEASURES: Duration = Duration::from_millis(300);
 
 impl SignalingDriver {
     pub(super) fn call_user(&mut self, now: Instant, new: NewCall) {
-        let NewCall { to, headers, offer, media, microphone, reply } = new;
+        let NewCall { to, headers, offer, media, reply } = new;
         let id = match self.machine.call_user(now, to, headers, offer) {
             Ok(id) => id,
             Err(error) => {
@@ -29,8 +29,6 @@ impl SignalingDriver {
             }
         };
         let Some((core, inbox)) = self.new_core(&id) else { return };
-        media.stream.attach_microphone(microphone.microphone());
-        core.hold_microphone(microphone);
         let call = Call::new(Arc::clone(&core), Arc::clone(&media.stream));
         MediaDriver::spawn(core, inbox, media, &self.shared, self.run.commands.clone());
         self.shared.add_call(call.clone());
