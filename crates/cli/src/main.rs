@@ -1,6 +1,5 @@
 //! The offhook command.
 
-mod allocations;
 mod answer;
 mod args;
 mod call;
@@ -25,9 +24,14 @@ mod token;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use offhook_sim::allocations::Counting;
 
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
+
+/// Counts, so that the demo can show that the real-time threads never use it.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {

@@ -1,36 +1,12 @@
 //! The receive path does not allocate, whatever the network does.
 
 #![expect(clippy::disallowed_methods, reason = "the packets are made before the count starts")]
-#![expect(unsafe_code, reason = "an allocator that counts is an allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use offhook_media_core::codec::{EncoderConfig, OpusEncoder};
 use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::units::{MediaTime, PacketTime};
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use offhook_sim::allocations::{Counting, of_this_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -52,7 +28,7 @@ fn loss_pauses_reordering_long_pulls_and_another_stream_allocate_nothing() {
     let mut receiver = ReceivePipeline::new(&config).unwrap();
     assert!(packets.iter().filter(|packet| packet.len() <= 2).count() > 10);
     let mut out = [0.0; 4800];
-    let before = COUNT.with(Cell::get);
+    let before = of_this_thread();
     for tick in 0..12_000_u32 {
         let now = i64::from(tick) * 5000;
         let mut cx = RtContext::new(MediaTime::from_micros(now));
@@ -82,7 +58,7 @@ fn loss_pauses_reordering_long_pulls_and_another_stream_allocate_nothing() {
         let _ = receiver.poll_digit();
         let _ = receiver.stats();
     }
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(of_this_thread() - before, 0);
     let stats = receiver.stats();
     assert!(stats.decoded > 0 && stats.concealed > 0 && stats.packets_lost > 0, "{stats:?}");
     assert!(stats.fec > 0 && stats.stretches > 0 && stats.interruptions > 0, "{stats:?}");

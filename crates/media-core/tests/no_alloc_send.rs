@@ -1,10 +1,6 @@
 //! The send path does not allocate, whatever is asked of it.
 
 #![expect(clippy::disallowed_methods, reason = "the sound is made before the count starts")]
-#![expect(unsafe_code, reason = "an allocator that counts is an allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use offhook_media_core::codec::EncoderConfig;
 use offhook_media_core::codec::telephone_event::DtmfDigit;
@@ -12,34 +8,10 @@ use offhook_media_core::dsp::Resampler;
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{SendConfig, SendPipeline};
 use offhook_media_core::units::{BitsPerSecond, MediaTime, PacketTime, Ppm};
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use offhook_sim::allocations::{Counting, of_this_thread};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn count() -> u64 {
-    COUNT.with(Cell::get)
-}
 
 /// Sound of two seconds, half of it silent.
 fn sound() -> Vec<f32> {
@@ -66,7 +38,7 @@ fn mute_keys_and_changed_settings_allocate_nothing() {
     let mut pipeline = SendPipeline::new(&config).unwrap();
     let sound = sound();
     let (mut packets, mut keys) = (0, 0);
-    let before = count();
+    let before = of_this_thread();
     for tick in 0..5000 {
         change(&mut pipeline, tick);
         let (start, length) = (tick * 480 % 90_000, 24 + tick * 37 % 900);
@@ -76,7 +48,7 @@ fn mute_keys_and_changed_settings_allocate_nothing() {
             keys += u32::from(packet.payload_type == 110);
         });
     }
-    assert_eq!(count() - before, 0);
+    assert_eq!(of_this_thread() - before, 0);
     assert!(packets > 1000 && keys > 100, "{packets} packets, {keys} of keys");
 }
 
@@ -84,7 +56,7 @@ fn mute_keys_and_changed_settings_allocate_nothing() {
 fn resampling_allocates_nothing() {
     let sound = sound();
     let mut resampler = Resampler::new(44_100, 48_000).unwrap();
-    let before = count();
+    let before = of_this_thread();
     let mut made = 0;
     for tick in 0..2000 {
         if tick % 10 == 0 {
@@ -93,13 +65,13 @@ fn resampling_allocates_nothing() {
         let (start, length) = (tick as usize * 441 % 90_000, 24 + tick as usize * 37 % 900);
         resampler.process(&sound[start..start + length], |block| made += block.len());
     }
-    assert_eq!(count() - before, 0);
+    assert_eq!(of_this_thread() - before, 0);
     assert!(made > 900_000, "{made}");
 }
 
 #[test]
 fn the_count_counts() {
-    let before = count();
+    let before = of_this_thread();
     drop(sound());
-    assert_eq!(count() - before, 2);
+    assert_eq!(of_this_thread() - before, 2);
 }

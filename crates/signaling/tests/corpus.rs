@@ -1,30 +1,19 @@
 //! Every committed fuzz seed and finding runs again.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test by panicking")]
-
-use std::path::Path;
-
-fn replay(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        body(&std::fs::read(entry.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count >= 3);
-}
+use offhook_signaling::fuzzing;
+use offhook_sim::corpus::replay;
 
 #[test]
 fn wire_seeds() {
-    replay("signaling_wire", offhook_signaling::fuzzing::signaling_wire);
+    replay("signaling_wire", fuzzing::signaling_wire);
 }
 
 #[test]
 fn call_machine_seeds() {
-    replay("call_machines", offhook_signaling::fuzzing::call_machines);
+    replay("call_machines", fuzzing::call_machines);
 }
 
 #[test]
 fn token_seeds() {
-    replay("signaling_token", offhook_signaling::fuzzing::signaling_token);
+    replay("signaling_token", fuzzing::signaling_token);
 }

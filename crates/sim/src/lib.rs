@@ -6,9 +6,11 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`allocations`] | an allocator that counts what each thread asks of it |
 //! | [`clock`] | [`clock::VirtualClock`] and a time-ordered [`clock::EventQueue`] |
 //! | [`net`] | [`net::Link`]: loss, jitter, stalls, bottleneck, duplication, route steps |
 //! | [`trace`] | recorded or generated packet fates as CSV, and a link that replays them |
+//! | [`corpus`] | the committed inputs of the fuzz targets |
 //! | [`device`] | sound devices whose clocks are off and whose callbacks have odd sizes |
 //! | [`sound`] | WAV files, installed and synthetic speech, tones, resampling |
 //! | [`measure`] | delay, correlation, silence gaps, levels and clicks of heard against spoken |
@@ -18,7 +20,9 @@
 //!
 //! Sound is always mono `f32` at [`SAMPLE_RATE`] unless a function says otherwise.
 
+pub mod allocations;
 pub mod clock;
+pub mod corpus;
 pub mod device;
 #[doc(hidden)]
 pub mod fuzzing;

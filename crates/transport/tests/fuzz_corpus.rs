@@ -1,22 +1,8 @@
 //! Every committed input of the fuzz targets, once; and random ones, few, so that the bodies stay honest without a fuzzer.
 
-use std::path::Path;
-
+use offhook_sim::corpus::replay;
 use offhook_transport::fuzzing;
 use proptest::prelude::*;
-
-fn replay(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut inputs = 0;
-    for entry in std::fs::read_dir(&folder).expect("the corpus is committed") {
-        let path = entry.expect("a readable folder").path();
-        let input = std::fs::read(&path).expect("a readable file");
-        let held = std::panic::catch_unwind(|| body(&input)).is_ok();
-        assert!(held, "{}", path.display());
-        inputs += 1;
-    }
-    assert!(inputs >= 5, "{} holds {inputs} inputs", folder.display());
-}
 
 #[test]
 fn demultiplexer() {

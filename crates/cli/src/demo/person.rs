@@ -8,9 +8,9 @@ use std::time::Duration;
 use offhook_client::{AddressSource, Client, ClientEvent, ClientEvents, PacketPathFactory};
 use offhook_media::{AudioElement, Device, Engine};
 use offhook_server::{DevelopmentApplication, RunningServer};
+use offhook_sim::allocations;
 use tokio::time::timeout;
 
-use crate::allocations;
 use crate::args::MediaArguments;
 use crate::failure::Failure;
 use crate::{media_options, token};

@@ -1,4 +1,17 @@
-//! The system's allocator, counted per thread: so the engine can show that its real-time threads never use it.
+//! The system's allocator, counted per thread: so a program or a test can show that what must not allocate does not.
+//!
+//! ```
+//! use offhook_sim::allocations::{Counting, of_this_thread};
+//!
+//! #[global_allocator]
+//! static ALLOCATOR: Counting = Counting;
+//!
+//! let before = of_this_thread();
+//! drop(std::hint::black_box(Box::new(1)));
+//! assert_eq!(of_this_thread() - before, 2);
+//! ```
+//!
+//! The one module of this crate with `unsafe` in it: an allocator cannot be written without.
 #![expect(
     unsafe_code,
     reason = "`GlobalAlloc` is an unsafe trait; each method hands its arguments to the system's allocator unchanged"
@@ -7,16 +20,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 thread_local! {
     /// Without a destructor and made at compile time, so that reading it never allocates.
     static USES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How often the calling thread has allocated or freed memory so far.
-pub(crate) fn of_this_thread() -> u64 {
+/// How often the calling thread has allocated or freed memory so far; 0 unless [`Counting`] is the program's allocator.
+#[must_use]
+pub fn of_this_thread() -> u64 {
     USES.with(Cell::get)
 }
 
@@ -24,7 +35,9 @@ fn count() {
     USES.with(|uses| uses.set(uses.get().wrapping_add(1)));
 }
 
-struct Counting;
+/// The allocator to put behind `#[global_allocator]`.
+#[derive(Debug)]
+pub struct Counting;
 
 // SAFETY: every method only counts, which neither allocates nor unwinds, and then does what `System`, a correct allocator, does for the
 // same arguments. The caller's obligations are those of `System`'s method of the same name and are passed on as they are.
@@ -51,29 +64,5 @@ unsafe impl GlobalAlloc for Counting {
         count();
         // SAFETY: the caller keeps the contract of `dealloc`; `memory` came from `System`, as all memory here does.
         unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_threads_uses_are_counted_and_no_others() {
-        let before = of_this_thread();
-        let boxed = std::hint::black_box(Box::new(1));
-        drop(boxed);
-        assert_eq!(of_this_thread() - before, 2);
-        let before = of_this_thread();
-        std::thread::scope(|scope| {
-            let (sender, receiver) = std::sync::mpsc::sync_channel::<u64>(1);
-            scope.spawn(move || {
-                let own = of_this_thread();
-                drop(std::hint::black_box(vec![0_u8; 1000]));
-                sender.send(of_this_thread() - own).unwrap();
-            });
-            assert_eq!(receiver.recv().unwrap(), 2);
-        });
-        assert!(of_this_thread() >= before);
     }
 }
