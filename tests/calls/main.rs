@@ -14,9 +14,12 @@ mod killed_callee;
 mod killed_server;
 mod many_devices;
 mod moved_network;
+mod network;
 mod nothing_is_left;
 mod seed_listener;
 mod several_calls;
+#[cfg(unix)]
+mod slow_microphone;
 mod support;
 mod tls;
 mod unplugged_speaker;
