@@ -284,7 +284,7 @@ pub(crate) struct SimulateArguments {
     /// Sound per packet: 5, 10, 20, 40 or 60 ms.
     #[arg(long, default_value = "20", value_name = "MS", value_parser = media_options::packet_time)]
     pub(crate) ptime: PacketTime,
-    /// What is sent against loss.
+    /// What is sent against loss: auto (as the sender chooses), none, fec, red or dred.
     #[arg(long, default_value = "auto", value_name = "KIND", value_parser = media_options::redundancy)]
     pub(crate) redundancy: Redundancy,
     /// Seed of what is random in a call: source, first sequence number, first timestamp.

@@ -23,7 +23,9 @@ pub(crate) fn redundancy(name: &str) -> Result<Redundancy, String> {
         "auto" => Redundancy::Auto,
         "none" => Redundancy::None,
         "fec" => Redundancy::Fec,
-        _ => return Err("must be auto, none or fec".to_owned()),
+        "red" => Redundancy::Red,
+        "dred" => Redundancy::Dred,
+        _ => return Err("must be auto, none, fec, red or dred".to_owned()),
     })
 }
 
@@ -33,6 +35,8 @@ pub(crate) const fn redundancy_name(redundancy: Redundancy) -> &'static str {
         Redundancy::Auto => "auto",
         Redundancy::None => "none",
         Redundancy::Fec => "fec",
+        Redundancy::Red => "red",
+        Redundancy::Dred => "dred",
     }
 }
 
@@ -50,6 +54,14 @@ pub(crate) fn apply(mut builder: ClientBuilder, arguments: &MediaArguments) -> C
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redundancy_is_read_by_its_name() {
+        for name in ["auto", "none", "fec", "red", "dred"] {
+            assert_eq!(redundancy(name).map(redundancy_name), Ok(name));
+        }
+        assert!(redundancy("much").is_err());
+    }
 
     #[test]
     fn packet_times_are_those_of_the_help() {

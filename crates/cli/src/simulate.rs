@@ -9,7 +9,7 @@ use std::time::Duration;
 use offhook_client::BitsPerSecond;
 use offhook_sim::report::RunReport;
 use offhook_sim::sound::{load_wav, save_wav};
-use offhook_sim::stand::{self, Outcome, StandConfig};
+use offhook_sim::stand::{self, Outcome, StandConfig, StandError};
 use offhook_sim::trace::Trace;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -28,7 +28,10 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
         seed: arguments.seed,
     };
     let before = processor_time();
-    let run = stand::run(&trace, &speech, &config).map_err(|error| Failure::failed(error.to_string()))?;
+    let run = stand::run(&trace, &speech, &config).map_err(|error| match error {
+        StandError::Delay(_) => Failure::usage(format!("--trace {}: {error}", arguments.trace.display())),
+        _ => Failure::failed(error.to_string()),
+    })?;
     let cpu_s = processor_time().saturating_sub(before).as_secs_f64();
     save_wav(&arguments.output, &run.heard).map_err(|error| {
         Failure::new(Exit::Sound, format!("--output {}: {error}", arguments.output.display()))

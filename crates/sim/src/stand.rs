@@ -17,6 +17,7 @@ mod run;
 mod sender;
 mod timeline;
 
-pub use outcome::{Delay, HEADER_BYTES, Outcome, SoundByKind};
-pub use run::{Redundancy, Run, StandConfig, StandError, run};
-pub use timeline::{SentPacket, SoundKind, Tick, timeline_csv};
+pub use offhook_media_core::send::Redundancy;
+pub use outcome::{Delay, HEADER_BYTES, LadderStep, Outcome, SoundByKind, Spent};
+pub use run::{Run, StandConfig, StandError, run};
+pub use timeline::{SentPacket, SoundKind, Step, Tick, timeline_csv};

@@ -12,7 +12,7 @@ const MISSING: &str = "not measured";
 pub(super) fn text(outcome: &Outcome, arguments: &SimulateArguments) -> String {
     let delay = |part: fn(&offhook_sim::stand::Delay) -> f64| outcome.delay_ms.as_ref().map(part);
     let time = &outcome.time_ms;
-    let rows: [(&str, Option<f64>, usize, &str); 21] = [
+    let rows: [(&str, Option<f64>, usize, &str); 23] = [
         ("spoken to heard, mean", delay(|delay| delay.mean), 1, " ms"),
         ("spoken to heard, median", delay(|delay| delay.p50), 1, " ms"),
         ("spoken to heard, 95 %", delay(|delay| delay.p95), 1, " ms"),
@@ -31,6 +31,8 @@ pub(super) fn text(outcome: &Outcome, arguments: &SimulateArguments) -> String {
         ("packets lost", Some(outcome.packets_lost as f64), 0, ""),
         ("packets too late", Some(outcome.packets_late as f64), 0, ""),
         ("payload", Some(outcome.payload_bps / 1e3), 1, " kb/s"),
+        ("  of it copies (RED)", Some(outcome.spent_bps.red / 1e3), 1, " kb/s"),
+        ("  of it deep redundancy", Some(outcome.spent_bps.dred / 1e3), 1, " kb/s"),
         ("on the wire, with headers", Some(outcome.wire_bps / 1e3), 1, " kb/s"),
         ("R factor (0 to 148)", outcome.r_factor, 1, ""),
         ("processor time", outcome.cpu_s, 2, " s"),

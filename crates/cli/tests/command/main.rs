@@ -6,5 +6,6 @@ mod demo;
 mod devices;
 mod help;
 mod serve;
+mod simulate;
 mod support;
 mod token;

@@ -1,9 +1,13 @@
 //! Which fate of a trace a packet meets.
 
-use crate::trace::Trace;
+use std::time::Duration;
+
+use crate::trace::{Trace, TracePacket};
 
 /// A fate of a trace belongs to so much sound: 20 ms, in samples.
 pub(super) const SLOT: u64 = 960;
+/// More than any network and any two clocks are apart: 60 s.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(60);
 /// Fates of one packet at most: 120 ms and a beginning inside a slot.
 const MOST_SLOTS: u64 = 8;
 
@@ -22,19 +26,20 @@ pub(super) struct Fates {
 }
 
 impl Fates {
-    /// The fates of `trace`; an empty one delivers everything at once.
-    pub(super) fn new(trace: &Trace) -> Self {
-        let micros = |time: std::time::Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 4);
+    /// The fates of `trace`; an empty one delivers everything at once. The number of a packet that is delayed by more than
+    /// [`LONGEST_DELAY`] is an error.
+    pub(super) fn new(trace: &Trace) -> Result<Self, usize> {
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 4);
         let arrivals = || trace.packets.iter().filter_map(|packet| packet.arrived);
-        Self {
-            delays: trace
-                .packets
-                .iter()
-                .map(|packet| packet.arrived.map(|arrived| micros(arrived) - micros(packet.sent)))
-                .collect(),
-            first_in_first_out: arrivals().is_sorted(),
-            last_arrival: i64::MIN,
+        let delay = |packet: &TracePacket| Some(micros(packet.arrived?) - micros(packet.sent));
+        let delays: Vec<Option<i64>> = trace.packets.iter().map(delay).collect();
+        let longest = micros(LONGEST_DELAY).unsigned_abs();
+        if let Some(k) =
+            delays.iter().position(|delay| delay.is_some_and(|delay| delay.unsigned_abs() > longest))
+        {
+            return Err(k);
         }
+        Ok(Self { delays, first_in_first_out: arrivals().is_sorted(), last_arrival: i64::MIN })
     }
 
     /// Longest delay of the trace in microseconds, not below 0.
@@ -80,18 +85,15 @@ pub(super) const fn micros_of(samples: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::trace::TracePacket;
 
-    /// A trace of packets every 20 ms with these delays in milliseconds.
-    fn trace(delays: &[Option<u64>]) -> Trace {
+    /// The fates of a trace of packets every 20 ms with these delays in milliseconds.
+    fn fates_of(delays: &[Option<u64>]) -> Fates {
         let packet = |(k, delay): (usize, &Option<u64>)| {
             let sent = Duration::from_millis(20 * k as u64);
             TracePacket { sent, arrived: delay.map(|delay| sent + Duration::from_millis(delay)) }
         };
-        Trace { packets: delays.iter().enumerate().map(packet).collect() }
+        Fates::new(&Trace { packets: delays.iter().enumerate().map(packet).collect() }).unwrap()
     }
 
     /// Delays in milliseconds that `count` packets of `samples` meet; each leaves with its last sample.
@@ -105,43 +107,43 @@ mod tests {
 
     #[test]
     fn the_kth_packet_of_20_ms_meets_the_kth_fate() {
-        let mut fates = Fates::new(&trace(&[Some(5), None, Some(50), Some(30)]));
+        let mut fates = fates_of(&[Some(5), None, Some(50), Some(30)]);
         assert_eq!(delays(&mut fates, 960, 4), [Some(5), None, Some(50), Some(30)]);
         assert_eq!((fates.longest(), fates.earliest()), (50_000, 0));
     }
 
     #[test]
     fn shorter_packets_share_the_fate_of_their_20_ms() {
-        let mut fates = Fates::new(&trace(&[Some(5), None, Some(50)]));
+        let mut fates = fates_of(&[Some(5), None, Some(50)]);
         assert_eq!(delays(&mut fates, 480, 6), [Some(5), Some(5), None, None, Some(50), Some(50)]);
-        let mut fates = Fates::new(&trace(&[Some(5), Some(6)]));
+        let mut fates = fates_of(&[Some(5), Some(6)]);
         assert_eq!(delays(&mut fates, 240, 8), [5, 5, 5, 5, 6, 6, 6, 6].map(Some));
     }
 
     #[test]
     fn longer_packets_are_lost_with_any_and_arrive_with_the_last() {
         // The first 20 ms would arrive 20 ms after the packet leaves, the second 10 ms after it.
-        let mut fates = Fates::new(&trace(&[Some(40), Some(10), Some(0), None, Some(1), Some(2)]));
+        let mut fates = fates_of(&[Some(40), Some(10), Some(0), None, Some(1), Some(2)]);
         assert_eq!(delays(&mut fates, 1920, 3), [Some(20), None, Some(2)]);
-        let mut fates = Fates::new(&trace(&[Some(90), Some(10), Some(0), Some(1), Some(2), Some(3)]));
+        let mut fates = fates_of(&[Some(90), Some(10), Some(0), Some(1), Some(2), Some(3)]);
         assert_eq!(delays(&mut fates, 2880, 2), [Some(50), Some(3)]);
-        let mut fates = Fates::new(&trace(&[Some(3); 6]));
+        let mut fates = fates_of(&[Some(3); 6]);
         assert_eq!(delays(&mut fates, 5760, 1), [Some(3)]);
     }
 
     #[test]
     fn a_packet_that_begins_inside_20_ms_meets_both_fates() {
-        let mut fates = Fates::new(&trace(&[Some(5), Some(30), None]));
+        let mut fates = fates_of(&[Some(5), Some(30), None]);
         assert_eq!(fates.arrival(480, 960, 30_000), Some(60_000));
         assert_eq!(fates.arrival(1440, 960, 50_000), None);
     }
 
     #[test]
     fn the_trace_begins_again_and_nothing_overtakes_where_nothing_did() {
-        let mut fates = Fates::new(&trace(&[Some(0), Some(100)]));
+        let mut fates = fates_of(&[Some(0), Some(100)]);
         // The third would arrive at 60 ms, but the second arrives at 140 ms.
         assert_eq!(delays(&mut fates, 960, 4), [Some(0), Some(100), Some(80), Some(100)]);
-        let mut fates = Fates::new(&trace(&[Some(90), Some(10)]));
+        let mut fates = fates_of(&[Some(90), Some(10)]);
         assert_eq!(delays(&mut fates, 960, 4), [Some(90), Some(10), Some(90), Some(10)]);
     }
 
@@ -149,13 +151,21 @@ mod tests {
     fn a_receiver_whose_clock_reads_less_gets_packets_before_they_are_sent() {
         let sent = Duration::from_millis(20);
         let early = TracePacket { sent, arrived: Some(Duration::from_millis(8)) };
-        let mut fates = Fates::new(&Trace { packets: vec![early] });
+        let mut fates = Fates::new(&Trace { packets: vec![early] }).unwrap();
         assert_eq!(fates.earliest(), 12_000);
         assert_eq!(delays(&mut fates, 960, 2), [Some(-12), Some(-12)]);
     }
 
     #[test]
     fn an_empty_trace_delivers_at_once() {
-        assert_eq!(delays(&mut Fates::new(&Trace::default()), 960, 2), [Some(0), Some(0)]);
+        assert_eq!(delays(&mut Fates::new(&Trace::default()).unwrap(), 960, 2), [Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn a_delay_that_no_network_has_is_refused() {
+        let packet =
+            |arrived: u64| TracePacket { sent: Duration::ZERO, arrived: Some(Duration::from_secs(arrived)) };
+        assert_eq!(Fates::new(&Trace { packets: vec![packet(1), packet(61)] }).err(), Some(1));
+        assert!(Fates::new(&Trace { packets: vec![packet(60)] }).is_ok());
     }
 }

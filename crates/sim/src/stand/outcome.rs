@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::receiver::BLOCK;
 use super::run::Run;
-use super::timeline::{SoundKind, Tick};
+use super::timeline::{SoundKind, Step, Tick};
 use crate::SAMPLE_RATE;
 
 /// Bytes around every payload: IPv4 20, UDP 8, RTP 12, SRTP's authentication 10, header extensions 8.
@@ -57,6 +57,10 @@ pub struct Outcome {
     pub payload_bps: f64,
     /// Rate with the headers of RTP, SRTP, UDP and IPv4.
     pub wire_bps: f64,
+    /// What the payload was spent on.
+    pub spent_bps: Spent,
+    /// How packets were made, every time that changed.
+    pub ladder: Vec<LadderStep>,
     /// Drift of the sender's clock as the receiver knows it at the end, parts per million.
     pub drift_ppm: Option<f64>,
     /// R factor on the fullband scale (0 to 148), with the delay above as mouth to ear.
@@ -65,6 +69,48 @@ pub struct Outcome {
     pub mos: Option<f64>,
     /// Processor time of the run, in seconds; the caller's to fill.
     pub cpu_s: Option<f64>,
+}
+
+/// Rates in bits per second that add up to the payload's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spent {
+    /// The sound itself; with in-band copies, those are in it: the codec does not tell them apart.
+    pub sound: f64,
+    /// Exact copies of earlier payloads (RFC 2198) with their headers.
+    pub red: f64,
+    /// Deep redundancy.
+    pub dred: f64,
+}
+
+/// How packets are made from a moment on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LadderStep {
+    /// Seconds since the first sample was captured.
+    pub at_s: f64,
+    /// Rate of the sound itself.
+    pub bitrate_bps: u32,
+    /// Sound per packet.
+    pub packet_ms: f64,
+    /// Loss in percent that the in-band copy is made for; 0: there is none.
+    pub in_band_loss_percent: u8,
+    /// How many packets back the copied ones lie.
+    pub red_distances: Vec<u8>,
+    /// Every so many packets one carries deep redundancy; 0: none does.
+    pub dred_interval: u8,
+}
+
+impl LadderStep {
+    fn of(step: &Step) -> Self {
+        let rung = &step.rung;
+        Self {
+            at_s: step.at as f64 / 1e6,
+            bitrate_bps: rung.bitrate.0,
+            packet_ms: rung.packet_time.duration().as_secs_f64() * 1e3,
+            in_band_loss_percent: rung.in_band_loss,
+            red_distances: rung.copies.into_iter().filter(|distance| *distance > 0).collect(),
+            dred_interval: rung.dred_interval,
+        }
+    }
 }
 
 /// Delay in milliseconds.
@@ -126,6 +172,12 @@ impl Outcome {
             interruptions: received.interruptions,
             payload_bps: rate(bytes),
             wire_bps: rate(bytes + HEADER_BYTES * sent),
+            spent_bps: Spent {
+                sound: rate(bytes.saturating_sub(run.sent.red_bytes + run.sent.dred_bytes)),
+                red: rate(run.sent.red_bytes),
+                dred: rate(run.sent.dred_bytes),
+            },
+            ladder: run.ladder.iter().map(LadderStep::of).collect(),
             drift_ppm: received.drift.map(|drift| drift.0),
             r_factor: score.map(|score| score.r_factor),
             mos: score.map(|score| score.mos),

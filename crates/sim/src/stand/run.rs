@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use offhook_media_core::codec::OpusError;
 use offhook_media_core::recv::{ReceiveConfig, ReceiveError, ReceiveStats};
-use offhook_media_core::send::{SendError, SendStats};
+use offhook_media_core::send::{Redundancy, SendError, SendStats};
 use offhook_media_core::units::{BitsPerSecond, PacketTime, SampleCount};
 use thiserror::Error;
 
 use super::fates::{Fates, micros_of};
 use super::receiver::{BLOCK_MICROS, Receiver};
 use super::sender::Sender;
-use super::timeline::{SentPacket, Tick};
+use super::timeline::{SentPacket, Step, Tick};
 use crate::trace::Trace;
 
 /// After the speech and the trace's longest delay, so long is waited for its end: 2 s, in microseconds.
 const PATIENCE: i64 = 2_000_000;
-/// Payload type of Opus.
+/// Payload type of Opus, and of redundant audio (RFC 2198).
 pub(super) const OPUS: u8 = 111;
+pub(super) const RED: u8 = 63;
 
 /// What a run is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +45,15 @@ impl Default for StandConfig {
     }
 }
 
-/// What is sent against loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Redundancy {
-    /// As the sender chooses.
-    Auto,
-    /// Nothing.
-    None,
-    /// Opus' in-band copy of the frame before.
-    Fec,
-}
-
 /// Why a run could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum StandError {
     /// There is no sample to speak.
     #[error("there is nothing to say: the speech has no samples")]
     NothingSpoken,
+    /// A packet of the trace arrives more than a minute after it was sent, or before: too far for a call. Correct it.
+    #[error("packet {0} of the trace arrives more than 60 s after it was sent, or before")]
+    Delay(usize),
     /// The send path refused its settings.
     #[error("the send path could not be made: {0}")]
     Send(#[from] SendError),
@@ -81,6 +74,8 @@ pub struct Run {
     pub packets: Vec<SentPacket>,
     /// Every pull, in order.
     pub ticks: Vec<Tick>,
+    /// How packets were made, every time that changed.
+    pub ladder: Vec<Step>,
     /// Counters of the sender.
     pub sent: SendStats,
     /// Counters of the receiver.
@@ -99,12 +94,13 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
     if speech.is_empty() {
         return Err(StandError::NothingSpoken);
     }
-    let fates = Fates::new(trace);
+    let fates = Fates::new(trace).map_err(StandError::Delay)?;
     let ahead = fates.earliest();
     let spoken = micros_of(speech.len() as u64);
     let last = spoken + fates.longest() + PATIENCE;
     let mut sender = Sender::new(config, fates)?;
-    let receive = ReceiveConfig { opus_payload_type: OPUS, ..ReceiveConfig::default() };
+    let receive =
+        ReceiveConfig { opus_payload_type: OPUS, red_payload_type: Some(RED), ..ReceiveConfig::default() };
     let mut receiver = Receiver::new(&receive, sender.timestamp_of_first_sample())?;
     let mut now = 0;
     loop {
@@ -122,6 +118,7 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
         heard: receiver.heard,
         packets: sender.packets,
         ticks: receiver.ticks,
+        ladder: sender.ladder,
         sent: sender.pipeline.stats(),
         received: receiver.pipeline.stats(),
         lookahead: SampleCount(sender.lookahead as usize).duration(),

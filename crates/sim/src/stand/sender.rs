@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use offhook_media_core::codec::{EncoderConfig, OpusEncoder, opus_toc};
+use offhook_media_core::codec::{EncoderConfig, OpusEncoder};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{OutgoingPacket, SendConfig, SendPipeline};
 use offhook_media_core::units::MediaTime;
 
 use super::fates::{Fates, micros_of};
 use super::receiver::{BLOCK, OnTheWay};
-use super::run::{OPUS, Redundancy, StandConfig, StandError};
-use super::timeline::SentPacket;
+use super::run::{OPUS, RED, StandConfig, StandError};
+use super::timeline::{SentPacket, Step};
 use crate::clock::EventQueue;
 use crate::rng::Rng;
 
@@ -27,6 +27,7 @@ pub(super) struct Sender {
     /// Samples captured so far.
     captured: u64,
     pub(super) packets: Vec<SentPacket>,
+    pub(super) ladder: Vec<Step>,
     pub(super) on_the_way: EventQueue<OnTheWay>,
 }
 
@@ -34,15 +35,13 @@ impl Sender {
     pub(super) fn new(config: &StandConfig, fates: Fates) -> Result<Self, StandError> {
         let mut random = Rng::stream(config.seed, 1);
         let first_timestamp = random.next_u64() as u32;
-        let encoder = EncoderConfig {
-            bitrate: config.bitrate,
-            in_band_fec: config.redundancy != Redundancy::None,
-            ..EncoderConfig::default()
-        };
+        let encoder = EncoderConfig { bitrate: config.bitrate, ..EncoderConfig::default() };
         let send = SendConfig {
             packet_time: config.packet_time,
             encoder,
             opus_payload_type: OPUS,
+            red_payload_type: Some(RED),
+            redundancy: config.redundancy,
             initial_timestamp: first_timestamp,
             ..SendConfig::default()
         };
@@ -55,6 +54,7 @@ impl Sender {
             next_sequence: random.next_u64() as u16,
             captured: 0,
             packets: Vec::new(),
+            ladder: Vec::new(),
             on_the_way: EventQueue::new(),
         })
     }
@@ -84,17 +84,34 @@ impl Sender {
         let mut cx = RtContext::new(MediaTime::from_micros(left));
         let mut emitted: Vec<OutgoingPacket> = Vec::new();
         self.pipeline.push(&mut cx, block, &mut |packet| emitted.push(*packet));
-        for packet in &emitted {
-            self.post(packet, left);
+        // A packet ends where the next begins, the last one with the block.
+        let mut end = self.captured;
+        let ranges: Vec<(u64, u64)> = emitted
+            .iter()
+            .rev()
+            .map(|packet| {
+                let start = self.captured_sample(packet.timestamp);
+                (start, std::mem::replace(&mut end, start))
+            })
+            .collect();
+        for (packet, (start, end)) in emitted.iter().zip(ranges.into_iter().rev()) {
+            self.post(packet, (start, end), left);
+        }
+        let rung = self.pipeline.stats().rung;
+        if self.ladder.last().is_none_or(|step| step.rung != rung) {
+            self.ladder.push(Step { at: left, rung });
         }
     }
 
-    fn post(&mut self, packet: &OutgoingPacket, left: i64) {
+    /// The captured sample of an RTP timestamp. It lies before now: timestamps wrap after a day.
+    const fn captured_sample(&self, timestamp: u32) -> u64 {
+        let back = self.first_timestamp.wrapping_add(self.captured as u32).wrapping_sub(timestamp);
+        self.captured.saturating_sub(back as u64)
+    }
+
+    fn post(&mut self, packet: &OutgoingPacket, (start, end): (u64, u64), left: i64) {
         let payload = packet.payload();
-        // The packet holds sound that was captured before `left`: nearest to it, because timestamps wrap after a day.
-        let back = (self.first_timestamp.wrapping_add(self.captured as u32)).wrapping_sub(packet.timestamp);
-        let start = self.captured.saturating_sub(u64::from(back));
-        let samples = opus_toc::samples(payload).unwrap_or(0) as u32;
+        let samples = (end - start) as u32;
         let arrival = self.fates.arrival(start, u64::from(samples), left);
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use offhook_media_core::recv::{ReceiveStats, Taken};
+use offhook_media_core::send::Rung;
 
 use super::receiver::BLOCK_MICROS;
 
@@ -22,6 +23,15 @@ pub struct SentPacket {
     pub taken: Option<Taken>,
     /// Bytes of RTP payload.
     pub bytes: u16,
+}
+
+/// How packets are made from a moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// When, microseconds on the sender's clock.
+    pub at: i64,
+    /// How.
+    pub rung: Rung,
 }
 
 /// How sound came about, or went.
