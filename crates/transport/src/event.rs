@@ -227,6 +227,8 @@ pub struct PacketFate {
     pub sent: Instant,
     /// Its size in bytes as an SRTP packet.
     pub size: usize,
+    /// Bytes of payload in it.
+    pub payload: usize,
     /// When it arrived, on the peer's clock counted from an unknown start; `None` when it had not.
     pub arrived: Option<Duration>,
 }

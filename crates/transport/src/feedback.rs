@@ -124,10 +124,24 @@ fn chunk_of(statuses: &[SymbolTypeTcc]) -> PacketStatusChunk {
     })
 }
 
+#[derive(Debug, Clone, Copy)]
+struct SentPacket {
+    number: u64,
+    at: Instant,
+    size: usize,
+    payload: usize,
+}
+
+impl SentPacket {
+    fn fate(&self, arrived: Option<Duration>) -> PacketFate {
+        PacketFate { number: self.number, sent: self.at, size: self.size, payload: self.payload, arrived }
+    }
+}
+
 /// Sending side: remembers what was sent and reads the peer's reports.
 #[derive(Debug, Default)]
 pub(crate) struct SentHistory {
-    sent: VecDeque<(u64, Instant, usize)>,
+    sent: VecDeque<SentPacket>,
     next: u64,
     /// Extended count of the peer's 64 ms reference ticks.
     reference: Option<i64>,
@@ -139,11 +153,12 @@ impl SentHistory {
         self.next as u16
     }
 
-    pub(crate) fn record(&mut self, now: Instant, size: usize) {
+    /// Notes a packet of `size` bytes, `payload` of them its content.
+    pub(crate) fn record(&mut self, now: Instant, size: usize, payload: usize) {
         if self.sent.len() >= HISTORY {
             self.sent.pop_front();
         }
-        self.sent.push_back((self.next, now, size));
+        self.sent.push_back(SentPacket { number: self.next, at: now, size, payload });
         self.next += 1;
     }
 
@@ -165,19 +180,14 @@ impl SentHistory {
                 }
                 _ => None,
             };
-            packets.extend(self.find(index).map(|(sent, size)| PacketFate {
-                number: index,
-                sent,
-                size,
-                arrived,
-            }));
+            packets.extend(self.find(index).map(|packet| packet.fate(arrived)));
         }
         FeedbackReport { packets }
     }
 
-    fn find(&self, index: u64) -> Option<(Instant, usize)> {
-        let place = index.checked_sub(self.sent.front()?.0)?;
-        self.sent.get(usize::try_from(place).ok()?).map(|(_, sent, size)| (*sent, *size))
+    fn find(&self, index: u64) -> Option<&SentPacket> {
+        let place = index.checked_sub(self.sent.front()?.number)?;
+        self.sent.get(usize::try_from(place).ok()?)
     }
 
     /// The 24-bit count wraps after twelve days; until then and after, arrival times only grow.
@@ -225,7 +235,7 @@ mod tests {
         for count in 0..100_u32 {
             let now = start + Duration::from_millis(20) * count;
             let sequence = history.next_sequence();
-            history.record(now, 100);
+            history.record(now, 100, 80);
             if count % 10 != 3 {
                 recorder.record(now + Duration::from_millis(30), sequence);
             }

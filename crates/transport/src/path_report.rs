@@ -22,15 +22,19 @@ const LONGEST_RUN: u64 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct PathReport {
-    /// Share of our packets that was lost, 0 to 1.
+    /// How many of our packets it tells of.
+    pub expected: u64,
+    /// Share of them that was lost, 0 to 1.
     pub loss: f64,
     /// How many runs of 1, 2, 3 to 4, 5 to 8 and more lost packets; `None` where only a share is known.
     pub bursts: Option<[u32; 5]>,
     /// How much later than the fastest of the last ten seconds 95 % of the packets of the last second arrived at most.
     pub queue_delay: Option<Duration>,
-    /// How much that delay grows, in seconds per second; negative: it shrinks.
+    /// How much later than that fastest one even the fastest of the last second arrived: a queue that stands.
+    pub standing_delay: Option<Duration>,
+    /// How much the delay grows, in seconds per second; negative: it shrinks.
     pub queue_trend: Option<f64>,
-    /// Bits per second that arrived in the last second, as SRTP packets without the headers below.
+    /// Bits of payload per second that arrived in the last second.
     pub received: Option<f64>,
     /// Interarrival jitter of the newest receiver report.
     pub jitter: Option<Duration>,
@@ -45,8 +49,8 @@ pub(crate) struct PathMeter {
     /// The least delay of each second, with the second.
     fastest: [(u64, i64); FASTEST_SECONDS],
     runs: Runs,
-    receiver: Option<(f64, Duration)>,
-    /// The loss of the newest receiver report has not been told.
+    receiver: Option<ReceiverReport>,
+    /// The newest receiver report has not been told.
     fresh: bool,
     told: Option<Instant>,
 }
@@ -58,6 +62,20 @@ struct Arrival {
     /// From sending to arrival in microseconds, but for an unknown constant.
     delay: i64,
     bits: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ReceiverReport {
+    expected: u64,
+    loss: f64,
+    jitter: Duration,
+}
+
+/// What is known of the packets since the last report.
+struct Counted {
+    expected: u64,
+    loss: f64,
+    bursts: Option<[u32; 5]>,
 }
 
 /// Losses in a row, and all together.
@@ -95,8 +113,9 @@ impl PathMeter {
         }
     }
 
-    pub(crate) fn receiver_report(&mut self, loss: f64, jitter: Duration) {
-        self.receiver = Some((loss, jitter));
+    /// A report block about `expected` packets.
+    pub(crate) fn receiver_report(&mut self, expected: u64, loss: f64, jitter: Duration) {
+        self.receiver = Some(ReceiverReport { expected, loss, jitter });
         self.fresh = true;
     }
 
@@ -109,15 +128,22 @@ impl PathMeter {
         self.told = Some(now);
         self.fresh = false;
         let counted = self.runs.tell();
-        let loss = counted.map(|(loss, _)| loss).or_else(|| self.receiver.map(|(loss, _)| loss))?;
+        let told = self.receiver.map(|ReceiverReport { expected, loss, .. }| Counted {
+            expected,
+            loss,
+            bursts: None,
+        });
+        let Counted { expected, loss, bursts } = counted.or(told)?;
         self.forget(now);
         Some(PathReport {
+            expected,
             loss,
-            bursts: counted.map(|(_, bursts)| bursts),
+            bursts,
             queue_delay: self.queue_delay(),
+            standing_delay: self.standing_delay(),
             queue_trend: self.queue_trend(),
             received: self.received(),
-            jitter: self.receiver.map(|(_, jitter)| jitter),
+            jitter: self.receiver.map(|report| report.jitter),
         })
     }
 
@@ -130,7 +156,7 @@ impl PathMeter {
         if self.recent.len() >= MOST_RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(Arrival { sent, delay, bits: 8.0 * fate.size as f64 });
+        self.recent.push_back(Arrival { sent, delay, bits: 8.0 * fate.payload as f64 });
     }
 
     /// What was sent more than a second before the newest that is known, or is no news at all any more.
@@ -145,12 +171,20 @@ impl PathMeter {
     }
 
     fn queue_delay(&self) -> Option<Duration> {
+        let mut delays: Vec<i64> = self.recent.iter().map(|arrival| arrival.delay).collect();
+        let place = (delays.len() * 95).div_ceil(100).checked_sub(1)?;
+        let (_, delay, _) = delays.select_nth_unstable(place);
+        self.over_fastest(*delay)
+    }
+
+    fn standing_delay(&self) -> Option<Duration> {
+        self.over_fastest(self.recent.iter().map(|arrival| arrival.delay).min()?)
+    }
+
+    fn over_fastest(&self, delay: i64) -> Option<Duration> {
         let newest = self.recent.back()?.sent.as_secs();
         let live = self.fastest.iter().filter(|(second, _)| second + FASTEST_SECONDS as u64 > newest);
         let fastest = live.map(|(_, delay)| *delay).min()?;
-        let mut delays: Vec<i64> = self.recent.iter().map(|arrival| arrival.delay).collect();
-        let place = (delays.len() * 95).div_ceil(100) - 1;
-        let (_, delay, _) = delays.select_nth_unstable(place);
         Some(Duration::from_micros(delay.saturating_sub(fastest).try_into().unwrap_or(0)))
     }
 
@@ -221,12 +255,13 @@ impl Runs {
         self.bursts[place] += 1;
     }
 
-    /// Loss and runs since the last call.
-    fn tell(&mut self) -> Option<(f64, [u32; 5])> {
+    /// Since the last call.
+    fn tell(&mut self) -> Option<Counted> {
         let expected = std::mem::take(&mut self.expected);
         let lost = std::mem::take(&mut self.lost);
-        let bursts = std::mem::take(&mut self.bursts);
-        (expected > 0).then(|| (f64::from(lost) / f64::from(expected), bursts))
+        let bursts = Some(std::mem::take(&mut self.bursts));
+        let loss = f64::from(lost) / f64::from(expected.max(1));
+        (expected > 0).then(|| Counted { expected: expected.into(), loss, bursts })
     }
 }
 
@@ -246,7 +281,7 @@ mod tests {
         let packets = numbers.map(|number| {
             let sent = PACKET * number as u32;
             let arrived = delay(number).map(|delay| Duration::from_secs(77) + sent + delay);
-            PacketFate { number, sent: start() + sent, size: 100, arrived }
+            PacketFate { number, sent: start() + sent, size: 130, payload: 100, arrived }
         });
         meter.feedback(&FeedbackReport { packets: packets.collect() });
     }
@@ -287,10 +322,11 @@ mod tests {
         close_to(grown.queue_trend, 0.2, 0.01);
         let delay = grown.queue_delay.unwrap();
         assert!((MS(180)..=MS(196)).contains(&delay), "{delay:?}");
+        assert_eq!((grown.standing_delay, grown.expected), (Some(Duration::ZERO), 100));
         close_to(grown.received, 33_333.0, 500.0);
         feed(&mut meter, 100..150, |_| Some(MS(240)));
         let standing = meter.report(at(150)).unwrap();
-        assert_eq!(standing.queue_delay, Some(MS(200)));
+        assert_eq!((standing.queue_delay, standing.standing_delay), (Some(MS(200)), Some(MS(196))));
         close_to(standing.queue_trend, 0.0, 0.01);
         feed(&mut meter, 150..700, |_| Some(MS(240)));
         assert_eq!(
@@ -306,7 +342,7 @@ mod tests {
         let packets = (0..100).map(|number| {
             let sent = start() + PACKET * number;
             let arrived = (PACKET * number).mul_f64(1.0003);
-            PacketFate { number: number.into(), sent, size: 100, arrived: Some(arrived) }
+            PacketFate { number: number.into(), sent, size: 130, payload: 100, arrived: Some(arrived) }
         });
         meter.feedback(&FeedbackReport { packets: packets.collect() });
         let report = meter.report(at(100)).unwrap();
@@ -341,9 +377,12 @@ mod tests {
     fn receiver_reports_alone_give_a_share() {
         let mut meter = PathMeter::new(start());
         assert_eq!(meter.report(at(0)), None);
-        meter.receiver_report(0.25, MS(7));
+        meter.receiver_report(50, 0.25, MS(7));
         let report = meter.report(at(1)).unwrap();
-        assert_eq!(report, PathReport { loss: 0.25, jitter: Some(MS(7)), ..PathReport::default() });
+        assert_eq!(
+            report,
+            PathReport { expected: 50, loss: 0.25, jitter: Some(MS(7)), ..PathReport::default() }
+        );
         assert_eq!(meter.report(at(100)), None, "nothing new");
         feed(&mut meter, 0..10, |_| Some(MS(10)));
         assert_eq!(meter.report(at(101)).unwrap().loss, 0.0, "feedback is newer");
@@ -365,7 +404,7 @@ mod tests {
         let mut meter = PathMeter::new(start());
         feed(&mut meter, 0..100, |_| Some(MS(10)));
         meter.report(at(100)).unwrap();
-        meter.receiver_report(0.5, MS(7));
+        meter.receiver_report(10, 0.5, MS(7));
         let report = meter.report(at(400)).unwrap();
         assert_eq!((report.queue_delay, report.queue_trend, report.received), (None, None, None));
     }

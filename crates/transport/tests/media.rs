@@ -97,7 +97,7 @@ fn what_feedback_says_is_summed_up_four_times_a_second() {
     let last = reports.last().expect("there are many");
     assert!(last.queue_delay.is_some_and(|delay| delay < Duration::from_millis(1)), "{last:?}");
     assert!(last.queue_trend.is_some_and(|trend| trend.abs() < 0.01), "{last:?}");
-    assert!(last.received.is_some_and(|rate| (10_000.0..30_000.0).contains(&rate)), "{last:?}");
+    assert!(last.received.is_some_and(|rate| (2_000.0..8_000.0).contains(&rate)), "{last:?}");
     assert!(last.jitter.is_some_and(|jitter| jitter < Duration::from_millis(1)), "{last:?}");
 }
 

@@ -130,7 +130,7 @@ pub fn rtcp(data: &[u8]) {
     let data = &data[..data.len().min(MAX_DATAGRAM)];
     let mut history = SentHistory::default();
     for count in 0..600 {
-        history.record(start() + Duration::from_millis(20) * count, 100);
+        history.record(start() + Duration::from_millis(20) * count, 100, 80);
     }
     let mut reception = StreamReception::new(1, 1);
     let mut meter = PathMeter::new(start());

@@ -28,6 +28,8 @@ pub(super) struct Outbound {
     pub(super) newest: Option<(u32, Instant)>,
     /// Packets up to the last report.
     pub(super) reported: u64,
+    /// Packets up to the peer's last report.
+    pub(super) heard_of: u64,
     buffer: Vec<u8>,
 }
 
@@ -44,6 +46,7 @@ impl Outbound {
             totals: StreamStats::default(),
             newest: None,
             reported: 0,
+            heard_of: 0,
             buffer: Vec::with_capacity(MAX_PAYLOAD + 64),
         }
     }
@@ -86,7 +89,7 @@ impl Outbound {
         self.totals.packets += 1;
         self.totals.payload_bytes += rtp.payload.len() as u64;
         if media.transport_sequence_id.is_some() {
-            self.history.record(now, protected);
+            self.history.record(now, protected, rtp.payload.len());
         }
         if rtp.payload_type == media.opus || Some(rtp.payload_type) == media.red {
             self.newest = Some((rtp.timestamp, now));

@@ -142,7 +142,9 @@ impl Session {
         }
         let loss = f64::from(report.fraction_lost) / 256.0;
         let jitter = Duration::from_secs_f64(f64::from(report.jitter) / 48_000.0);
-        self.path_meter.receiver_report(loss, jitter);
+        let packets = self.outbound.totals.packets;
+        let since = packets - std::mem::replace(&mut self.outbound.heard_of, packets);
+        self.path_meter.receiver_report(since, loss, jitter);
         self.stats.remote_loss = Some(loss);
         self.stats.remote_lost = Some(report.total_lost.into());
         self.stats.remote_jitter = Some(jitter);
