@@ -74,7 +74,7 @@ impl Negotiation {
     }
 
     /// What an offer is to be made for now. One that is out is waited for, for a while; what it was for is then wanted still.
-    fn to_offer(&self, now: Instant) -> Option<Wanted> {
+    fn offer_due(&self, now: Instant) -> Option<Wanted> {
         let wanted = self.wanted?;
         match &self.offered {
             Some(out) if now < out.since + ANSWER => None,
@@ -84,7 +84,7 @@ impl Negotiation {
     }
 
     /// The offer that is out, word by word, when it is time to send it again: to a peer that has answered it, it says nothing new.
-    fn to_repeat(&mut self, now: Instant) -> Option<String> {
+    fn repeat_due(&mut self, now: Instant) -> Option<String> {
         let out = self.offered.as_mut().filter(|out| now >= out.repeat_at)?;
         out.repeats = (out.repeats + 1).min(MOST_DOUBLINGS);
         out.repeat_at = now + ANSWER * (1 << out.repeats);
@@ -185,8 +185,8 @@ impl MediaDriver {
         if !self.is_negotiated() {
             return;
         }
-        let Some(wanted) = self.negotiation.to_offer(now) else {
-            if let Some(sdp) = self.negotiation.to_repeat(now) {
+        let Some(wanted) = self.negotiation.offer_due(now) else {
+            if let Some(sdp) = self.negotiation.repeat_due(now) {
                 self.push_news(MediaNews::Update(Update { kind: SdpKind::Offer, sdp }));
             }
             return;
@@ -302,28 +302,28 @@ mod tests {
         negotiation.offer_made(start, Wanted::Direction, "offer");
         let sent_again = (1..=200).filter(|second| {
             let now = start + Duration::from_secs(*second);
-            assert_eq!(negotiation.to_offer(now), None);
-            let again = negotiation.to_repeat(now);
+            assert_eq!(negotiation.offer_due(now), None);
+            let again = negotiation.repeat_due(now);
             assert!(again.as_deref().is_none_or(|sdp| sdp == "offer"));
             again.is_some()
         });
         assert_eq!(sent_again.collect::<Vec<_>>(), [5, 15, 35, 75, 155]);
         negotiation.offered = None;
-        assert_eq!(negotiation.to_repeat(start + Duration::from_secs(900)), None, "answered");
+        assert_eq!(negotiation.repeat_due(start + Duration::from_secs(900)), None, "answered");
     }
 
     #[test]
     fn a_new_wish_waits_for_the_answer_for_a_while_and_takes_over_what_was_not_answered() {
         let start = Instant::now();
         let mut negotiation = Negotiation::new(CallDirection::Outbound, None);
-        assert_eq!(negotiation.to_offer(start), None);
+        assert_eq!(negotiation.offer_due(start), None);
         negotiation.wanted = Some(Wanted::Restart);
-        assert_eq!(negotiation.to_offer(start), Some(Wanted::Restart));
+        assert_eq!(negotiation.offer_due(start), Some(Wanted::Restart));
         negotiation.offer_made(start, Wanted::Restart, "offer");
         negotiation.wanted = Some(Wanted::Direction);
-        assert_eq!(negotiation.to_offer(start + Duration::from_secs(4)), None);
+        assert_eq!(negotiation.offer_due(start + Duration::from_secs(4)), None);
         assert_eq!(
-            negotiation.to_offer(start + ANSWER),
+            negotiation.offer_due(start + ANSWER),
             Some(Wanted::Restart),
             "a path is still to be found"
         );
