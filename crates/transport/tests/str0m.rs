@@ -45,12 +45,17 @@ struct World {
 
 impl World {
     fn new(config: SessionConfig, version: TheirVersion) -> Self {
+        Self::with_red(config, version, false)
+    }
+
+    /// `red`: they know RFC 2198.
+    fn with_red(config: SessionConfig, version: TheirVersion, red: bool) -> Self {
         str0m::crypto::from_feature_flags().install_process_default();
         #[expect(clippy::disallowed_methods, reason = "the virtual clock has to begin somewhere")]
         let now = Instant::now();
         let mut theirs = Rtc::builder()
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, red)
             .set_rtp_mode(true)
             .set_dtls_version(version)
             .set_stats_interval(Some(Duration::from_secs(1)))
@@ -230,6 +235,21 @@ impl World {
         assert!(loss.abs() < f32::EPSILON);
     }
 
+    /// They take no short reports: what their feedback says is summed up.
+    fn check_path_reports(&self) {
+        let media = self.ours.media().expect("negotiated");
+        assert_eq!((media.red, media.short_reports), (None, false));
+        let reports = self.our_events.iter().filter_map(|event| match event {
+            Event::PathReport(report) => Some(report),
+            _ => None,
+        });
+        let reports: Vec<_> = reports.collect();
+        assert!(reports.len() >= 5, "{reports:?}");
+        assert!(reports.iter().all(|report| report.loss < f64::EPSILON), "{reports:?}");
+        let delays = reports.iter().filter_map(|report| report.queue_delay);
+        assert!(delays.max().is_some_and(|delay| delay < Duration::from_millis(2)), "{reports:?}");
+    }
+
     fn fates(&self) -> usize {
         let reports = self.our_events.iter().filter_map(|event| match event {
             Event::Feedback(report) => {
@@ -257,6 +277,7 @@ fn call(side: usize, part: DtlsPart, theirs: TheirVersion, expected: DtlsVersion
     world.check_sound();
     world.check_reports();
     assert!(world.fates() >= 140, "transport-wide feedback told of {} packets", world.fates());
+    world.check_path_reports();
 }
 
 #[test]
@@ -291,4 +312,21 @@ fn an_ice_restart_of_ours_keeps_the_sound() {
     world.talk();
     world.check_sound();
     assert!(world.our_events.iter().any(|event| matches!(event, Event::PathChanged { .. })));
+}
+
+#[test]
+fn copies_are_agreed_on_with_a_peer_that_knows_them() {
+    for (side, ours) in [(ALICE, Some(63)), (BOB, Some(63)), (ALICE, None), (BOB, None)] {
+        let mut config = config(side);
+        config.red_payload_type = ours;
+        let mut world = World::with_red(config, TheirVersion::Auto, true);
+        if side == ALICE {
+            world.we_offer()
+        } else {
+            world.they_offer()
+        }
+        assert_eq!(world.ours.media().expect("negotiated").red.is_some(), ours.is_some(), "{side} {ours:?}");
+        world.run(Duration::from_secs(2));
+        assert!(world.ours.is_connected() && world.theirs.is_connected());
+    }
 }
