@@ -4,6 +4,7 @@ use webrtc_util::marshal::{Marshal, Unmarshal};
 
 use crate::codec::telephone_event::TelephoneEvent;
 use crate::codec::{DecoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc, red};
+use crate::recording::{FlightRecorder, Kept, MOST_PAYLOAD, Record, Recording};
 use crate::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, ReceiveStats};
 use crate::rt_context::RtContext;
 use crate::units::MediaTime;
@@ -159,4 +160,40 @@ fn assert_accounts(stats: &ReceiveStats, pulled: u64) {
         stats.decoded + stats.red + stats.fec + stats.dred + stats.concealed + stats.silence + stats.expanded;
     let gone = stats.pulled + stats.accelerated + stats.dropped + stats.buffered;
     assert_eq!(made as i64, gone as i64 + stats.resampled);
+}
+
+/// Any bytes as a flight recording: what is read can be recorded again and is the same.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn recording(data: &[u8]) {
+    let Ok(read) = Recording::parse(data) else {
+        return;
+    };
+    let mut recorder = FlightRecorder::new(Kept::Sound, usize::MAX);
+    recorder.set_settings(*read.settings());
+    let (mut buffer, mut again) = ([0; MOST_PAYLOAD], [0xff; MOST_PAYLOAD]);
+    for record in read.records() {
+        match record {
+            Record::Packet(packet) => {
+                recorder.packet(&packet.incoming(&mut buffer).expect("it was checked"));
+            }
+            Record::Second(second) => recorder.second(&second),
+            Record::Moment(moment) => recorder.moment(&moment),
+        }
+    }
+    let written = recorder.to_bytes();
+    let rewritten = Recording::parse(&written).expect("what is recorded can be read");
+    assert_eq!(
+        (rewritten.settings(), rewritten.records().count()),
+        (read.settings(), read.records().count())
+    );
+    for (one, other) in rewritten.records().zip(read.records()) {
+        match (one, other) {
+            (Record::Packet(one), Record::Packet(other)) => {
+                assert_eq!(one.incoming(&mut again), other.incoming(&mut buffer));
+            }
+            (one, other) => assert_eq!(one, other),
+        }
+    }
 }

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod fuzzing;
 pub mod jitter;
 pub mod quality;
+pub mod recording;
 pub mod recv;
 pub mod rt_context;
 pub mod send;

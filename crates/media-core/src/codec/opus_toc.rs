@@ -93,6 +93,23 @@ impl Toc {
         mid || side
     }
 
+    /// Whether the encoder heard somebody speak in the first frame: the voice activity flags of its SILK part (section 4.2.3); `None` where it
+    /// has none.
+    pub fn has_voice(&self) -> Option<bool> {
+        let first = self.first_frame.filter(|_| self.mode != Mode::Celt)?;
+        Some(first & !(0xff >> (self.frame_samples / 960).max(1)) != 0)
+    }
+
+    /// The bits of the first frame's first byte that are flags: voice activity and copies, for each channel.
+    const fn flags(&self) -> u8 {
+        let channels = if self.stereo { 2 } else { 1 };
+        let silk_frames = if self.frame_samples < 960 { 1 } else { self.frame_samples / 960 };
+        match self.mode {
+            Mode::Celt => 0,
+            Mode::Silk | Mode::Hybrid => !(0xff >> (channels * (silk_frames + 1))),
+        }
+    }
+
     /// Whether nobody speaks and the encoder left the sound out (DTX): no frame has more than one byte.
     pub const fn is_dtx(&self) -> bool {
         self.coded_bytes <= self.frames
@@ -113,6 +130,26 @@ pub fn has_fec(packet: &[u8]) -> bool {
 /// as they are: every decoder makes the same sound of it. What is no valid packet, or has no padding, is left alone.
 pub fn strip_padding(packet: &mut [u8]) -> usize {
     framing::strip_padding(packet)
+}
+
+/// Sets the sound in a packet to zero, in place, and with it what its padding carries: framing, length and the flags of the first frame
+/// stay. What is no valid packet stays none, and keeps nothing but its length.
+pub fn blank(packet: &mut [u8]) {
+    let kept = Toc::parse(packet).ok().and_then(|toc| Some((toc.flags(), framing::first_frame(packet)?)));
+    let Some((flags, frames)) = kept else {
+        packet.fill(0);
+        if let Some(toc) = packet.first_mut() {
+            // A packet of no frame: of that every decoder makes nothing.
+            *toc = 3;
+        }
+        return;
+    };
+    let frames = &mut packet[frames..];
+    let first = frames.first().map_or(0, |first| first & flags);
+    frames.fill(0);
+    if let Some(byte) = frames.first_mut() {
+        *byte = first;
+    }
 }
 
 /// Bytes of a packet that [`strip_padding`] would leave.
@@ -180,6 +217,38 @@ mod tests {
         for whole in [&[0x78, 1, 2][..], &[0x7b, 0x02, 1, 2], &[0x7b, 0x41, 9, 1], &[0x7b], &[]] {
             assert_eq!(stripped(whole), whole);
         }
+    }
+
+    #[test]
+    fn a_blank_packet_has_framing_and_flags_and_nothing_that_was_said() {
+        let blanked = |bytes: &[u8]| {
+            let mut packet = bytes.to_vec();
+            blank(&mut packet);
+            packet
+        };
+        // One wideband frame of 20 ms whose first bits say voice and copy.
+        assert_eq!(blanked(&[9 << 3, 0xff, 1, 2]), [9 << 3, 0xc0, 0, 0]);
+        assert_eq!(blanked(&[31 << 3 | 1, 5, 6]), [31 << 3 | 1, 0, 0]);
+        assert_eq!(blanked(&[31 << 3 | 2, 1, 6, 7]), [31 << 3 | 2, 1, 0, 0]);
+        assert_eq!(blanked(&[0x7b, 0xc2, 2, 1, 7, 8, 9, 9]), [0x7b, 0xc2, 2, 1, 0, 0, 0, 0]);
+        // Stereo has flags for each channel.
+        assert_eq!(blanked(&[9 << 3 | 4, 0xff, 1]), [9 << 3 | 4, 0xf0, 0]);
+        assert_eq!(blanked(&[9 << 3]), [9 << 3]);
+        for invalid in [&[31 << 3 | 1, 9][..], &[0x7b], &[]] {
+            assert_eq!(blanked(invalid).len(), invalid.len());
+            assert!(Toc::parse(&blanked(invalid)).is_err());
+        }
+    }
+
+    #[test]
+    fn voice_is_told_by_the_speech_layer_only() {
+        let voice = |packet: &[u8]| Toc::parse(packet).map(|toc| toc.has_voice());
+        assert_eq!(voice(&[9 << 3, 0x80, 1]), Ok(Some(true)));
+        assert_eq!(voice(&[9 << 3, 0x7f, 1]), Ok(Some(false)));
+        // 60 ms have three flags.
+        assert_eq!(voice(&[11 << 3, 0x20, 1]), Ok(Some(true)));
+        assert_eq!(voice(&[31 << 3, 0x80, 1]), Ok(None));
+        assert_eq!(voice(&[9 << 3]), Ok(None));
     }
 
     #[test]

@@ -54,6 +54,28 @@ fn without_padding(mut bytes: &[u8]) -> Result<&[u8], TocError> {
     bytes.len().checked_sub(padding).and_then(|coded| bytes.get(..coded)).ok_or(TocError::Framing)
 }
 
+/// Where the frames of a valid packet begin: behind the table of contents and all lengths.
+pub(super) fn first_frame(packet: &[u8]) -> Option<usize> {
+    let (toc, rest) = packet.split_first()?;
+    let behind = |bytes: &[u8], frames: usize| {
+        let mut frames_left = bytes;
+        for _ in 1..frames {
+            frames_left = frame_length(frames_left).ok()?.1;
+        }
+        Some(packet.len() - frames_left.len())
+    };
+    match toc & 3 {
+        0 | 1 => Some(1),
+        2 => behind(rest, 2),
+        _ => {
+            let (header, rest) = rest.split_first()?;
+            let padding = rest.iter().take_while(|length| **length == 255).count() + 1;
+            let rest = if header & 0x40 != 0 { rest.get(padding..)? } else { rest };
+            behind(rest, if header & 0x80 != 0 { usize::from(header & 0x3f) } else { 1 })
+        }
+    }
+}
+
 /// A packet without its padding: its first bytes anew, and where its lengths and frames lie in it.
 pub(super) struct Bare {
     pub(super) head: Head,
