@@ -10,6 +10,7 @@
 
 pub mod codec;
 pub mod dsp;
+pub mod feedback;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -5,9 +5,11 @@ mod depacketize;
 mod mix;
 mod pipeline;
 mod playout;
+mod report;
 
 pub use crate::jitter::ReceiveStats;
 pub use decode::SlotDecoder;
 pub use depacketize::{IncomingPacket, Taken};
 pub use mix::mix_into;
 pub use pipeline::{ReceiveConfig, ReceiveError, ReceivePipeline};
+pub use report::{Arrived, ReportBuilder};

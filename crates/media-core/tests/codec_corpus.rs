@@ -22,3 +22,8 @@ fn redundant_audio() {
 fn telephone_events() {
     replay("telephone_event", fuzzing::telephone_event);
 }
+
+#[test]
+fn short_reports() {
+    replay("network_report", fuzzing::network_report);
+}

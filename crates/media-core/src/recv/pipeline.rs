@@ -7,8 +7,10 @@ use webrtc_util::marshal::Unmarshal;
 use super::SlotDecoder;
 use super::depacketize::{Admission, IncomingPacket, Place, Stream, Taken};
 use super::playout::{MOST_PULLED, Playout, Tick};
+use super::report::{Arrived, ReportBuilder};
 use crate::codec::telephone_event::{DtmfDigit, TelephoneEvent};
 use crate::codec::{DecoderConfig, OpusDecoder, OpusError, opus_toc, red};
+use crate::feedback::NetworkReport;
 use crate::jitter::{MOST_PACKET_BYTES, ReceiveStats};
 use crate::rt_context::RtContext;
 
@@ -59,6 +61,7 @@ pub struct ReceivePipeline<D = OpusDecoder> {
     config: ReceiveConfig,
     stream: Stream,
     playout: Playout<D>,
+    report: ReportBuilder,
     digits: [Option<DtmfDigit>; MOST_DIGITS],
     digit_head: usize,
     last_event: Option<u32>,
@@ -87,6 +90,7 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
             config: *config,
             stream: Stream::default(),
             playout: Playout::new(config.price_per_percent, decoder),
+            report: ReportBuilder::default(),
             digits: [None; MOST_DIGITS],
             digit_head: 0,
             last_event: None,
@@ -101,11 +105,16 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         if self.config.red_payload_type == Some(packet.payload_type) {
             return self.insert_redundant(cx, packet);
         }
-        self.insert_opus(cx, packet).0
+        self.insert_opus(cx, packet, packet.payload.len()).0
     }
 
-    /// Takes in a packet of sound; also says where it belongs, if it is believed.
-    fn insert_opus(&mut self, cx: &RtContext, packet: &IncomingPacket<'_>) -> (Taken, Option<Place>) {
+    /// Takes in a packet of sound that came as so many bytes; also says where it belongs, if it is believed.
+    fn insert_opus(
+        &mut self,
+        cx: &RtContext,
+        packet: &IncomingPacket<'_>,
+        bytes: usize,
+    ) -> (Taken, Option<Place>) {
         let samples = opus_toc::samples(packet.payload).filter(|_| packet.payload.len() <= MOST_PACKET_BYTES);
         let Some(samples) = samples.filter(|_| packet.payload_type == self.config.opus_payload_type) else {
             self.playout.count_discarded();
@@ -122,10 +131,14 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
             }
             Admission::NewStream(place) => {
                 self.playout.restart(place.sequence, place.timestamp);
+                self.report.restart();
                 place
             }
             Admission::Member(place) => place,
         };
+        let Place { sequence, timestamp } = place;
+        let end = timestamp + samples as i64;
+        self.report.packet(&Arrived { sequence, end, arrival: packet.arrival, bytes });
         let taken = self.playout.insert(cx, place.sequence, place.timestamp, packet.arrival, packet.payload);
         (taken, Some(place))
     }
@@ -137,7 +150,7 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
             return Taken::Discarded;
         };
         let own = IncomingPacket { payload_type: newest.payload_type, payload: newest.payload, ..*packet };
-        let (taken, place) = self.insert_opus(cx, &own);
+        let (taken, place) = self.insert_opus(cx, &own, packet.payload.len());
         let Some(place) = place else { return taken };
         for copy in red::parse(packet.payload).into_iter().flatten() {
             let samples = opus_toc::samples(copy.payload).unwrap_or(0) as i64;
@@ -173,6 +186,11 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         self.stream.wire_timestamp(self.playout.position()?)
     }
 
+    /// What to tell the sender, four times a second while packets come.
+    pub fn poll_report(&mut self, cx: &RtContext) -> Option<NetworkReport> {
+        self.report.build(cx.now(), &self.playout.stats())
+    }
+
     /// The next key the far end pressed.
     pub fn poll_digit(&mut self) -> Option<DtmfDigit> {
         let slots = (0..MOST_DIGITS).map(|n| (self.digit_head + n) % MOST_DIGITS);
@@ -189,6 +207,7 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         debug_assert!(payload.remaining() < packet.payload.len());
         if let Some(sequence) = self.stream.admit_event(packet) {
             self.playout.count_event(sequence);
+            self.report.other_packet(sequence);
         }
         // All reports of one key share its timestamp.
         let is_news = self.last_event.is_none_or(|last| last.wrapping_sub(packet.timestamp) > LATE_REPORT);
