@@ -9,6 +9,7 @@ use ringbuf::traits::Producer;
 
 use crate::device::supervisor::{Port, Request};
 use crate::device::{Direction, RealTimeProbe};
+use crate::enhance::worker::EnhanceControl;
 use crate::event_queue::EventHub;
 use crate::key::{Key, Keys};
 use crate::processor::{Command, MOST_OPEN, StreamShared};
@@ -23,6 +24,7 @@ pub(crate) struct Control {
     pub(crate) counters: Arc<MediaThreadCounters>,
     pub(crate) lost_news: Arc<AtomicU64>,
     pub(crate) device_events: EventHub<DeviceEvent>,
+    pub(crate) enhance: EnhanceControl,
     commands: Mutex<CommandQueue>,
     stream_keys: Mutex<Keys>,
     microphone_keys: Mutex<Keys>,
@@ -57,6 +59,7 @@ impl Control {
         commands: HeapProd<Command>,
         lost_news: Arc<AtomicU64>,
         requests: mpsc::Sender<Request>,
+        enhance: EnhanceControl,
     ) -> Self {
         Self {
             clock,
@@ -64,6 +67,7 @@ impl Control {
             counters: Arc::default(),
             lost_news,
             device_events: EventHub::default(),
+            enhance,
             commands: Mutex::new(CommandQueue { ring: commands, waiting: VecDeque::new() }),
             stream_keys: Mutex::new(Keys::new(MOST_OPEN)),
             microphone_keys: Mutex::new(Keys::new(MOST_OPEN)),

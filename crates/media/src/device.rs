@@ -62,6 +62,11 @@ impl Device {
     pub const fn is_of_the_system(&self) -> bool {
         matches!(self, Self::Default | Self::Id(_))
     }
+
+    /// Whether what it plays may sound in a room: not in a file, and not nowhere.
+    pub(crate) const fn is_heard(&self) -> bool {
+        matches!(self, Self::Default | Self::Id(_) | Self::Pcm(_))
+    }
 }
 
 impl std::fmt::Display for Device {

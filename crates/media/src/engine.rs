@@ -12,6 +12,7 @@ use crate::device::paced::Pace;
 use crate::device::supervisor::Request;
 use crate::device::{Backend, Device, Direction, OpenDeviceError, RealTimeProbe, SystemBackend};
 use crate::element::AudioElement;
+use crate::enhance::worker::EnhanceWorker;
 use crate::event_queue::Events;
 use crate::key::Key;
 use crate::microphone::Microphone;
@@ -22,7 +23,7 @@ use crate::stats::{DeviceEvent, EngineStats};
 use crate::stream::{MediaStream, OpenStreamError, StreamConfig};
 use crate::threads::housekeeping::Housekeeper;
 use crate::threads::pacer::Pacer;
-use crate::threads::{EngineClock, device_thread, housekeeping, media_thread};
+use crate::threads::{EngineClock, device_thread, enhance_thread, housekeeping, media_thread};
 
 const PERIOD: Duration = Duration::from_micros(2500);
 const PACED_PERIOD: Duration = Duration::from_millis(5);
@@ -102,7 +103,8 @@ impl EngineBuilder {
         let (period, real_time) = (self.period, self.real_time);
         let pace = Pace { period: self.paced_period, real_time };
         let make = self.backend.unwrap_or_else(|| Box::new(move || Box::new(SystemBackend::new(pace))));
-        let Parts { control, processor, housekeeper, requests } = Parts::new(clock, period, self.counter);
+        let Parts { control, processor, housekeeper, requests, enhancer } =
+            Parts::new(clock, period, self.counter);
         let mut threads = Threads::default();
         let started = threads
             .start("offhook-devices", {
@@ -119,7 +121,16 @@ impl EngineBuilder {
             .and_then(|()| {
                 let counters = Arc::clone(&control.counters);
                 threads.start("offhook-housekeeping", move || housekeeping::run(housekeeper, &counters))
+            })
+            .and_then(|()| {
+                let counters = Arc::clone(&control.counters);
+                threads.start("offhook-enhance", move || {
+                    enhance_thread::run(enhancer, real_time, &counters);
+                })
             });
+        if let Some(enhance) = threads.last() {
+            control.enhance.wake_by(enhance);
+        }
         let engine = Engine {
             owner: Arc::new(Owner { control: Arc::clone(&control), threads: Mutex::new(threads) }),
             control,
@@ -145,17 +156,19 @@ pub(crate) struct Parts {
     pub(crate) processor: MediaProcessor,
     pub(crate) housekeeper: Housekeeper,
     pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) enhancer: EnhanceWorker,
 }
 
 impl Parts {
     pub(crate) fn new(clock: EngineClock, period: Duration, counter: Option<fn() -> u64>) -> Self {
         let lost_news = Arc::default();
-        let (processor, ends) = MediaProcessor::new(period, Arc::clone(&lost_news));
+        let (enhancer, enhance, reference) = EnhanceWorker::new();
+        let (processor, ends) = MediaProcessor::new(period, Arc::clone(&lost_news), reference);
         let (ask, requests) = mpsc::channel();
         let probe = RealTimeProbe::new(counter);
-        let control = Arc::new(Control::new(clock, probe, ends.commands, lost_news, ask));
+        let control = Arc::new(Control::new(clock, probe, ends.commands, lost_news, ask, enhance));
         let housekeeper = Housekeeper::new(Arc::clone(&control), ends.garbage, ends.news);
-        Self { control, processor, housekeeper, requests }
+        Self { control, processor, housekeeper, requests, enhancer }
     }
 }
 
@@ -338,6 +351,10 @@ impl Threads {
         let thread = spawned.map_err(|error| StartEngineError::Thread { name, reason: error.to_string() })?;
         self.0.push(thread);
         Ok(())
+    }
+
+    fn last(&self) -> Option<std::thread::Thread> {
+        self.0.last().map(|thread| thread.thread().clone())
     }
 
     /// Waits for each, but not for ever: a sound system that hangs is left behind.

@@ -21,6 +21,7 @@ mod control;
 pub mod device;
 mod element;
 mod engine;
+pub mod enhance;
 mod event_queue;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -42,6 +43,7 @@ pub use device::{Device, DeviceId, DeviceInfo, Direction, OpenDeviceError, all_d
 pub use device::{PcmDevice, PcmFeeder, PcmTap, pcm_sink, pcm_source};
 pub use element::AudioElement;
 pub use engine::{Engine, EngineBuilder, StartEngineError};
+pub use enhance::AudioProcessing;
 pub use event_queue::Events;
 pub use microphone::Microphone;
 pub use opening::Opening;

@@ -9,7 +9,9 @@ use crate::control::lock;
 use crate::device::supervisor::OpenPort;
 use crate::device::{Device, Direction, OpenDeviceError};
 use crate::engine::Engine;
+use crate::enhance::AudioProcessing;
 use crate::key::Key;
+use crate::processor::Command;
 use crate::reply::Reply;
 
 /// An open microphone. Copies are the same microphone; it is closed when the last one is dropped. Several streams can listen to it.
@@ -29,11 +31,14 @@ impl Microphone {
     }
 
     pub(crate) fn new(engine: Engine, port: OpenPort) -> Self {
-        Self { port: Arc::new(port), engine }
+        let microphone = Self { port: Arc::new(port), engine };
+        microphone.process(microphone.device().is_of_the_system());
+        microphone
     }
 
     /// Takes another device, while everything that listens goes on. When it cannot be opened, nothing changes.
     pub fn set_device(&self, device: Device) -> Reply<Result<(), OpenDeviceError>> {
+        self.process(device.is_of_the_system());
         self.engine.change_device(Direction::Capture, self.port.key, device)
     }
 
@@ -45,6 +50,38 @@ impl Microphone {
     /// When the first sample of its present device was captured; `None` before that.
     pub fn started_at(&self) -> Option<MediaTime> {
         self.port.port.started_at()
+    }
+
+    /// Chooses what is done to its sound, from now on and whatever its device: within 30 ms (off: 100 ms), without a
+    /// click. Until this is called it is
+    /// [`AudioProcessing::ON`] for a device of the system and [`AudioProcessing::OFF`] for any other.
+    pub fn set_processing(&self, processing: AudioProcessing) {
+        lock(&self.port.port.processing).wanted = Some(processing);
+        self.process(false);
+    }
+
+    /// What is done to its sound.
+    pub fn processing(&self) -> AudioProcessing {
+        let processing = lock(&self.port.port.processing);
+        processing.way.as_ref().map_or(AudioProcessing::OFF, |way| way.settings())
+    }
+
+    /// Puts into effect what the application chose, or else what suits the device.
+    fn process(&self, is_of_the_system: bool) {
+        let mut processing = lock(&self.port.port.processing);
+        let suits = if is_of_the_system { AudioProcessing::ON } else { AudioProcessing::OFF };
+        let settings = processing.wanted.unwrap_or(suits);
+        match &processing.way {
+            Some(way) => way.set(settings),
+            // As long as there is nothing to do there is no way, and no delay.
+            None if settings.changes_sound() => {
+                let control = self.engine.control();
+                let (port, way) = control.enhance.open_port(settings);
+                control.send(Command::Enhance(self.port.key, Box::new(port)));
+                processing.way = Some(way);
+            }
+            None => {}
+        }
     }
 
     /// How loud it is now; `None` before the first sound.

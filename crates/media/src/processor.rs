@@ -22,6 +22,7 @@ pub(crate) use edge::{CaptureEdge, RING_SAMPLES, RenderEdge};
 pub(crate) use render::ElementSlot;
 pub(crate) use stream::{MOST_DIGITS, StreamShared, StreamSlot};
 
+use crate::enhance::link::ReferenceTap;
 use crate::key::{Key, Slots};
 use crate::threads::Priority;
 
@@ -49,6 +50,7 @@ pub struct MediaProcessor {
     streams: Slots<StreamSlot>,
     microphones: Slots<MicrophoneSlot>,
     elements: Slots<ElementSlot>,
+    reference: ReferenceTap,
     period: Duration,
     margin: Duration,
     ticks: u32,
@@ -57,7 +59,11 @@ pub struct MediaProcessor {
 
 impl MediaProcessor {
     /// A processor that is told `tick` every `period`.
-    pub(crate) fn new(period: Duration, lost_news: Arc<AtomicU64>) -> (Self, ProcessorEnds) {
+    pub(crate) fn new(
+        period: Duration,
+        lost_news: Arc<AtomicU64>,
+        reference: ReferenceTap,
+    ) -> (Self, ProcessorEnds) {
         let (commands, pending) = HeapRb::new(MOST_UNDER_WAY).split();
         let (freed, garbage) = HeapRb::new(MOST_UNDER_WAY).split();
         let (news, told) = HeapRb::new(MOST_UNDER_WAY).split();
@@ -68,6 +74,7 @@ impl MediaProcessor {
             streams: Slots::new(MOST_OPEN),
             microphones: Slots::new(MOST_OPEN),
             elements: Slots::new(MOST_OPEN),
+            reference,
             period,
             margin: margin_of(Priority::Normal),
             ticks: 0,
@@ -100,8 +107,8 @@ impl MediaProcessor {
             stream.receive(&mut cx);
             stream.tell(key, &mut self.news);
         }
-        for (_, element) in self.elements.iter_mut() {
-            element.render(now, self.period, self.margin, &mut self.streams);
+        for (key, element) in self.elements.iter_mut() {
+            element.render(key, now, self.period, self.margin, &mut self.streams, &mut self.reference);
         }
         let publish = self.ticks.is_multiple_of(PUBLISH_EVERY);
         self.ticks = self.ticks.wrapping_add(1);
@@ -163,6 +170,10 @@ impl MediaProcessor {
                     None => edge,
                 }))
             }
+            Command::Enhance(key, port) => match self.microphones.get_mut(key) {
+                Some(microphone) => microphone.set_port(port).map(Garbage::EnhancePort),
+                None => Some(Garbage::EnhancePort(port)),
+            },
             Command::ReplaceRender(key, edge) => {
                 self.last_addition = now;
                 Some(Garbage::RenderEdge(match self.elements.get_mut(key) {

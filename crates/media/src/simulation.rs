@@ -15,6 +15,7 @@ use crate::device::supervisor::{Request, Supervisor};
 use crate::device::{Backend, Device, DeviceId, Direction, OpenDevice, OpenDeviceError};
 use crate::element::AudioElement;
 use crate::engine::{Engine, Parts};
+use crate::enhance::worker::EnhanceWorker;
 use crate::microphone::Microphone;
 use crate::opening::Opening;
 use crate::processor::MediaProcessor;
@@ -47,6 +48,7 @@ pub struct Simulation {
     engine: Engine,
     clock: EngineClock,
     processor: MediaProcessor,
+    enhancer: EnhanceWorker,
     housekeeper: Housekeeper,
     supervisor: Supervisor,
     requests: Receiver<Request>,
@@ -57,6 +59,7 @@ pub struct Simulation {
     next_housekeeping: MediaTime,
     next_check: MediaTime,
     housekeeping_held: bool,
+    enhancer_held: bool,
 }
 
 impl Simulation {
@@ -81,7 +84,8 @@ impl Simulation {
         backend: Box<dyn Backend>,
         devices: SharedDevices,
     ) -> Self {
-        let Parts { control, mut processor, housekeeper, requests } = Parts::new(clock, period, counter);
+        let Parts { control, mut processor, housekeeper, requests, enhancer } =
+            Parts::new(clock, period, counter);
         processor.expect_lateness_of(Priority::RealTime(1));
         let supervisor = Supervisor::new(Arc::clone(&control), backend);
         let (zero, engine) = (MediaTime::ZERO, Engine::without_threads(control));
@@ -89,6 +93,7 @@ impl Simulation {
             engine,
             clock,
             processor,
+            enhancer,
             housekeeper,
             supervisor,
             requests,
@@ -99,6 +104,7 @@ impl Simulation {
             next_housekeeping: zero + HOUSEKEEPING_EVERY,
             next_check: zero + CHECK_EVERY,
             housekeeping_held: false,
+            enhancer_held: false,
         }
     }
 
@@ -138,6 +144,11 @@ impl Simulation {
     /// Stops housekeeping, or lets it go on: as if the system gave that thread no time.
     pub fn hold_housekeeping(&mut self, held: bool) {
         self.housekeeping_held = held;
+    }
+
+    /// Stops what enhances microphones, or lets it go on: as if the system gave that thread no time.
+    pub fn hold_enhancer(&mut self, held: bool) {
+        self.enhancer_held = held;
     }
 
     /// Plays one tick of the media thread now and nothing else.
@@ -180,6 +191,9 @@ impl Simulation {
         if self.next_tick <= now {
             self.next_tick += self.period;
             self.tick();
+            if !self.enhancer_held {
+                self.enhancer.work();
+            }
         }
         if self.next_housekeeping <= now {
             self.next_housekeeping += HOUSEKEEPING_EVERY;

@@ -56,6 +56,10 @@ pub struct DeviceStats {
     pub xruns: u64,
     /// Errors the sound system reported.
     pub errors: u64,
+    /// Blocks of 10 ms that were enhanced; of a microphone.
+    pub processed_blocks: u64,
+    /// Blocks that were not ready in time and went on as they were captured.
+    pub unprocessed_blocks: u64,
 }
 
 /// Why a device was given up.

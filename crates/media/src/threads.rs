@@ -3,6 +3,7 @@
 mod capture_callback;
 mod clock;
 pub(crate) mod device_thread;
+pub(crate) mod enhance_thread;
 pub(crate) mod housekeeping;
 pub(crate) mod media_thread;
 pub(crate) mod pacer;
@@ -12,5 +13,5 @@ mod render_callback;
 pub use capture_callback::CaptureCallback;
 pub use clock::EngineClock;
 pub use priority::Priority;
-pub(crate) use priority::{CALLBACK_PRIORITY, MEDIA_PRIORITY, ask_for_real_time};
+pub(crate) use priority::{CALLBACK_PRIORITY, ENHANCE_PRIORITY, MEDIA_PRIORITY, ask_for_real_time};
 pub use render_callback::RenderCallback;

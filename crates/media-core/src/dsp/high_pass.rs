@@ -1,31 +1,51 @@
 //! Takes away what microphones pick up below hearing.
 
-/// Second-order Butterworth high-pass at 20 Hz (48 kHz), in transposed direct form II.
+use crate::units::SAMPLE_RATE;
+
+/// Second-order Butterworth high-pass (48 kHz), in transposed direct form II; its edge is at 20 Hz unless another is asked for.
 ///
 /// Opus' voice mode has a high-pass of its own that follows the voice's pitch (60 to 100 Hz). Two in a row would take the warmth out of low
 /// voices and turn the phase of their harmonics: with the edge at 80 Hz the correlation of heard with spoken fell from 0.98 to 0.93.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HighPass {
+    b: [f64; 3],
+    a: [f64; 2],
     state: [f64; 2],
 }
 
-// Bilinear transform of a Butterworth section with its edge at 20 Hz.
-const B: [f64; 3] = [0.998_150_511_2, -1.996_301_022_4, 0.998_150_511_2];
-const A: [f64; 2] = [-1.996_297_601_8, 0.996_304_443_0];
+impl Default for HighPass {
+    fn default() -> Self {
+        Self::with_edge(20.0)
+    }
+}
 
 impl HighPass {
+    /// With its edge (-3 dB) at `hertz`, brought into 1 to 20,000.
+    pub fn with_edge(hertz: f64) -> Self {
+        // Bilinear transform of a Butterworth section.
+        let edge = (std::f64::consts::PI * hertz.clamp(1.0, 20_000.0) / f64::from(SAMPLE_RATE)).tan();
+        let damping = std::f64::consts::SQRT_2 * edge;
+        let scale = 1.0 / (1.0 + damping + edge * edge);
+        Self {
+            b: [scale, -2.0 * scale, scale],
+            a: [2.0 * (edge * edge - 1.0) * scale, (1.0 - damping + edge * edge) * scale],
+            state: [0.0; 2],
+        }
+    }
+
     /// Filters in place.
     pub fn apply(&mut self, samples: &mut [f32]) {
-        let [mut first, mut second] = self.state;
+        let Self { b, a, state } = self;
+        let [mut first, mut second] = *state;
         for sample in samples {
             let input = f64::from(*sample);
-            let output = B[0] * input + first;
-            first = B[1] * input - A[0] * output + second;
-            second = B[2] * input - A[1] * output;
+            let output = b[0] * input + first;
+            first = b[1] * input - a[0] * output + second;
+            second = b[2] * input - a[1] * output;
             *sample = output as f32;
         }
         // Denormal numbers after long silence would cost hundreds of cycles each.
-        self.state = [first, second].map(|state| if state.abs() < 1e-15 { 0.0 } else { state });
+        *state = [first, second].map(|state| if state.abs() < 1e-15 { 0.0 } else { state });
     }
 }
 
@@ -34,7 +54,10 @@ mod tests {
     use super::*;
 
     fn gain_at(hertz: f64) -> f64 {
-        let mut filter = HighPass::default();
+        gain_of(HighPass::default(), hertz)
+    }
+
+    fn gain_of(mut filter: HighPass, hertz: f64) -> f64 {
         let tone = |n: usize| (n as f64 * hertz / 48_000.0 * std::f64::consts::TAU).sin() as f32;
         let mut samples: Vec<f32> = (0..96_000).map(tone).collect();
         filter.apply(&mut samples);
@@ -48,5 +71,11 @@ mod tests {
         assert!(gain_at(5.0) < 0.07);
         assert!((gain_at(80.0) - 1.0).abs() < 0.01);
         assert!((gain_at(1000.0) - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn the_edge_is_where_it_is_asked_for() {
+        assert!((gain_of(HighPass::with_edge(80.0), 80.0) - 0.707).abs() < 0.01);
+        assert!(gain_of(HighPass::with_edge(80.0), 20.0) < 0.07);
     }
 }

@@ -277,7 +277,8 @@ impl Supervisor {
                 let callback = RenderCallback::new(consumer, Arc::clone(&health), clock, probe);
                 let open = self.backend.open_render(device, callback)?;
                 let (rate, paced) = (open.sample_rate(), open.follows_engine_clock());
-                let edge = RenderEdge::new(producer, Arc::clone(&health), rate, paced).map_err(unusable)?;
+                let edge = RenderEdge::new(producer, Arc::clone(&health), rate, paced, device.is_heard());
+                let edge = edge.map_err(unusable)?;
                 (open, Edge::Render(Box::new(edge)))
             }
         };

@@ -7,6 +7,7 @@ use offhook_media_core::dsp::LevelMeter;
 
 use super::CaptureEdge;
 use super::edge::MOST_TAKEN;
+use crate::enhance::port::EnhancePort;
 use crate::snapshot::word_of_level;
 
 /// What the level's word is before anything was captured.
@@ -15,6 +16,7 @@ pub(crate) const NO_LEVEL: u64 = u64::MAX;
 /// What a device captures in a tick, for every stream that listens to it.
 pub(crate) struct MicrophoneSlot {
     edge: Box<CaptureEdge>,
+    port: Option<Box<EnhancePort>>,
     block: Box<[f32]>,
     filled: usize,
     meter: LevelMeter,
@@ -26,6 +28,7 @@ impl MicrophoneSlot {
     pub(crate) fn new(edge: Box<CaptureEdge>, level: Arc<AtomicU64>) -> Self {
         Self {
             edge,
+            port: None,
             block: vec![0.0; MOST_TAKEN].into_boxed_slice(),
             filled: 0,
             meter: LevelMeter::default(),
@@ -35,10 +38,19 @@ impl MicrophoneSlot {
 
     pub(super) fn capture(&mut self) {
         self.filled = self.edge.take(&mut self.block);
+        let mut told = None;
+        if let Some(port) = &mut self.port {
+            (self.filled, told) = port.exchange(&mut self.block, self.filled, self.edge.captured_until());
+        }
         if self.filled > 0 {
             let level = self.meter.measure(&self.block[..self.filled]);
-            self.level.store(word_of_level(level), Relaxed);
+            self.level.store(word_of_level(told.unwrap_or(level)), Relaxed);
         }
+    }
+
+    /// What is captured goes this way from now on; gives back the way before.
+    pub(super) fn set_port(&mut self, port: Box<EnhancePort>) -> Option<Box<EnhancePort>> {
+        self.port.replace(port)
     }
 
     /// What came in this tick, at 48 kHz.
@@ -47,6 +59,9 @@ impl MicrophoneSlot {
     }
 
     pub(super) fn replace_edge(&mut self, edge: Box<CaptureEdge>) -> Box<CaptureEdge> {
+        if let Some(port) = &mut self.port {
+            port.device_changed();
+        }
         std::mem::replace(&mut self.edge, edge)
     }
 }

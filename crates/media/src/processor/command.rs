@@ -6,6 +6,7 @@ use offhook_media_core::send::SendPipeline;
 use offhook_media_core::units::{BitsPerSecond, MediaTime};
 
 use super::{CaptureEdge, ElementSlot, MicrophoneSlot, RenderEdge, StreamSlot};
+use crate::enhance::port::EnhancePort;
 use crate::key::Key;
 
 /// To the media thread.
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     RemoveStream(Key),
     RemoveMicrophone(Key),
     RemoveElement(Key),
+    /// What the microphone captures goes this way to be enhanced.
+    Enhance(Key, Box<EnhancePort>),
     /// The microphone is another device now.
     ReplaceCapture(Key, Box<CaptureEdge>),
     /// The element is another device now.
@@ -65,6 +68,7 @@ pub(crate) enum Garbage {
     Microphone(Key, Box<MicrophoneSlot>),
     Element(Key, Box<ElementSlot>),
     CaptureEdge(Box<CaptureEdge>),
+    EnhancePort(Box<EnhancePort>),
     RenderEdge(Box<RenderEdge>),
     SendPipeline(Box<SendPipeline>),
     ReceivePipeline(Box<ReceivePipeline>),

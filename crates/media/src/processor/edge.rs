@@ -1,6 +1,7 @@
 //! Where the media thread meets a device: its ring, its rate, its clock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook_media_core::dsp::{Resampler, ResamplerError};
 use offhook_media_core::jitter::DriftEstimator;
@@ -10,6 +11,8 @@ use ringbuf::{HeapCons, HeapProd};
 
 use super::render_level::{DeviceView, RenderLevel};
 use crate::device::DeviceHealth;
+use crate::enhance::link::{ReferencePiece, ReferenceTap};
+use crate::key::Key;
 
 /// Samples in a ring between device and media thread: a third of a second at 48 kHz.
 pub(crate) const RING_SAMPLES: usize = 16_384;
@@ -103,6 +106,15 @@ impl CaptureEdge {
     }
 }
 
+impl CaptureEdge {
+    /// When the last sample that was taken was captured: maybe late, never early. `None` before the first callback.
+    pub(crate) fn captured_until(&self) -> Option<MediaTime> {
+        // The ring is looked at before the time: who misses the samples of a callback may see its time, which is later.
+        let waiting = self.ring.occupied_len();
+        Some(self.health.last_callback()? - lasting(waiting, self.rate))
+    }
+}
+
 /// The speaker side: sound at 48 kHz of the engine's clock, on its way to the device.
 pub(crate) struct RenderEdge {
     ring: HeapProd<f32>,
@@ -110,30 +122,32 @@ pub(crate) struct RenderEdge {
     rate: u32,
     converter: Option<(Resampler, Drift)>,
     level: RenderLevel,
+    /// Whether a microphone could hear it.
+    is_heard: bool,
+    is_new: bool,
+    /// Samples it was given, ever, at 48 kHz.
+    given: u64,
 }
 
 impl RenderEdge {
-    /// Not for the real-time thread.
+    /// Not for the real-time thread. `is_heard`: it sounds in a room, or may.
     pub(crate) fn new(
         ring: HeapProd<f32>,
         health: Arc<DeviceHealth>,
         rate: u32,
         follows_engine_clock: bool,
+        is_heard: bool,
     ) -> Result<Self, ResamplerError> {
         let converter = match rate {
             SAMPLE_RATE if follows_engine_clock => None,
             _ => Some((Resampler::new(SAMPLE_RATE, rate)?, Drift::new(rate))),
         };
-        Ok(Self { ring, health, rate, converter, level: RenderLevel::new(rate, !follows_engine_clock) })
+        let level = RenderLevel::new(rate, !follows_engine_clock);
+        Ok(Self { ring, health, rate, converter, level, is_heard, is_new: true, given: 0 })
     }
 
     /// How many samples at 48 kHz the device is to be given now, for a tick every `period`.
-    pub(crate) fn wanted(
-        &mut self,
-        now: MediaTime,
-        period: std::time::Duration,
-        margin: std::time::Duration,
-    ) -> usize {
+    pub(crate) fn wanted(&mut self, now: MediaTime, period: Duration, margin: Duration) -> usize {
         // The ring is looked at before the time: who sees that the device took something also sees when.
         let ready = self.ring.occupied_len();
         let view = DeviceView {
@@ -157,8 +171,12 @@ impl RenderEdge {
         usize::try_from(wanted).unwrap_or(0).next_multiple_of(STEP)
     }
 
-    /// Puts sound before the device.
-    pub(crate) fn give(&mut self, samples: &[f32]) {
+    /// Puts sound of the element `key` before the device, and tells `reference` of it.
+    pub(crate) fn give(&mut self, key: Key, samples: &[f32], reference: &mut ReferenceTap) {
+        if self.is_heard && reference.is_wanted() {
+            self.tell(key, samples, reference);
+        }
+        self.given += samples.len() as u64;
         let Self { ring, converter, level, .. } = self;
         match converter {
             None => level.written(ring.push_slice(samples)),
@@ -167,6 +185,25 @@ impl RenderEdge {
             }
         }
     }
+}
+
+impl RenderEdge {
+    /// The device takes what is given now after what is in its ring, and its next callback.
+    fn tell(&mut self, key: Key, samples: &[f32], reference: &mut ReferenceTap) {
+        // The ring is looked at before the time: what a callback takes in between is counted with it, and the stamp is later, not earlier.
+        let ready = self.ring.occupied_len();
+        let Some(last) = self.health.last_callback() else { return };
+        let before = ready + self.health.callback_samples() as usize;
+        let plays_at = last + lasting(before, self.rate);
+        let missing = self.health.missing_samples();
+        reference.give(ReferencePiece::new(key, self.given, plays_at, missing, self.is_new, samples));
+        self.is_new = false;
+    }
+}
+
+/// How long so many samples sound.
+fn lasting(samples: usize, rate: u32) -> Duration {
+    Duration::from_micros(samples as u64 * 1_000_000 / u64::from(rate.max(1)))
 }
 
 #[cfg(test)]

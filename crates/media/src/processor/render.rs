@@ -9,6 +9,7 @@ use offhook_media_core::units::{MediaTime, SampleCount};
 
 use super::stream::FADE;
 use super::{RenderEdge, StreamSlot};
+use crate::enhance::link::ReferenceTap;
 use crate::key::{Key, Slots};
 
 /// Streams that sound together in one element.
@@ -47,13 +48,15 @@ impl ElementSlot {
         }
     }
 
-    /// Fills the device's ring as far as it is to be filled now.
+    /// Fills the device's ring as far as it is to be filled now, and tells `reference` what is played.
     pub(super) fn render(
         &mut self,
+        key: Key,
         now: MediaTime,
         period: Duration,
         margin: Duration,
         streams: &mut Slots<StreamSlot>,
+        reference: &mut ReferenceTap,
     ) {
         let mut left = self.edge.wanted(now, period, margin).min(MOST_IN_A_TICK);
         while left > 0 {
@@ -62,6 +65,7 @@ impl ElementSlot {
             // Several pieces in a tick make up for ticks, or a device, that came late: each is pulled as of the time it was due.
             let due = now - SampleCount(left).duration();
             self.render_piece(&mut RtContext::new(due), piece, streams);
+            self.edge.give(key, &self.sum[..piece], reference);
         }
     }
 
@@ -81,7 +85,6 @@ impl ElementSlot {
         self.tail_left -= ending;
         self.gain.apply(sum);
         self.limiter.apply(sum);
-        self.edge.give(sum);
     }
 
     /// A stream that sounds here does not any more: its end is still heard.

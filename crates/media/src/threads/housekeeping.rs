@@ -50,6 +50,7 @@ impl Housekeeper {
             Garbage::Microphone(key, _) => self.control.device_keys(Direction::Capture).give_back(*key),
             Garbage::Element(key, _) => self.control.device_keys(Direction::Render).give_back(*key),
             Garbage::CaptureEdge(_)
+            | Garbage::EnhancePort(_)
             | Garbage::RenderEdge(_)
             | Garbage::SendPipeline(_)
             | Garbage::ReceivePipeline(_) => {}

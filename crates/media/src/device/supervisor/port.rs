@@ -9,6 +9,8 @@ use offhook_media_core::units::MediaTime;
 
 use crate::control::lock;
 use crate::device::{Device, DeviceHealth, Direction, OpenDevice, Sighting};
+use crate::enhance::AudioProcessing;
+use crate::enhance::link::EnhanceShared;
 use crate::key::Key;
 use crate::processor::NO_LEVEL;
 use crate::snapshot::level_of_word;
@@ -27,6 +29,16 @@ pub(crate) struct Port {
     direction: Direction,
     level: Arc<AtomicU64>,
     pub(crate) state: Mutex<PortState>,
+    pub(crate) processing: Mutex<Processing>,
+}
+
+/// What is done to the sound of a microphone.
+#[derive(Debug, Default)]
+pub(crate) struct Processing {
+    /// What the application asked for; without it the device decides.
+    pub(crate) wanted: Option<AudioProcessing>,
+    /// The way to the worker, once there was something to do.
+    pub(crate) way: Option<Arc<EnhanceShared>>,
 }
 
 /// The device it runs on now.
@@ -41,7 +53,7 @@ pub(crate) struct PortState {
 impl Port {
     pub(super) fn new(direction: Direction, wanted: Device, running: PortState) -> Self {
         let state = Mutex::new(PortState { wanted, ..running });
-        Self { direction, level: Arc::new(AtomicU64::new(NO_LEVEL)), state }
+        Self { direction, level: Arc::new(AtomicU64::new(NO_LEVEL)), state, processing: Mutex::default() }
     }
 
     pub(crate) const fn direction(&self) -> Direction {
@@ -74,6 +86,8 @@ impl Port {
 
     pub(crate) fn stats(&self) -> DeviceStats {
         let state = lock(&self.state);
+        let processing = lock(&self.processing);
+        let way = processing.way.as_deref();
         DeviceStats {
             direction: self.direction,
             wanted: state.wanted.clone(),
@@ -83,6 +97,8 @@ impl Port {
             callback_samples: state.health.callback_samples(),
             xruns: state.health.xruns(),
             errors: state.health.errors(),
+            processed_blocks: way.map_or(0, |way| way.processed()),
+            unprocessed_blocks: way.map_or(0, |way| way.unprocessed()),
         }
     }
 }
