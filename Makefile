@@ -1,18 +1,19 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench fuzz docs latency setup-build setup-demo setup-test
+.PHONY: help demo serve test lint bench peers fuzz docs latency setup-build setup-demo setup-test setup-peers
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
 DEMO_FLAGS ?=
+PEERS_FLAGS ?=
 # Where cargo builds.
 target = $(or $(CARGO_TARGET_DIR),target)
 
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup-build setup-demo setup-test: setup-%:
+setup-build setup-demo setup-test setup-peers: setup-%:
 	@scripts/setup.sh $*
 
 demo: setup-demo ## a whole call on this machine: server, two people, a report
@@ -43,6 +44,10 @@ lint: setup-build ## format, clippy, licences and advisories
 
 bench: setup-build ## criterion benchmarks; results in target/criterion
 	cargo bench --bench '*'
+
+peers: setup-peers ## Offhook beside other receivers on the same networks; rewrites docs/QUALITY.md
+	$(call say,peers: about half an hour; PEERS_FLAGS="--sets english:1" is a quarter of that)
+	scripts/peers.sh $(PEERS_FLAGS)
 
 latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
 	cargo build --release -p offhook-cli

@@ -42,7 +42,9 @@ def score(spoken_path, heard_path, t0=0.0, longest=1.5, opinion=True, track_path
         rows = np.column_stack([delays.spoken_at, delays.delay * 1000, delays.likeness])
         np.savetxt(track_path, rows, fmt="%.3f", delimiter=",", header="spoken_s,delay_ms,likeness", comments="")
     measured = {key: float(value) for key, value in delays.summary().items()}
-    measured["not_heard_percent"] = sound.not_heard(spoken, heard, t0, delays)
+    speech, absent = sound.missing(spoken, heard, t0, delays)
+    measured["not_heard_percent"] = 100 * float(absent.sum() / max(speech.sum(), 1))
+    measured["longest_not_heard_ms"] = 10 * sound.longest_run(absent)
     return measured | judges(opinion).scores(sound.blocks(spoken, heard, t0, delays))
 
 

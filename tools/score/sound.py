@@ -31,19 +31,26 @@ def blocks(spoken, heard, t0, delays):
         yield said, np.clip(got * min(gain, GREATEST_GAIN), -1, 1)
 
 
-def not_heard(spoken, heard, t0, delays, begin=0.0, end=np.inf):
-    """Percent of the speech of begin..end seconds where, at its delay, nothing is heard."""
+def missing(spoken, heard, t0, delays):
+    """For each 10 ms: whether it is speech, and whether it is speech of which, at its delay, nothing is heard."""
     frame, around = RATE // 100, RATE // 200
-    speech = missing = 0
-    for at in np.arange(0, len(spoken) / RATE - 0.02, 0.01):
+    times = np.arange(0, len(spoken) / RATE - 0.02, 0.01)
+    speech, absent = np.zeros(len(times), bool), np.zeros(len(times), bool)
+    for n, at in enumerate(times):
         there = int((at - t0 + delays.at(at)) * RATE)
-        if not begin <= at < end or there < 0 or there + frame > len(heard):
+        if there < 0 or there + frame > len(heard):
             continue
         level = decibels(spoken[int(at * RATE):][:frame])
-        if level > SPEECH_DB:
-            speech += 1
-            missing += decibels(heard[max(0, there - around):there + frame + around]) < level - MISSING_DB
-    return 100 * missing / max(speech, 1)
+        speech[n] = level > SPEECH_DB
+        heard_level = decibels(heard[max(0, there - around):there + frame + around])
+        absent[n] = speech[n] and heard_level < level - MISSING_DB
+    return speech, absent
+
+
+def longest_run(flags):
+    """Length of the longest run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return int(max(edges[1::2] - edges[::2], default=0))
 
 
 def decibels(samples):
