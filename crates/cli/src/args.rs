@@ -77,6 +77,11 @@ pub(crate) enum Command {
     /// which sample 0 of the speech was captured, so the delay can be read off the two files. The same input gives the same output.
     #[command(after_help = AFTER_SIMULATE)]
     Simulate(SimulateArguments),
+    /// Play what arrived in a recorded call through the receive path again, and show why it sounded as it did.
+    ///
+    /// When packets were sent is not recorded: delays are over that of the fastest packet. Exit status 2: the file is no flight
+    /// recording, or a damaged one.
+    Replay(ReplayArguments),
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +209,15 @@ pub(crate) struct SoundArguments {
     /// Speaker id (see `offhook devices`), or `null` for nothing.
     #[arg(long, value_name = "ID")]
     pub(crate) speaker: Option<String>,
+    /// Leave in what the microphone hears of the speaker.
+    #[arg(long)]
+    pub(crate) no_echo_cancellation: bool,
+    /// Leave in what the microphone hears beside the voice.
+    #[arg(long)]
+    pub(crate) no_noise_suppression: bool,
+    /// Leave the voice as loud as the microphone has it.
+    #[arg(long)]
+    pub(crate) no_auto_gain: bool,
 }
 
 /// What both ends of a call choose.
@@ -287,6 +301,12 @@ pub(crate) struct SimulateArguments {
     /// What is sent against loss: auto (as the sender chooses), none, fec, red or dred.
     #[arg(long, default_value = "auto", value_name = "KIND", value_parser = media_options::redundancy)]
     pub(crate) redundancy: Redundancy,
+    /// Bits per second of a link before the trace, headers included; without it there is none.
+    #[arg(long, value_name = "BPS", value_parser = clap::value_parser!(u32).range(8_000..))]
+    pub(crate) bottleneck: Option<u32>,
+    /// How long a packet may wait before that link; who would wait longer is dropped.
+    #[arg(long, default_value_t = 500, value_name = "MS", requires = "bottleneck", value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub(crate) queue: u64,
     /// Seed of what is random in a call: source, first sequence number, first timestamp.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
@@ -297,6 +317,25 @@ pub(crate) struct SimulateArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) timeline: Option<PathBuf>,
     /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// A flight recording of a call.
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+    /// Where to write what is heard (WAV, 48 kHz, mono); only a recording that holds the sound has any.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Draw packets, delays, events and what was heard on a page to open in a browser.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write what is drawn as CSV, one line per 5 ms.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) timeline: Option<PathBuf>,
+    /// Print one JSON object on stdout, as `simulate` does.
     #[arg(long)]
     pub(crate) json: bool,
 }

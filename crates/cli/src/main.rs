@@ -12,6 +12,7 @@ mod live;
 mod logging;
 mod loopback;
 mod media_options;
+mod replay;
 mod serve;
 mod session;
 mod simulate;
@@ -47,6 +48,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Devices(arguments) => Ok(devices::run(&arguments)),
         Command::Loopback(arguments) => loopback::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(&arguments)),
         Command::Serve(arguments) => block_on(serve::run(&arguments)),
         Command::Call(arguments) => block_on(call::run(&arguments)),

@@ -1,5 +1,6 @@
 //! `offhook simulate`: speech through a recorded network, in virtual time.
 
+mod outcome;
 mod summary;
 
 use std::path::Path;
@@ -8,14 +9,16 @@ use std::time::Duration;
 
 use offhook_client::BitsPerSecond;
 use offhook_sim::report::RunReport;
-use offhook_sim::sound::{load_wav, save_wav};
-use offhook_sim::stand::{self, Outcome, StandConfig, StandError};
+use offhook_sim::sound::load_wav;
+use offhook_sim::stand::{self, Bottleneck, Outcome, StandConfig, StandError};
 use offhook_sim::trace::Trace;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::args::SimulateArguments;
 use crate::failure::{Exit, Failure};
-use crate::{media_options, terminal};
+use crate::media_options;
+
+pub(crate) use outcome::{Told, save_heard};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
@@ -25,6 +28,10 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
         packet_time: arguments.ptime,
         bitrate: BitsPerSecond(arguments.bitrate),
         redundancy: arguments.redundancy,
+        bottleneck: arguments.bottleneck.map(|bits_per_second| Bottleneck {
+            bits_per_second,
+            queue: Duration::from_millis(arguments.queue),
+        }),
         seed: arguments.seed,
     };
     let before = processor_time();
@@ -33,30 +40,22 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
         _ => Failure::failed(error.to_string()),
     })?;
     let cpu_s = processor_time().saturating_sub(before).as_secs_f64();
-    save_wav(&arguments.output, &run.heard).map_err(|error| {
-        Failure::new(Exit::Sound, format!("--output {}: {error}", arguments.output.display()))
-            .advice("choose a file in a folder that can be written to")
-    })?;
-    let outcome = Outcome { cpu_s: Some(cpu_s), ..Outcome::of(&run, &speech) };
-    if let Some(path) = &arguments.report {
-        let report = RunReport {
+    save_heard(&arguments.output, &run.heard)?;
+    let outcome = Outcome { cpu_s: Some(cpu_s), ..Outcome::of(&run, Some(&speech)) };
+    Told {
+        report: RunReport {
             title: "Simulated call".to_owned(),
             subtitle: subtitle(arguments),
             run: &run,
             outcome: &outcome,
-            speech: &speech,
-        };
-        write("--report", path, &report.to_html())?;
+            speech: Some(&speech),
+        },
+        page: arguments.report.as_deref(),
+        timeline: arguments.timeline.as_deref(),
+        heard: Some(&arguments.output),
+        json: arguments.json,
     }
-    if let Some(path) = &arguments.timeline {
-        write("--timeline", path, &stand::timeline_csv(&run.ticks))?;
-    }
-    if arguments.json {
-        terminal::print_json(&outcome);
-    } else {
-        terminal::print(&summary::text(&outcome, arguments));
-    }
-    Ok(ExitCode::SUCCESS)
+    .tell()
 }
 
 fn load_trace(path: &Path) -> Result<Trace, Failure> {
@@ -88,15 +87,8 @@ fn subtitle(arguments: &SimulateArguments) -> String {
     )
 }
 
-fn write(option: &str, path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure::usage(format!("{option} {}: {error}", path.display()))
-            .advice("choose a file in a folder that can be written to")
-    })
-}
-
 /// Processor time of this process so far.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -6,7 +6,9 @@ use offhook_media_core::recv::Taken;
 use offhook_media_core::units::PacketTime;
 use offhook_sim::measure::{DelayPoint, compare};
 use offhook_sim::sound::synthetic_speech;
-use offhook_sim::stand::{Outcome, Redundancy, Run, SoundKind, StandConfig, StandError, Tick, run};
+use offhook_sim::stand::{
+    Bottleneck, Outcome, Redundancy, Run, SoundKind, StandConfig, StandError, Tick, run,
+};
 use offhook_sim::trace::{Trace, TracePacket};
 use proptest::prelude::*;
 
@@ -20,7 +22,7 @@ fn trace(packets: usize, fate: impl Fn(usize) -> Option<f64>) -> Trace {
 
 fn played(trace: &Trace, speech: &[f32], config: &StandConfig) -> (Run, Outcome) {
     let run = run(trace, speech, config).unwrap();
-    let outcome = Outcome::of(&run, speech);
+    let outcome = Outcome::of(&run, Some(speech));
     (run, outcome)
 }
 
@@ -74,30 +76,34 @@ fn sound_is_counted_to_the_sample() {
     let late = run.packets.iter().filter(|packet| packet.taken == Some(Taken::Late)).count() as u64;
     assert_eq!((outcome.packets_late, late), (received.packets_late, late));
     let bytes: u64 = run.packets.iter().map(|packet| u64::from(packet.bytes)).sum();
-    assert_eq!((run.packets.len() as u64, bytes), (run.sent.packets, run.sent.payload_bytes));
+    assert_eq!(
+        (run.packets.len() as u64, bytes),
+        (run.sent.unwrap().packets, run.sent.unwrap().payload_bytes)
+    );
     assert!(total(&[SoundKind::Concealed]) > 0, "{outcome:?}");
 }
 
 #[test]
 fn every_kind_of_redundancy_restores_what_it_can() {
     let speech = synthetic_speech(Duration::from_secs(8), 9);
-    let trace = trace(400, |k| (k % 6 != 2).then_some(10.0));
-    let outcome = |redundancy| {
-        let config = StandConfig { redundancy, ..StandConfig::default() };
-        played(&trace, &speech, &config).1
+    let single = trace(400, |k| (k % 6 != 2).then_some(10.0));
+    let outage = trace(400, |k| (k % 100 < 60 || k % 100 > 80).then_some(10.0));
+    let outcome_on = |trace: &Trace, redundancy| {
+        played(trace, &speech, &StandConfig { redundancy, ..StandConfig::default() }).1
     };
+    let outcome = |redundancy| outcome_on(&single, redundancy);
     let none = outcome(Redundancy::None);
-    assert_eq!((none.spent_bps.red, none.spent_bps.dred), (0.0, 0.0));
+    assert_eq!((none.spent_bps.unwrap().red, none.spent_bps.unwrap().dred), (0.0, 0.0));
     assert_eq!((none.time_ms.red, none.time_ms.fec, none.time_ms.dred), (0.0, 0.0, 0.0));
     let fec = outcome(Redundancy::Fec);
     assert!(fec.time_ms.fec > 200.0 && fec.time_ms.red == 0.0, "{fec:?}");
     let red = outcome(Redundancy::Red);
-    assert!(red.time_ms.red > 200.0 && red.spent_bps.red > 5000.0, "{red:?}");
+    assert!(red.time_ms.red > 200.0 && red.spent_bps.unwrap().red > 5000.0, "{red:?}");
     assert!(red.time_ms.concealed < none.time_ms.concealed / 2.0, "{red:?}");
-    let dred = outcome(Redundancy::Dred);
-    assert!(dred.time_ms.dred > 200.0 && dred.spent_bps.dred > 1000.0, "{dred:?}");
+    let dred = outcome_on(&outage, Redundancy::Dred);
+    assert!(dred.time_ms.dred > 200.0 && dred.spent_bps.unwrap().dred > 1000.0, "{dred:?}");
     for outcome in [none, fec, red, dred] {
-        let spent = outcome.spent_bps;
+        let spent = outcome.spent_bps.unwrap();
         assert!((spent.sound + spent.red + spent.dred - outcome.payload_bps).abs() < 1.0, "{outcome:?}");
         assert!(!outcome.ladder.is_empty() && outcome.ladder[0].packet_ms == 20.0, "{outcome:?}");
     }
@@ -127,6 +133,22 @@ fn a_receiver_whose_clock_reads_less_hears_before_it_was_said() {
     let delay = outcome.delay_ms.unwrap();
     assert!((delay.mean + 3000.0 - 31.8).abs() < 2.0, "{delay:?}");
     assert_eq!(run.heard.len(), speech.len());
+}
+
+#[test]
+fn a_slow_link_delays_and_drops() {
+    let speech = synthetic_speech(Duration::from_secs(6), 10);
+    let config = |bits_per_second| StandConfig {
+        redundancy: Redundancy::None,
+        bottleneck: Some(Bottleneck { bits_per_second, queue: Duration::from_millis(200) }),
+        ..StandConfig::default()
+    };
+    let trace = trace(300, |_| Some(10.0));
+    let (_, wide) = played(&trace, &speech, &config(1_000_000));
+    assert!(wide.packets_lost == 0 && wide.network_ms.unwrap() < 12.0, "{wide:?}");
+    // 32 kb/s and 23 kb/s of headers do not fit: the queue fills, and what does not fit is lost.
+    let (_, narrow) = played(&trace, &speech, &config(40_000));
+    assert!(narrow.network_ms.unwrap() > 100.0 && narrow.packets_lost > 5, "{narrow:?}");
 }
 
 #[test]

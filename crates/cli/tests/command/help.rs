@@ -30,6 +30,23 @@ fn every_command_has_help_that_names_its_options() {
             &["--server", "--user", "--input", "--output", "--auto", "--duration", "--json", "Exit status"],
         ),
         ("devices", &["--json"]),
+        (
+            "simulate",
+            &[
+                "--trace",
+                "--input",
+                "--output",
+                "--bitrate",
+                "--ptime",
+                "--redundancy",
+                "--seed",
+                "--report",
+                "--timeline",
+                "--json",
+                "Exit status",
+            ],
+        ),
+        ("replay", &["<RECORDING>", "--output", "--report", "--timeline", "--json", "Exit status"]),
         ("loopback", &["--microphone", "--speaker", "--chirps", "--json"]),
     ] {
         let help = run(&[command, "--help"]);
@@ -41,7 +58,7 @@ fn every_command_has_help_that_names_its_options() {
     }
     let overview = run(&["--help"]);
     assert!(overview.stdout.starts_with("Voice calling"), "{}", overview.stdout);
-    for command in ["demo", "serve", "token", "call", "answer", "devices", "loopback"] {
+    for command in ["demo", "serve", "token", "call", "answer", "devices", "loopback", "simulate", "replay"] {
         assert!(overview.stdout.contains(command));
     }
     assert!(run(&["--version"]).stdout.starts_with("offhook "));

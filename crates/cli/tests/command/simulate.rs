@@ -1,9 +1,12 @@
-//! `offhook simulate`: what is heard can be measured, is the same every time, and wrong input is named.
+//! `offhook simulate` and `offhook replay`: what is heard can be measured, is the same every time, and wrong input is named.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use offhook_media_core::recording::{FlightRecorder, Kept};
+use offhook_media_core::recv::IncomingPacket;
+use offhook_media_core::units::MediaTime;
 use offhook_sim::measure::compare;
 use offhook_sim::sound::{load_wav, save_wav, synthetic_speech};
 use serde_json::Value;
@@ -142,5 +145,60 @@ fn wrong_input_is_named() {
         assert_eq!(wrong.code(), code, "{options:?}: {wrong:?}");
         assert!(wrong.stderr.contains(reason), "{options:?}: {}", wrong.stderr);
         assert_eq!(wrong.stdout, "", "{options:?}");
+    }
+}
+
+/// A recording of silence in packets of 20 ms, each tenth lost.
+fn recording(kept: Kept) -> Vec<u8> {
+    let mut recorder = FlightRecorder::new(kept, 1 << 20);
+    for number in (0..200_u16).filter(|number| number % 10 != 5) {
+        recorder.packet(&IncomingPacket {
+            arrival: MediaTime::from_micros(20_000 * i64::from(number)),
+            payload_type: 111,
+            marker: false,
+            ssrc: 1,
+            sequence: number,
+            timestamp: 960 * u32::from(number),
+            payload: &[0x48, 0xff, 0xfe],
+        });
+    }
+    recorder.to_bytes()
+}
+
+#[test]
+fn a_recording_is_played_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("call.rec"), recording(Kept::Sound)).unwrap();
+    let options = ["--output", &path("heard.wav"), "--report", &path("page.html"), "--json"];
+    let finished = run(&[&["replay", &path("call.rec")], &options[..]].concat());
+    assert_eq!(finished.code(), 0, "{finished:?}");
+    let outcome = finished.json();
+    assert_eq!((number(&outcome, "/packets_sent"), number(&outcome, "/packets_lost")), (200.0, 20.0));
+    assert!(outcome["r_factor"].is_null() && outcome["spoken_s"].is_null(), "{outcome}");
+    let heard = load_wav(Path::new(&path("heard.wav"))).unwrap();
+    assert!(heard.len() > 4 * 48_000, "{}", heard.len());
+    assert!(fs::read_to_string(path("page.html")).unwrap().contains("arrivals and sound"));
+}
+
+#[test]
+fn a_file_that_is_no_recording_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("text.rec"), "not a recording").unwrap();
+    let whole = recording(Kept::Arrivals);
+    fs::write(path("cut.rec"), &whole[..whole.len() - 1]).unwrap();
+    fs::write(path("silent.rec"), &whole).unwrap();
+    for (arguments, reason) in [
+        (&[path("none.rec")][..], "none.rec"),
+        (&[path("text.rec")], "no flight recording"),
+        (&[path("cut.rec")], "cut off"),
+        (&[path("silent.rec"), "--output".into(), path("heard.wav")], "holds no sound"),
+    ] {
+        let mut given = vec!["replay"];
+        given.extend(arguments.iter().map(String::as_str));
+        let wrong = run(&given);
+        assert_eq!((wrong.code(), wrong.stdout.as_str()), (2, ""), "{arguments:?}: {wrong:?}");
+        assert!(wrong.stderr.contains(reason), "{arguments:?}: {}", wrong.stderr);
     }
 }

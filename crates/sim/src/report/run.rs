@@ -25,15 +25,16 @@ pub struct RunReport<'a> {
     pub run: &'a Run,
     /// Its figures.
     pub outcome: &'a Outcome,
-    /// What was spoken, mono at 48 kHz; empty when that is not known.
-    pub speech: &'a [f32],
+    /// What was spoken, mono at 48 kHz; `None` for a replay.
+    pub speech: Option<&'a [f32]>,
 }
 
 impl RunReport<'_> {
     /// The page.
     pub fn to_html(&self) -> String {
-        let length = duration_of(self.speech).max(duration_of(&self.run.heard));
-        let drawing = Drawing::of(self.run, self.speech);
+        let speech = self.speech.unwrap_or_default();
+        let length = duration_of(speech).max(duration_of(&self.run.heard));
+        let drawing = Drawing::of(self.run, speech);
         let sections = [
             format!(
                 "<header><h1>{}</h1><p class=\"soft\">{}</p></header>\n",
@@ -44,7 +45,7 @@ impl RunReport<'_> {
             whole(&drawing, length),
             format!("<section class=\"card\">{}</section>\n", table_of(&self.all_figures())),
             parts(&drawing, length),
-            notes(&explanations()),
+            notes(&explanations(self.speech.is_none())),
         ];
         page_of(&self.title, &sections.concat())
     }
@@ -82,7 +83,7 @@ impl RunReport<'_> {
         };
         vec![
             row("Sound per packet", outcome.packet_ms, 1, "ms", "part of the delay, mean"),
-            row("Codec looks ahead", Some(outcome.lookahead_ms), 1, "ms", "part of the delay"),
+            row("Codec looks ahead", outcome.lookahead_ms, 1, "ms", "part of the delay"),
             row("Network", outcome.network_ms, 1, "ms", "part of the delay, mean of the packets that came"),
             row(
                 "Buffer",
@@ -155,15 +156,19 @@ fn parts(drawing: &Drawing<'_>, length: Duration) -> String {
     html
 }
 
-fn explanations() -> Vec<String> {
-    [
-        "Time is that of hearing, on the receiver's clock, from the instant at which the first sample was captured.",
+fn explanations(is_replay: bool) -> Vec<String> {
+    let delay = if is_replay {
+        "When packets were sent is not recorded: delays are over that of the fastest packet, and times count from when its \
+         first sample would then have been captured."
+    } else {
         "Spoken to heard is read where the playout stands, while somebody speaks and sound goes on; it is what can be measured on \
-         the two sounds.",
+         the two sounds."
+    };
+    let others = [
+        "Time is that of hearing, on the receiver's clock, from the instant at which the first sample was captured.",
         "Wanted is what the jitter buffer wants over the fastest packets of the last ten seconds.",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+    ];
+    others.into_iter().chain([delay]).map(str::to_owned).collect()
 }
 
 fn number(value: Option<f64>, decimals: usize) -> Option<String> {

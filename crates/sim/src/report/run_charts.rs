@@ -44,7 +44,7 @@ struct Lane {
 
 impl<'a> Drawing<'a> {
     pub(super) fn of(run: &'a Run, speech: &'a [f32]) -> Self {
-        let lookahead = run.lookahead.as_secs_f64() * 1e3;
+        let lookahead = run.lookahead.unwrap_or_default().as_secs_f64() * 1e3;
         let offset =
             |packet: &SentPacket| Some(packet.arrival? as f64 / 1e3 - packet.start as f64 / 48.0 + lookahead);
         let offsets: Vec<Option<f64>> = run.packets.iter().map(offset).collect();

@@ -53,8 +53,9 @@ impl Fates {
     }
 
     /// When a packet arrives, on the receiver's clock in microseconds; `None` when it is lost. Its sound is `samples` long from sample
-    /// `start` on, and it leaves at `left` microseconds on the sender's clock. Called in the order of sending.
-    pub(super) fn arrival(&mut self, start: u64, samples: u64, left: i64) -> Option<i64> {
+    /// `start` on, and it leaves at `left` microseconds on the sender's clock, then waits for `wait` before a bottleneck. Called in the order
+    /// of sending.
+    pub(super) fn arrival(&mut self, start: u64, samples: u64, left: i64, wait: i64) -> Option<i64> {
         let first = start / SLOT;
         let last = (start + samples.max(1) - 1) / SLOT;
         let mut arrival = i64::MIN;
@@ -63,6 +64,7 @@ impl Fates {
             let part_left = left.min(micros_of((slot + 1) * SLOT));
             arrival = arrival.max(part_left + self.delay(slot)?);
         }
+        arrival += wait;
         if self.first_in_first_out {
             arrival = arrival.max(self.last_arrival);
             self.last_arrival = arrival;
@@ -100,7 +102,7 @@ mod tests {
     fn delays(fates: &mut Fates, samples: u64, count: u64) -> Vec<Option<i64>> {
         let met = |n: u64| {
             let left = micros_of((n + 1) * samples);
-            fates.arrival(n * samples, samples, left).map(|arrival| (arrival - left) / 1000)
+            fates.arrival(n * samples, samples, left, 0).map(|arrival| (arrival - left) / 1000)
         };
         (0..count).map(met).collect()
     }
@@ -134,8 +136,8 @@ mod tests {
     #[test]
     fn a_packet_that_begins_inside_20_ms_meets_both_fates() {
         let mut fates = fates_of(&[Some(5), Some(30), None]);
-        assert_eq!(fates.arrival(480, 960, 30_000), Some(60_000));
-        assert_eq!(fates.arrival(1440, 960, 50_000), None);
+        assert_eq!(fates.arrival(480, 960, 30_000, 0), Some(60_000));
+        assert_eq!(fates.arrival(1440, 960, 50_000, 0), None);
     }
 
     #[test]

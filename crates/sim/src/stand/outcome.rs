@@ -27,23 +27,24 @@ const UNHEARD_STRETCH: u64 = SAMPLE_RATE as u64 / 20;
 /// The figures of a run. What was not measured is `None`. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
-    /// Length of the speech, in seconds.
-    pub spoken_s: f64,
+    /// Length of the speech, in seconds; `None` in a replay.
+    pub spoken_s: Option<f64>,
     /// Length of what was heard, in seconds.
     pub heard_s: f64,
-    /// Spoken to heard, while somebody speaks and sound goes on: what can be read off the two files.
+    /// Spoken to heard, while somebody speaks and sound goes on: what can be read off the two files. In a replay over that of the fastest
+    /// packet, the codec's look-ahead not counted, whether somebody speaks or not.
     pub delay_ms: Option<Delay>,
     /// Of it: sound per packet, as a mean over all packets.
     pub packet_ms: Option<f64>,
     /// Of it: how far the codec looks ahead.
-    pub lookahead_ms: f64,
-    /// Of it: sending to arrival, mean over the packets that came.
+    pub lookahead_ms: Option<f64>,
+    /// Of it: sending to arrival, mean over the packets that came; in a replay over that of the fastest.
     pub network_ms: Option<f64>,
     /// Of it: arrival to playout, mean over the packets that were played.
     pub buffer_ms: Option<f64>,
     /// What was heard, by how it came about.
     pub time_ms: SoundByKind,
-    /// Packets sent.
+    /// Packets sent, as far as is known.
     pub packets_sent: u64,
     /// Packets the network lost.
     pub packets_lost: u64,
@@ -53,17 +54,17 @@ pub struct Outcome {
     pub packets_played: u64,
     /// Gaps of 150 ms and more.
     pub interruptions: u64,
-    /// Rate of the payload, bits per second of speech.
+    /// Rate of the payload, bits per second of speech; in a replay of what came.
     pub payload_bps: f64,
     /// Rate with the headers of RTP, SRTP, UDP and IPv4.
     pub wire_bps: f64,
-    /// What the payload was spent on.
-    pub spent_bps: Spent,
+    /// What the payload was spent on; `None` in a replay.
+    pub spent_bps: Option<Spent>,
     /// How packets were made, every time that changed.
     pub ladder: Vec<LadderStep>,
     /// Drift of the sender's clock as the receiver knows it at the end, parts per million.
     pub drift_ppm: Option<f64>,
-    /// R factor on the fullband scale (0 to 148), with the delay above as mouth to ear.
+    /// R factor on the fullband scale (0 to 148), with the delay above as mouth to ear; `None` in a replay, whose delay is not known.
     pub r_factor: Option<f64>,
     /// Mean opinion score, 1 to 4.5.
     pub mos: Option<f64>,
@@ -143,10 +144,9 @@ pub struct SoundByKind {
 }
 
 impl Outcome {
-    /// The figures of `run`, which played `speech`.
-    pub fn of(run: &Run, speech: &[f32]) -> Self {
+    /// The figures of `run`, which played `speech` (mono, 48 kHz), or of a replay.
+    pub fn of(run: &Run, speech: Option<&[f32]>) -> Self {
         let received = &run.received;
-        let spoken_s = speech.len() as f64 / f64::from(SAMPLE_RATE);
         let bytes: u64 = run.packets.iter().map(|packet| u64::from(packet.bytes)).sum();
         let sent = run.packets.len() as u64;
         let sent_s =
@@ -155,13 +155,14 @@ impl Outcome {
         let arrived =
             run.packets.iter().filter_map(|packet| Some((packet.arrival? - packet.left) as f64 / 1e3));
         let delay_ms = Delay::of(run, speech);
-        let score = score(&score_input(run, delay_ms));
+        let latency = delay_ms.filter(|_| speech.is_some());
+        let score = score(&score_input(run, latency));
         Self {
-            spoken_s,
+            spoken_s: speech.map(|speech| speech.len() as f64 / f64::from(SAMPLE_RATE)),
             heard_s: run.heard.len() as f64 / f64::from(SAMPLE_RATE),
             delay_ms,
             packet_ms: mean(run.packets.iter().map(|packet| f64::from(packet.samples) / 48.0)),
-            lookahead_ms: run.lookahead.as_secs_f64() * 1e3,
+            lookahead_ms: run.lookahead.map(|lookahead| lookahead.as_secs_f64() * 1e3),
             network_ms: mean(arrived),
             buffer_ms: received.mean_playout_delay.map(|delay| delay.as_secs_f64() * 1e3),
             time_ms: SoundByKind::of(run),
@@ -172,11 +173,11 @@ impl Outcome {
             interruptions: received.interruptions,
             payload_bps: rate(bytes),
             wire_bps: rate(bytes + HEADER_BYTES * sent),
-            spent_bps: Spent {
-                sound: rate(bytes.saturating_sub(run.sent.red_bytes + run.sent.dred_bytes)),
-                red: rate(run.sent.red_bytes),
-                dred: rate(run.sent.dred_bytes),
-            },
+            spent_bps: run.sent.map(|sent| Spent {
+                sound: rate(bytes.saturating_sub(sent.red_bytes + sent.dred_bytes)),
+                red: rate(sent.red_bytes),
+                dred: rate(sent.dred_bytes),
+            }),
             ladder: run.ladder.iter().map(LadderStep::of).collect(),
             drift_ppm: received.drift.map(|drift| drift.0),
             r_factor: score.map(|score| score.r_factor),
@@ -210,10 +211,10 @@ fn samples_of(run: &Run, kind: SoundKind) -> u64 {
 }
 
 impl Delay {
-    fn of(run: &Run, speech: &[f32]) -> Option<Self> {
-        let activity = Activity::of(speech);
+    fn of(run: &Run, speech: Option<&[f32]>) -> Option<Self> {
+        let activity = speech.map(Activity::of);
         let mut delays: Vec<f64> = heard_ticks(run)
-            .filter(|(position, _)| activity.at(*position))
+            .filter(|(position, _)| activity.as_ref().is_none_or(|activity| activity.at(*position)))
             .filter_map(|(_, tick)| tick.delay_ms())
             .collect();
         let mean = mean(delays.iter().copied())?;

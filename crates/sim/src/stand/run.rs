@@ -8,7 +8,8 @@ use offhook_media_core::send::{Redundancy, SendError, SendStats};
 use offhook_media_core::units::{BitsPerSecond, PacketTime, SampleCount};
 use thiserror::Error;
 
-use super::fates::{Fates, micros_of};
+use super::bottleneck::Bottleneck;
+use super::fates::{Fates, LONGEST_DELAY, micros_of};
 use super::receiver::{BLOCK_MICROS, Receiver};
 use super::sender::Sender;
 use super::timeline::{SentPacket, Step, Tick};
@@ -29,6 +30,8 @@ pub struct StandConfig {
     pub bitrate: BitsPerSecond,
     /// What is sent against loss.
     pub redundancy: Redundancy,
+    /// A slow link before the trace.
+    pub bottleneck: Option<Bottleneck>,
     /// Gives the numbers that are random in a call: source, first sequence number and timestamp.
     pub seed: u64,
 }
@@ -40,6 +43,7 @@ impl Default for StandConfig {
             packet_time: PacketTime::Ms20,
             bitrate: BitsPerSecond(32_000),
             redundancy: Redundancy::Auto,
+            bottleneck: None,
             seed: 1,
         }
     }
@@ -68,7 +72,8 @@ pub enum StandError {
 /// What happened in a run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// What was heard, mono at 48 kHz. Sample 0 is the instant at which sample 0 of the speech was captured.
+    /// What was heard, mono at 48 kHz. Sample 0 is the instant at which sample 0 of the speech was captured; in a replay, would have been
+    /// if the fastest packet had taken no time.
     pub heard: Vec<f32>,
     /// Every packet, in the order of sending.
     pub packets: Vec<SentPacket>,
@@ -76,12 +81,12 @@ pub struct Run {
     pub ticks: Vec<Tick>,
     /// How packets were made, every time that changed.
     pub ladder: Vec<Step>,
-    /// Counters of the sender.
-    pub sent: SendStats,
+    /// Counters of the sender; `None` in a replay.
+    pub sent: Option<SendStats>,
     /// Counters of the receiver.
     pub received: ReceiveStats,
-    /// By how much the codec looks ahead.
-    pub lookahead: Duration,
+    /// By how much the codec looks ahead; `None` in a replay.
+    pub lookahead: Option<Duration>,
 }
 
 /// Plays `speech` (mono, 48 kHz) through sender, network and receiver. The same input gives the same run.
@@ -97,7 +102,8 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
     let fates = Fates::new(trace).map_err(StandError::Delay)?;
     let ahead = fates.earliest();
     let spoken = micros_of(speech.len() as u64);
-    let last = spoken + fates.longest() + PATIENCE;
+    let queue = config.bottleneck.map_or(Duration::ZERO, |bottleneck| bottleneck.queue.min(LONGEST_DELAY));
+    let last = spoken + fates.longest() + queue.as_micros() as i64 + PATIENCE;
     let mut sender = Sender::new(config, fates)?;
     let receive =
         ReceiveConfig { opus_payload_type: OPUS, red_payload_type: Some(RED), ..ReceiveConfig::default() };
@@ -119,8 +125,8 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
         packets: sender.packets,
         ticks: receiver.ticks,
         ladder: sender.ladder,
-        sent: sender.pipeline.stats(),
+        sent: Some(sender.pipeline.stats()),
         received: receiver.pipeline.stats(),
-        lookahead: SampleCount(sender.lookahead as usize).duration(),
+        lookahead: Some(SampleCount(sender.lookahead as usize).duration()),
     })
 }

@@ -7,7 +7,9 @@ use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{OutgoingPacket, SendConfig, SendPipeline};
 use offhook_media_core::units::MediaTime;
 
+use super::bottleneck::Queue;
 use super::fates::{Fates, micros_of};
+use super::outcome::HEADER_BYTES;
 use super::receiver::{BLOCK, OnTheWay};
 use super::run::{OPUS, RED, StandConfig, StandError};
 use super::timeline::{SentPacket, Step};
@@ -20,6 +22,7 @@ pub(super) struct Sender {
     pub(super) pipeline: SendPipeline,
     /// By how many samples the codec looks ahead.
     pub(super) lookahead: u32,
+    bottleneck: Option<Queue>,
     fates: Fates,
     ssrc: u32,
     first_timestamp: u32,
@@ -48,6 +51,7 @@ impl Sender {
         Ok(Self {
             pipeline: SendPipeline::new(&send)?,
             lookahead: OpusEncoder::new(&encoder)?.lookahead().0 as u32,
+            bottleneck: config.bottleneck.map(Queue::new),
             fates,
             ssrc: random.next_u64() as u32,
             first_timestamp,
@@ -112,7 +116,9 @@ impl Sender {
     fn post(&mut self, packet: &OutgoingPacket, (start, end): (u64, u64), left: i64) {
         let payload = packet.payload();
         let samples = (end - start) as u32;
-        let arrival = self.fates.arrival(start, u64::from(samples), left);
+        let bytes = payload.len() as u64 + HEADER_BYTES;
+        let wait = self.bottleneck.as_mut().map_or(Some(0), |queue| queue.wait(bytes, left));
+        let arrival = wait.and_then(|wait| self.fates.arrival(start, u64::from(samples), left, wait));
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);
         if let Some(arrival) = arrival {
