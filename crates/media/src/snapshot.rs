@@ -105,7 +105,7 @@ impl Words<SEND_WORDS> for SendStats {
     }
 }
 
-pub(crate) const RECEIVE_WORDS: usize = 30;
+pub(crate) const RECEIVE_WORDS: usize = 32;
 
 impl Words<RECEIVE_WORDS> for ReceiveStats {
     fn to_words(&self) -> [u64; RECEIVE_WORDS] {
@@ -141,6 +141,8 @@ impl Words<RECEIVE_WORDS> for ReceiveStats {
             self.first_sound.map_or(NONE, |at| at.as_micros() as u64),
             self.red,
             self.dred,
+            self.concealed_short,
+            self.concealed_long,
         ]
     }
 
@@ -178,6 +180,8 @@ impl Words<RECEIVE_WORDS> for ReceiveStats {
             first_sound: (words[27] != NONE).then(|| MediaTime::from_micros(words[27] as i64)),
             red: words[28],
             dred: words[29],
+            concealed_short: words[30],
+            concealed_long: words[31],
         }
     }
 }
@@ -197,6 +201,8 @@ mod tests {
     fn statistics_are_read_as_they_were_written() {
         let stats = ReceiveStats {
             packets_received: 1,
+            concealed_short: 7,
+            concealed_long: 8,
             interruptions: 18,
             playout_delay: Some(Duration::from_micros(1234)),
             drift: Some(Ppm(-12.5)),

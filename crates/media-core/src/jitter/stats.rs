@@ -34,6 +34,10 @@ pub struct ReceiveStats {
     pub dred: u64,
     /// Samples made up.
     pub concealed: u64,
+    /// Of these, in gaps of at most 20 ms that are over: hardly heard.
+    pub concealed_short: u64,
+    /// Of these, in gaps of over 120 ms that are over: little is left of what was said.
+    pub concealed_long: u64,
     /// Concealed samples while the far end spoke.
     pub concealed_speech: u64,
     /// Samples of silence: before the first packet, after the end, and in pauses of the far end.
@@ -87,6 +91,8 @@ impl Default for ReceiveStats {
             fec: 0,
             dred: 0,
             concealed: 0,
+            concealed_short: 0,
+            concealed_long: 0,
             concealed_speech: 0,
             silence: 0,
             accelerated: 0,

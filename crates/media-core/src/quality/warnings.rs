@@ -23,6 +23,20 @@ pub enum WarningKind {
     ZeroInboundAudioLevel,
 }
 
+impl WarningKind {
+    /// All kinds, in the order of declaration.
+    pub const ALL: [Self; KINDS] = [
+        Self::HighRemoteInboundRtt,
+        Self::HighInboundJitter,
+        Self::HighInboundPacketLoss,
+        Self::MissingMediaStream,
+        Self::ConstantOutboundAudioLevel,
+        Self::ConstantInboundAudioLevel,
+        Self::ZeroOutboundAudioLevel,
+        Self::ZeroInboundAudioLevel,
+    ];
+}
+
 /// Whether it begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WarningEvent {
@@ -166,6 +180,46 @@ mod tests {
         for _ in 0..100 {
             assert!(warnings(&mut monitor, &good()).is_empty());
         }
+    }
+
+    #[test]
+    fn kinds_are_in_the_order_of_declaration() {
+        assert!(WarningKind::ALL.iter().enumerate().all(|(place, kind)| *kind as usize == place));
+    }
+
+    #[test]
+    fn jitter_warns_in_three_of_four_and_recovers() {
+        let mut monitor = QualityMonitor::default();
+        let shaky = QualityInput { jitter: Some(Duration::from_millis(31)), ..good() };
+        let at_the_limit = QualityInput { jitter: Some(Duration::from_millis(30)), ..good() };
+        let counts: Vec<usize> = [&shaky, &at_the_limit, &shaky, &shaky, &at_the_limit, &at_the_limit]
+            .map(|input| warnings(&mut monitor, input).len())
+            .into();
+        assert_eq!(counts, [0, 0, 0, 1, 1, 0], "two of the last four are good");
+    }
+
+    #[test]
+    fn media_that_is_not_connected_is_missing_until_it_is() {
+        let mut monitor = QualityMonitor::default();
+        let missing = QualityInput { connected: false, ..QualityInput::default() };
+        let kind = WarningKind::MissingMediaStream;
+        assert_eq!(warnings(&mut monitor, &missing), [QualityWarning { kind, event: WarningEvent::Trigger }]);
+        assert_eq!(warnings(&mut monitor, &good()), [QualityWarning { kind, event: WarningEvent::Recover }]);
+    }
+
+    #[test]
+    fn a_voice_that_is_heard_again_ends_the_warning_of_silence() {
+        let mut monitor = QualityMonitor::default();
+        let at = |level| QualityInput { outbound_level: Some(level), ..good() };
+        for _ in 0..LEVEL_SECONDS {
+            warnings(&mut monitor, &at(0.0));
+        }
+        let kind = WarningKind::ZeroOutboundAudioLevel;
+        assert_eq!(
+            warnings(&mut monitor, &at(0.3)),
+            [QualityWarning { kind, event: WarningEvent::Recover }],
+            "and a level that moved is not constant"
+        );
     }
 
     #[test]

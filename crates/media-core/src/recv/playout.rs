@@ -478,6 +478,9 @@ impl<D: SlotDecoder> Playout<D> {
     /// A gap ends; a pause of the far end is none.
     fn end_hole(&mut self, after_pause: bool) {
         let is_pause = self.is_pause || after_pause;
+        if !self.is_pause {
+            self.note_hole();
+        }
         self.stats.interruptions += u64::from(self.hole >= INTERRUPTION && !is_pause);
         self.hole = 0;
         self.spare_len = 0;

@@ -11,6 +11,9 @@ pub(super) const MOST_SPARE: usize = SPEECH_UNIT;
 const GIVE_UP: i64 = 1920;
 /// What is made up has faded to silence after this, from half of it on: half a second.
 const SILENT_AFTER: i64 = 24_000;
+/// Made-up sound of at most so many samples is hardly heard: 20 ms. From so many on nothing is left of what was said: over 120 ms.
+const SHORT_HOLE: i64 = 960;
+const LONG_HOLE: i64 = 5761;
 /// Who says nothing for a second has nothing to say: what follows is silence, not concealment.
 const ENDED_AFTER: i64 = 48_000;
 
@@ -62,6 +65,16 @@ impl<D: SlotDecoder> Playout<D> {
         self.hole += samples as i64;
         if moving {
             self.next += samples as i64;
+        }
+    }
+
+    /// Sorts the hole that ends here by its length, because a longer one hurts more.
+    pub(super) fn note_hole(&mut self) {
+        let length = u64::try_from(self.hole).unwrap_or(0);
+        match self.hole {
+            ..=SHORT_HOLE => self.stats.concealed_short += length,
+            LONG_HOLE.. => self.stats.concealed_long += length.min(ENDED_AFTER as u64),
+            _ => {}
         }
     }
 

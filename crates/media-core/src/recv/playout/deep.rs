@@ -104,6 +104,9 @@ impl<D: SlotDecoder> Playout<D> {
         self.next += used as i64;
         self.state = State::Playing;
         self.stats.interruptions += u64::from(self.hole >= super::INTERRUPTION && !self.is_pause);
+        if !self.is_pause {
+            self.note_hole();
+        }
         self.hole = 0;
         true
     }
