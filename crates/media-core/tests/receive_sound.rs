@@ -105,6 +105,24 @@ fn a_tenth_lost_and_twenty_milliseconds_of_jitter_leave_no_silence() {
 }
 
 #[test]
+fn a_packet_that_is_late_costs_only_what_it_is_late_by() {
+    let packets = packets(&voice(6 * 48_000));
+    let late = |k: usize| if k == 300 || k == 301 { 15_000 - (k as i64 - 300) * 10_000 } else { 0 };
+    let mut receiver = || ReceivePipeline::new(&ReceiveConfig::default()).unwrap();
+    let (clean, _) = played(&mut receiver(), &packets, |_| Some(0));
+    let (heard, stats) = played(&mut receiver(), &packets, |k| Some(late(k)));
+    assert!(stats.concealed > 0 && stats.concealed <= 1200 && stats.stretches == 0, "{stats:?}");
+    // Made up from packet 300 on for at most 25 ms, with the fade; after it as if nothing had been missing.
+    let after = 300 * PACKET + PACKET + 1200 + 480;
+    let differs = |range: std::ops::Range<usize>| {
+        range.clone().map(|n| (clean[n] - heard[n]).powi(2)).sum::<f32>()
+            / clean[range].iter().map(|s| s * s).sum::<f32>()
+    };
+    assert!(differs(300 * PACKET..after) > 1e-4);
+    assert!(differs(after..after + 4800) < 1e-6, "{}", differs(after..after + 4800));
+}
+
+#[test]
 fn losses_late_packets_and_other_sources_make_no_click() {
     let spoken = voice(20 * 48_000);
     let packets = packets(&spoken);

@@ -31,6 +31,8 @@ impl Default for DecoderConfig {
 #[derive(Debug)]
 pub struct OpusDecoder {
     raw: RawDecoder,
+    /// As `raw` was when it was marked, and has decoded since.
+    mark: RawDecoder,
     dred: RawDred,
     dred_state: DredState,
     complexity: u8,
@@ -56,6 +58,7 @@ impl OpusDecoder {
     pub fn new(config: &DecoderConfig) -> Result<Self, OpusError> {
         let mut decoder = Self {
             raw: RawDecoder::new()?,
+            mark: RawDecoder::new()?,
             dred: RawDred::new()?,
             dred_state: DredState::Absent,
             complexity: 0,
@@ -95,6 +98,26 @@ impl OpusDecoder {
     /// [`OpusError::BadArgument`] for another length.
     pub fn conceal(&mut self, out: &mut [f32]) -> Result<usize, OpusError> {
         self.raw.decode(None, out, false)
+    }
+
+    /// Remembers this point of the stream, before sound is made up that may turn out to be only late. Copies some ten kilobytes.
+    pub fn mark(&mut self) {
+        self.mark.copy_from(&self.raw);
+    }
+
+    /// Decodes the packet that follows the mark and moves the mark behind it; what was made up since goes on undisturbed.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_at_mark(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
+        self.mark.decode(Some(packet), out, false)
+    }
+
+    /// Goes on at the mark as if nothing had been made up since. The mark is used up.
+    pub fn return_to_mark(&mut self) {
+        std::mem::swap(&mut self.raw, &mut self.mark);
+        // The effort may have been changed since; capped values are not refused.
+        let _ = self.set_complexity(self.complexity);
     }
 
     /// Reads the deep redundancy in `packet` (draft-ietf-mlcodec-opus-dred) and keeps it; returns how many samples right before the packet's

@@ -125,6 +125,17 @@ impl RawDecoder {
         unsafe { sys::opus_decoder_ctl(self.0.as_ptr(), sys::OPUS_RESET_STATE) };
     }
 
+    /// Becomes as `other` is.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        // SAFETY: takes a plain channel count.
+        let size = usize::try_from(unsafe { sys::opus_decoder_get_size(1) }).unwrap_or(0);
+        // SAFETY: both handles are live allocations of that size, of one channel each, made by opus_decoder_create, and differ because one
+        // is borrowed mutably. The state is one block without pointers into itself, made to be copied (opus.h, "Opus Decoder").
+        unsafe {
+            std::ptr::copy_nonoverlapping(other.0.as_ptr().cast::<u8>(), self.0.as_ptr().cast::<u8>(), size);
+        }
+    }
+
     /// `None` conceals `out.len()` samples; `fec` decodes the copy of the frame before `packet`.
     pub(super) fn decode(
         &mut self,

@@ -22,6 +22,9 @@ const STALL_MEMORY: i64 = 12_000_000;
 const STALL_APART: i64 = 1_000_000;
 /// So many stalls make a link that stalls.
 const STALLS_TO_HOLD: usize = 3;
+/// So many packets that are late, each at another moment, within the recent span raise the delay at once.
+const LATES_TO_RAISE: usize = 4;
+const LATES_APART: i64 = 10_000;
 /// Offsets of the latest packets, for the step detector.
 const RECENT: usize = STEP_PACKETS as usize;
 /// Least time between two searches for the cheapest offset.
@@ -48,6 +51,8 @@ pub struct TargetDelay {
     stalls: [MediaTime; STALLS_TO_HOLD],
     stall_count: u32,
     last_stalled: Option<MediaTime>,
+    lates: [MediaTime; LATES_TO_RAISE],
+    late_count: u32,
 }
 
 impl TargetDelay {
@@ -73,6 +78,8 @@ impl TargetDelay {
             stalls: [MediaTime::ZERO; STALLS_TO_HOLD],
             stall_count: 0,
             last_stalled: None,
+            lates: [MediaTime::ZERO; LATES_TO_RAISE],
+            late_count: 0,
         }
     }
 
@@ -80,6 +87,7 @@ impl TargetDelay {
     pub fn arrived(&mut self, now: MediaTime, offset: i64) {
         self.detect_step(now, offset);
         self.note_stall(now, offset);
+        self.note_late(now, offset);
     }
 
     /// A packet's sound of so many microseconds can be played from this offset (microseconds) on. `share` is 1 for the sound as it was sent; for
@@ -111,6 +119,7 @@ impl TargetDelay {
         self.recent_count = 0;
         self.stall_count = 0;
         self.last_stalled = None;
+        self.late_count = 0;
     }
 
     fn count(&mut self, now: MediaTime, offset: i64, share: f32) {
@@ -167,8 +176,9 @@ impl TargetDelay {
         self.both.clear();
         self.both.absorb(&self.newer);
         self.both.absorb(&self.older);
-        let recent = self.both.cheapest(&self.prices);
-        let long = self.long.cheapest(&self.prices);
+        let present = usize::try_from((self.wanted - anchor) / BIN).unwrap_or(0);
+        let recent = self.both.cheapest(&self.prices, present);
+        let long = self.long.cheapest(&self.prices, present);
         let better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS
             && self.long.share_above(recent) * self.both.count() >= EVIDENCE;
         let bin = if better && !self.stalls_often(now) {
@@ -176,8 +186,10 @@ impl TargetDelay {
             self.long.clear();
             self.long.absorb(&self.both);
             recent
-        } else {
+        } else if self.late_of_late(now) {
             long.max(recent)
+        } else {
+            long
         };
         self.wanted = anchor + bin as i64 * BIN;
     }
@@ -197,6 +209,21 @@ impl TargetDelay {
             self.stall_count = self.stall_count.wrapping_add(1).max(1);
         }
         self.last_stalled = Some(now);
+    }
+
+    /// What comes at once is late for one reason.
+    fn note_late(&mut self, now: MediaTime, offset: i64) {
+        let last = self.lates[(self.late_count as usize).wrapping_sub(1) % LATES_TO_RAISE];
+        if self.anchor.is_some() && offset > self.wanted && now.micros_since(last) >= LATES_APART {
+            self.lates[self.late_count as usize % LATES_TO_RAISE] = now;
+            self.late_count = self.late_count.wrapping_add(1);
+        }
+    }
+
+    /// Whether the recent picture may ask for more: one packet that is late tells nothing.
+    fn late_of_late(&self, now: MediaTime) -> bool {
+        let first = self.lates[self.late_count as usize % LATES_TO_RAISE];
+        self.late_count as usize >= LATES_TO_RAISE && now.micros_since(first) < RECENT_SPAN
     }
 
     /// A route that changed shows as a run of packets that all lie outside of what is known.

@@ -39,6 +39,22 @@ pub trait SlotDecoder {
         Err(OpusError::BadArgument)
     }
 
+    /// Remembers this point of the stream, before sound is made up that may turn out to be only late.
+    fn mark(&mut self) {}
+
+    /// Decodes the packet that follows the mark, which came too late to be heard, and moves the mark behind it. What is being made up goes on
+    /// undisturbed. `out` has room for the longest packet.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    fn decode_at_mark(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
+        let _ = (packet, out);
+        Ok(0)
+    }
+
+    /// Goes on at the mark, as if nothing had been made up since.
+    fn return_to_mark(&mut self) {}
+
     /// Changes the effort from the next packet on: 0 classic, 5 neural concealment, 6 LACE, 7 NoLACE.
     fn set_complexity(&mut self, complexity: u8) {
         let _ = complexity;
@@ -67,6 +83,18 @@ impl SlotDecoder for OpusDecoder {
 
     fn decode_dred(&mut self, before: usize, out: &mut [f32]) -> Result<usize, OpusError> {
         Self::decode_dred(self, before, out)
+    }
+
+    fn mark(&mut self) {
+        Self::mark(self);
+    }
+
+    fn decode_at_mark(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize, OpusError> {
+        Self::decode_at_mark(self, packet, out)
+    }
+
+    fn return_to_mark(&mut self) {
+        Self::return_to_mark(self);
     }
 
     fn set_complexity(&mut self, complexity: u8) {

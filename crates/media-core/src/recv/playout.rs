@@ -104,6 +104,8 @@ pub(super) struct Playout<D> {
     /// Media time after the last of it, in samples.
     next: i64,
     scratch: Box<[f32; MOST_SAMPLES]>,
+    /// Media time of the decoder's mark: up to there it has decoded everything. `None` while it goes on from there.
+    mark: Option<i64>,
     /// Made-up sound that is not used yet: the codec makes it in pieces of its own length.
     spare: Box<[f32; conceal::MOST_SPARE]>,
     spare_len: usize,
@@ -146,6 +148,7 @@ impl<D: SlotDecoder> Playout<D> {
             len: 0,
             next: 0,
             scratch: Box::new([0.0; MOST_SAMPLES]),
+            mark: None,
             spare: Box::new([0.0; conceal::MOST_SPARE]),
             spare_len: 0,
             is_speech: false,
@@ -181,6 +184,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.clock = MediaClock::default();
         self.drift = DriftEstimator::default();
         self.next = timestamp;
+        self.mark = None;
         self.hole = 0;
         self.is_pause = false;
         self.refusals = 0;
@@ -208,6 +212,7 @@ impl<D: SlotDecoder> Playout<D> {
                 self.learn(cx.now(), sequence, timestamp, arrival, payload);
                 let is_late = self.packets.get(sequence).is_some_and(|slot| slot.end() <= self.next);
                 if is_late {
+                    self.catch_up_mark(sequence);
                     self.packets.release(sequence);
                 }
                 if is_late { Taken::Late } else { Taken::Waiting }
@@ -331,6 +336,14 @@ impl<D: SlotDecoder> Playout<D> {
         }
     }
 
+    /// A packet that is too late to be heard still tells the decoder what comes after it.
+    fn catch_up_mark(&mut self, sequence: i64) {
+        let slot = self.packets.get(sequence).filter(|slot| self.mark == Some(slot.timestamp));
+        let Some(slot) = slot else { return };
+        let decoded = self.decoder.decode_at_mark(slot.payload(), &mut self.scratch[..]);
+        self.mark = decoded.is_ok().then_some(slot.end());
+    }
+
     fn learn(&mut self, now: MediaTime, sequence: i64, timestamp: i64, arrival: MediaTime, payload: &[u8]) {
         self.drift.arrived(now, arrival.as_micros() - micros(timestamp));
         if let Some(drift) = self.drift.drift() {
@@ -427,7 +440,12 @@ impl<D: SlotDecoder> Playout<D> {
     /// Decodes the packet that covers the next sample. A rejoin that does not continue what was made up is faded.
     fn play(&mut self, tick: &Tick, due: &Due, rejoins: bool) {
         let wanted = (due.end - self.next).max(0) as usize;
-        let fade = (self.hole > 0 && rejoins || self.spare_len > 0) && self.fade_out();
+        let returns = self.mark == Some(due.timestamp);
+        let fade = (self.hole > 0 && (rejoins || returns) || self.spare_len > 0) && self.fade_out();
+        if returns {
+            self.decoder.return_to_mark();
+        }
+        self.mark = None;
         let Some(slot) = self.packets.get(due.sequence) else { return };
         let (arrival, is_speech, is_dtx, is_copy) = (slot.arrival, slot.is_speech, slot.is_dtx, slot.is_copy);
         let decoded = self.decoder.decode(slot.payload(), &mut self.scratch[..]);

@@ -21,8 +21,14 @@ impl<D: SlotDecoder> Playout<D> {
     /// Restores the `gap` samples before the waiting packet from the copy in it. The copy is a whole frame long; its end is what is
     /// missing.
     pub(super) fn restore(&mut self, gap: usize, frame: usize) -> bool {
+        let Some(slot) = self.packets.first_after(self.next) else { return false };
+        let returns = self.mark == Some(slot.timestamp - frame as i64);
         let continues = gap == frame && self.spare_len == 0;
         let fade = self.hole > 0 && !continues && self.fade_out();
+        if returns {
+            self.decoder.return_to_mark();
+        }
+        self.mark = None;
         let Some(slot) = self.packets.first_after(self.next) else { return false };
         let restored = self.decoder.decode_fec(slot.payload(), &mut self.scratch[..frame]);
         if restored != Ok(frame) {
@@ -98,11 +104,21 @@ impl<D: SlotDecoder> Playout<D> {
             self.stats.concealed += FADE as u64;
         }
         self.decoder.reset();
+        self.mark = None;
         self.spare_len = 0;
+    }
+
+    /// Before the decoder leaves what was said, it remembers where.
+    pub(super) fn leave_mark(&mut self) {
+        if self.mark.is_none() && self.hole == 0 && self.spare_len == 0 && !self.is_pause {
+            self.decoder.mark();
+            self.mark = Some(self.next);
+        }
     }
 
     /// Makes up exactly `samples`, at most [`PIECE`], at the start of the scratch space.
     fn make_up(&mut self, samples: usize) {
+        self.leave_mark();
         let out = &mut self.scratch[..];
         if self.hole >= SILENT_AFTER && !self.is_pause {
             out[..samples].fill(0.0);

@@ -10,6 +10,8 @@ const STEP: usize = 480;
 const MOST_APART: i64 = 16;
 /// Longer holes say nothing of the delay that would be right.
 const MOST_LEARNED: i64 = 10;
+/// Redundancy in packets further apart than this is for outages: to wait for it all the time would cost more than it gives.
+const DENSE: i64 = 2;
 /// So much later than regular the packet with the redundancy may come, in microseconds.
 const LATENESS: i64 = 20_000;
 
@@ -41,7 +43,8 @@ impl<D: SlotDecoder> Playout<D> {
         self.deep.apart = self.deep.last.map_or(i64::MAX, |last| (sequence - last).abs());
         self.deep.last = Some(sequence);
         self.packets.set_deep(sequence, span);
-        for back in 1..=(span / samples).min(MOST_LEARNED) {
+        let learned = if self.deep.apart <= DENSE { (span / samples).min(MOST_LEARNED) } else { 0 };
+        for back in 1..=learned {
             let gain = match sequence - back >= self.first_sequence {
                 true => self.availability.improve(sequence - back, DEEP),
                 false => 0.0,
@@ -91,6 +94,7 @@ impl<D: SlotDecoder> Playout<D> {
             }
             self.deep.held = Some(sequence);
         }
+        self.leave_mark();
         let before = usize::try_from(timestamp - self.next).unwrap_or(0);
         if self.decoder.decode_dred(before, &mut self.scratch[..STEP]) != Ok(STEP) {
             self.packets.set_deep(sequence, 0);

@@ -13,7 +13,8 @@ const TOO_LONG: i64 = 4000;
 /// Further off than this is corrected twice as fast.
 const FAR_OFF: i64 = 40_000;
 /// Further off than this, people talk past each other: everything is done to be live again, at the cost of the sound.
-const OUT_OF_TOUCH: i64 = 150_000;
+const OUT_OF_TOUCH: i64 = 100_000;
+const LOST_TOUCH: i64 = 400_000;
 /// After so many refusals in a row (1 s; far off 200 ms) periods need to be less alike, after twice as many hardly at all: steady noise or
 /// music must not hold the delay for ever.
 const PATIENCE: u32 = 200;
@@ -23,9 +24,9 @@ const LESS_ALIKE: f32 = 0.5;
 const NOISE_ALIKE: f32 = 0.0;
 /// Drift below this is not followed.
 const LEAST_DRIFT: f64 = 5.0;
-/// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.05 %, a hundredth of a semitone.
-const PPM_PER_MS: f64 = 100.0;
-const MOST_LEAD_PPM: f64 = 500.0;
+/// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.1 %, a sixtieth of a semitone.
+const PPM_PER_MS: f64 = 250.0;
+const MOST_LEAD_PPM: f64 = 1000.0;
 const LEAST_LEAD_MS: f64 = 1.0;
 
 impl<D: SlotDecoder> Playout<D> {
@@ -99,9 +100,11 @@ impl<D: SlotDecoder> Playout<D> {
     }
 
     fn account(&mut self, done: Stretched, off: i64) {
-        // Samples left alone per two that are cut: nobody speaks a half, out of touch two fifths, far off a fifth, else a ninth.
+        // Samples left alone per two that are cut.
         let left_alone = if !self.meter.last().voice {
             4
+        } else if off > LOST_TOUCH {
+            2
         } else if off > OUT_OF_TOUCH {
             3
         } else if off.abs() > FAR_OFF {
@@ -159,6 +162,7 @@ impl<D: SlotDecoder> Playout<D> {
         if skipped > 0 {
             self.stats.skipped += skipped as u64;
             self.next += skipped;
+            self.mark = None;
             self.hole = self.hole.max(FADE as i64);
         }
         self.stats.packets_flushed += self.packets.drop_until(self.next);
