@@ -47,7 +47,9 @@ pub use enhance::AudioProcessing;
 pub use event_queue::Events;
 pub use microphone::Microphone;
 pub use opening::Opening;
-pub use packet::{IncomingRtp, MOST_INCOMING, PacketPort, PacketReceiver, PacketSender, PortFull};
+pub use packet::{
+    IncomingRtp, MOST_INCOMING, PacketPort, PacketReceiver, PacketSender, PortFull, ReportReceiver,
+};
 pub use reply::Reply;
 pub use stats::{DeviceEvent, DeviceStats, EngineStats, LossCause, TickTime};
 pub use stream::{

@@ -1,16 +1,19 @@
 //! Packets between the media thread and the thread that owns the network.
 
+use offhook_media_core::feedback::NetworkReport;
 use offhook_media_core::recv::IncomingPacket;
 use offhook_media_core::send::OutgoingPacket;
 use offhook_media_core::units::MediaTime;
-use ringbuf::traits::{Consumer, Observer, Producer};
-use ringbuf::{HeapCons, HeapProd};
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
 use thiserror::Error;
 
 /// Most payload bytes of a packet that is taken in.
 pub const MOST_INCOMING: usize = 1500;
 /// Packets that wait in either direction: more than half a second at 10 ms.
-pub(crate) const PORT_PACKETS: usize = 64;
+const PORT_PACKETS: usize = 64;
+/// Reports that wait: two seconds of them.
+const PORT_REPORTS: usize = 8;
 
 /// An RTP packet off the network, decrypted and parsed. Plain data, so that a ring can carry it.
 #[derive(Clone, Copy)]
@@ -69,13 +72,37 @@ impl std::fmt::Debug for IncomingRtp {
     }
 }
 
-/// The network's end of a stream. Look at `outgoing` every millisecond or two: the media thread wakes nobody.
+/// The network's end of a stream. Look at `outgoing` and `reports` every millisecond or two: the media thread wakes nobody.
 #[derive(Debug)]
 pub struct PacketPort {
     /// Where packets off the network go.
     pub incoming: PacketSender,
     /// Where packets for the network come from.
     pub outgoing: PacketReceiver,
+    /// How the far end's packets are received, four times a second while they come: for the far end.
+    pub reports: ReportReceiver,
+}
+
+impl PacketPort {
+    /// A port and the media thread's side of it. Not for the real-time thread.
+    pub(crate) fn pair() -> (Self, StreamPort) {
+        let (outgoing, to_network) = HeapRb::new(PORT_PACKETS).split();
+        let (from_network, incoming) = HeapRb::new(PORT_PACKETS).split();
+        let (reports, to_far_end) = HeapRb::new(PORT_REPORTS).split();
+        let port = Self {
+            incoming: PacketSender(from_network),
+            outgoing: PacketReceiver(to_network),
+            reports: ReportReceiver(to_far_end),
+        };
+        (port, StreamPort { outgoing, incoming, reports })
+    }
+}
+
+/// The media thread's side of a [`PacketPort`].
+pub(crate) struct StreamPort {
+    pub(crate) outgoing: HeapProd<OutgoingPacket>,
+    pub(crate) incoming: HeapCons<IncomingRtp>,
+    pub(crate) reports: HeapProd<NetworkReport>,
 }
 
 /// The packet was not taken: the media thread is more than half a second behind, or the stream is closed. Drop it.
@@ -84,7 +111,7 @@ pub struct PacketPort {
 pub struct PortFull;
 
 /// Takes packets off the network. For any one thread; never blocks.
-pub struct PacketSender(pub(crate) HeapProd<IncomingRtp>);
+pub struct PacketSender(HeapProd<IncomingRtp>);
 
 impl PacketSender {
     /// Hands a packet to the media thread, which takes it at its next tick.
@@ -103,7 +130,7 @@ impl PacketSender {
 }
 
 /// Gives packets for the network. For any one thread; never blocks.
-pub struct PacketReceiver(pub(crate) HeapCons<OutgoingPacket>);
+pub struct PacketReceiver(HeapCons<OutgoingPacket>);
 
 impl PacketReceiver {
     /// The next packet to send.
@@ -114,6 +141,22 @@ impl PacketReceiver {
     /// Whether the stream is gone; packets may still wait.
     pub fn is_closed(&self) -> bool {
         !self.0.write_is_held()
+    }
+}
+
+/// Gives reports for the far end. For any one thread; never blocks.
+pub struct ReportReceiver(HeapCons<NetworkReport>);
+
+impl ReportReceiver {
+    /// The next report to send.
+    pub fn pop(&mut self) -> Option<NetworkReport> {
+        self.0.try_pop()
+    }
+}
+
+impl std::fmt::Debug for ReportReceiver {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ReportReceiver").field("waiting", &self.0.occupied_len()).finish()
     }
 }
 

@@ -7,8 +7,6 @@ use offhook_media_core::codec::telephone_event::DtmfDigit;
 use offhook_media_core::recv::{ReceiveConfig, ReceiveError, ReceivePipeline, ReceiveStats};
 use offhook_media_core::send::{SendConfig, SendError, SendPipeline, SendStats};
 use offhook_media_core::units::{BitsPerSecond, MediaTime};
-use ringbuf::HeapRb;
-use ringbuf::traits::Split;
 use thiserror::Error;
 
 use crate::control::lock;
@@ -16,7 +14,7 @@ use crate::engine::Engine;
 use crate::event_queue::Events;
 use crate::key::Key;
 use crate::microphone::Microphone;
-use crate::packet::{PORT_PACKETS, PacketPort, PacketReceiver, PacketSender};
+use crate::packet::PacketPort;
 use crate::processor::{Command, MOST_DIGITS, StreamChange, StreamShared, StreamSlot};
 
 /// Loudest a stream can be made: four times as large as it came, 12 dB.
@@ -147,12 +145,10 @@ impl MediaStream {
         }
         let key = control.stream_keys().take().ok_or(OpenStreamError::TooMany)?;
         let shared = Arc::new(StreamShared::new(&send.stats()));
-        let (outgoing, to_network) = HeapRb::new(PORT_PACKETS).split();
-        let (from_network, incoming) = HeapRb::new(PORT_PACKETS).split();
-        let slot = StreamSlot::new(send, receive, outgoing, incoming, Arc::clone(&shared));
+        let (port, inside) = PacketPort::pair();
+        let slot = StreamSlot::new(send, receive, inside, Arc::clone(&shared));
         control.streams().insert(key, Arc::clone(&shared));
         control.send(Command::AddStream(key, Box::new(slot)));
-        let port = PacketPort { incoming: PacketSender(from_network), outgoing: PacketReceiver(to_network) };
         Ok(Self {
             key,
             engine: engine.clone(),

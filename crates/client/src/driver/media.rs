@@ -1,5 +1,6 @@
 //! The media driver of one call: sockets, timers and packet rings around the transport session. It never touches an audio sample.
 
+mod feedback;
 mod negotiate;
 mod recover;
 mod upkeep;
@@ -155,6 +156,7 @@ impl MediaDriver {
             // Refused when there is no path or on hold: sound that is not sent now is never sent.
             let _ = self.session.send_rtp(now, &rtp_of(&packet));
         }
+        self.send_reports(now);
     }
 
     /// Everything out of the session: datagrams, events, packets for the media thread.

@@ -8,16 +8,15 @@ use offhook_media_core::codec::telephone_event::DtmfDigit;
 use offhook_media_core::dsp::RampedGain;
 use offhook_media_core::recv::{ReceivePipeline, ReceiveStats};
 use offhook_media_core::rt_context::RtContext;
-use offhook_media_core::send::{OutgoingPacket, QueueDtmfError, SendPipeline, SendStats};
+use offhook_media_core::send::{QueueDtmfError, SendPipeline, SendStats};
 use offhook_media_core::units::{MediaTime, SampleCount};
 use ringbuf::traits::{Consumer, Producer};
-use ringbuf::{HeapCons, HeapProd};
 
 use super::NewsSender;
 use super::command::{Garbage, News, StreamChange};
 use crate::event_queue::EventHub;
 use crate::key::Key;
-use crate::packet::IncomingRtp;
+use crate::packet::StreamPort;
 use crate::snapshot::{RECEIVE_WORDS, SEND_WORDS, Snapshot};
 use crate::stream::StreamEvent;
 
@@ -58,8 +57,7 @@ impl StreamShared {
 pub(crate) struct StreamSlot {
     send: Box<SendPipeline>,
     receive: Box<ReceivePipeline>,
-    outgoing: HeapProd<OutgoingPacket>,
-    incoming: HeapCons<IncomingRtp>,
+    port: StreamPort,
     shared: Arc<StreamShared>,
     microphone: Option<Key>,
     element: Option<Key>,
@@ -78,15 +76,13 @@ impl StreamSlot {
     pub(crate) fn new(
         send: Box<SendPipeline>,
         receive: Box<ReceivePipeline>,
-        outgoing: HeapProd<OutgoingPacket>,
-        incoming: HeapCons<IncomingRtp>,
+        port: StreamPort,
         shared: Arc<StreamShared>,
     ) -> Self {
         Self {
             send,
             receive,
-            outgoing,
-            incoming,
+            port,
             shared,
             microphone: None,
             element: None,
@@ -119,18 +115,22 @@ impl StreamSlot {
     /// Microphone sound to packets.
     pub(super) fn send(&mut self, cx: &mut RtContext, samples: &[f32]) {
         self.digits.feed(&mut self.send, &self.shared.digits);
-        let Self { send, outgoing, shared, .. } = self;
+        let Self { send, port, shared, .. } = self;
         send.push(cx, samples, &mut |packet| {
-            if outgoing.try_push(*packet).is_err() {
+            if port.outgoing.try_push(*packet).is_err() {
                 shared.unsent.fetch_add(1, Relaxed);
             }
         });
     }
 
-    /// Packets off the network into the jitter buffer.
+    /// Packets off the network into the jitter buffer; reports for the far end to the network.
     pub(super) fn receive(&mut self, cx: &mut RtContext) {
-        while let Some(packet) = self.incoming.try_pop() {
+        while let Some(packet) = self.port.incoming.try_pop() {
             self.receive.insert(cx, &packet.as_packet());
+        }
+        if let Some(report) = self.receive.poll_report(cx) {
+            // Where nobody takes them, nobody misses one.
+            let _ = self.port.reports.try_push(report);
         }
     }
 

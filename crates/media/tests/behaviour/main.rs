@@ -8,6 +8,7 @@ mod mute_dtmf;
 mod no_alloc;
 mod pcm_devices;
 mod real_threads;
+mod reports;
 mod set_sink;
 mod several_calls;
 mod stall;
