@@ -50,15 +50,24 @@ def delay_over_time(runs):
     figure, axes = plt.subplots(3, 2, figsize=(10, 7.5), sharex=True, layout="constrained")
     for axis, trace in zip(axes.flat, OVER_TIME):
         for receiver, colour in COLOURS.items():
-            track = Track(runs[receiver][trace]["track"])
-            axis.plot(track.at, track.delay, ".", markersize=2.5, color=colour, label=LABELS[receiver])
+            at, delay = unbroken(Track(runs[receiver][trace]["track"]))
+            axis.plot(at, delay, linewidth=1.2, color=colour, label=LABELS[receiver])
         axis.set_title(trace, loc="left")
         axis.set_ylim(bottom=0)
         axis.set_ylabel("delay, ms")
     for axis in axes[-1]:
         axis.set_xlabel("spoken at, s")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, markerscale=4)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
+
+
+def unbroken(track):
+    """Times and delays with a gap in the line where nothing was found for a second."""
+    at, delay = list(track.at), list(track.delay.round(1))
+    for n in reversed(np.flatnonzero(np.diff(track.at) > 1)):
+        at.insert(n + 1, np.nan)
+        delay.insert(n + 1, np.nan)
+    return at, delay
 
 
 def sound_and_delay(runs):

@@ -85,7 +85,10 @@ def judged(results):
     for target in targets.TARGETS:
         row = [target.condition, target.limit]
         for runs in prepared.values():
-            outcome = target.judge(runs)
+            outcome = target.outcome(runs)
+            if outcome is None:
+                row.append("-")
+                continue
             row.append(outcome.measured if outcome.met else f"{outcome.measured} **not met**")
             met, all_of_them = met + outcome.met, all_of_them + 1
         rows.append(row)
@@ -98,17 +101,18 @@ def with_tracks(runs):
 
 def spent(results):
     """What Offhook sent, and how what was heard came about, mean over the sets."""
-    kinds = ("decoded", "red", "fec", "dred", "concealed", "silence")
+    kinds = ("red", "fec", "dred", "concealed", "comfort_noise", "skipped", "accelerated", "expanded")
     sets = [receivers["offhook"] for receivers in results.values()]
     mean = lambda values: sum(values) / len(values)
     rows = []
     for trace in sets[0]:
-        runs = [runs[trace]["run"] for runs in sets]
+        runs = [runs[trace]["run"] for runs in sets if trace in runs]
         rates = [mean([run[rate] for run in runs]) / 1000 for rate in ("payload_bps", "wire_bps")]
-        times = [mean([run["time_ms"].get(kind) or 0.0 for run in runs]) for kind in kinds[1:]]
+        times = [mean([run["time_ms"].get(kind) or 0.0 for run in runs]) for kind in kinds]
         rows.append([trace, *(number(rate, 1) for rate in rates), *(number(time, 0) for time in times),
                      number(mean([run["cpu_s"] for run in runs]), 2)])
-    heading = ["", "payload kb/s", "with headers kb/s", "RED ms", "in-band FEC ms", "DRED ms", "made up ms", "silence ms", "CPU s"]
+    heading = ["", "payload kb/s", "with headers kb/s", "RED ms", "in-band FEC ms", "DRED ms", "made up ms",
+               "comfort noise ms", "skipped ms", "taken out ms", "put in ms", "CPU s"]
     return table(heading, rows)
 
 
@@ -120,7 +124,9 @@ def circumstances(figures):
         "Runs that woke up more than 10 ms late, to be made again: " + "; ".join(figures["late"]) + "."
         if figures["late"] else "No run woke up more than 10 ms late."
     )
-    return " ".join(lines)
+    heading = ["set", "PLCMOS of the speech itself"]
+    rows = [[name, number(one["plcmos"], 2)] for name, one in figures["itself"].items()]
+    return " ".join(lines) + "\n\n" + table(heading, rows)
 
 
 def blocks(figures):

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "score"))
 
@@ -25,7 +27,12 @@ import words  # noqa: E402
 
 # Seconds, for the estimate: all traces in real time; one file scored on one core.
 REAL_TIME_S, SCORING_S = 66, 14
+# The hours of drift take as long as so many files.
+HOUR_SCORES = 40
 SHORT_PACKETS = ("clean", "lan")
+HOUR_MINUTES = 60
+# Clocks that are off by 200 ppm, either way, drift apart by 0.72 s in an hour; no packet may arrive before it was sent.
+DRIFTS = {"drift_plus_200ppm": (0.0, 200e-6), "drift_minus_200ppm": (740.0, -200e-6)}
 # A thread that woke up this late gave its receiver another network than the trace's.
 LATE_WAKE_UP_MS = 10
 
@@ -39,6 +46,19 @@ def real_time():
     prefix = ["chrt", "--rr", "5"]
     allowed = shutil.which("chrt") and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
     return prefix if allowed else []
+
+
+def hour_of_drift(one):
+    """The speech of a set said over and over for an hour, and the traces of an hour of drift."""
+    samples, rate = score.soundfile.read(one.speech, dtype="int16")
+    long_speech = one.folder / "hour.wav"
+    score.soundfile.write(long_speech, np.tile(samples, HOUR_MINUTES), rate, subtype="PCM_16")
+    for name, (first, drift) in DRIFTS.items():
+        sent = [20.0 * k for k in range(HOUR_MINUTES * 3000)]
+        rows = [f"{k},{at:.3f},{at + first + at * drift:.3f}" for k, at in enumerate(sent)]
+        trace = one.folder / f"{name}, one hour.csv"
+        trace.write_text("\n".join(["k,send_ms,arrival_ms", *rows]) + "\n")
+        yield trace, long_speech
 
 
 class Set:
@@ -74,11 +94,12 @@ class Set:
             subprocess.run([*real_time(), *map(str, command)], check=True)
 
 
-def offhook(binary, one, trace, flags, name):
+def offhook(binary, one, trace, flags, name, spoken=None):
+    """`spoken`: other speech than the set's, too long for the slowest of the measures."""
     out = one.folder / "offhook"
     heard = out / f"{name}.wav"
-    run = run_set.simulate(binary, trace, one.speech, heard, flags)
-    scored = run_set.judge(one.speech, heard, out, name)
+    run = run_set.simulate(binary, trace, spoken or one.speech, heard, flags)
+    scored = run_set.judge(spoken or one.speech, heard, out, name, opinion=spoken is None)
     result = {"run": run, "score": scored, "track": str(out / f"{name}.track.csv")}
     if trace.stem == "outage_1s":
         said, got = score.load(one.speech), score.load(heard)
@@ -93,9 +114,15 @@ def peer(one, receiver, trace):
     return {"run": run, "score": scored, "track": str(out / f"{trace.stem}.track.csv")}
 
 
+def itself(one):
+    """What the measures say of the speech without codec and network."""
+    return {"run": {}, "score": run_set.judge(one.speech, one.speech, one.folder, "speech")}
+
+
 def tasks(options, sets):
     """(set, receiver, name of the run, function, arguments) of everything that is scored."""
     for one in sets:
+        yield one.name, "itself", "speech", itself, (one,)
         for trace in one.traces:
             yield one.name, "offhook", trace.stem, offhook, (options.offhook, one, trace, options.flags, trace.stem)
             if trace.stem in SHORT_PACKETS:
@@ -106,8 +133,13 @@ def tasks(options, sets):
                     yield one.name, receiver, trace.stem, peer, (one, receiver, trace)
 
 
+def hours(options, one):
+    for trace, long_speech in hour_of_drift(one):
+        yield one.name, "offhook", trace.stem, offhook, (options.offhook, one, trace, options.flags, trace.stem, long_speech)
+
+
 def score_all(options, sets):
-    work = list(tasks(options, sets))
+    work = list(tasks(options, sets)) + (list(hours(options, sets[0])) if options.hour else [])
     results, begin = {}, time.monotonic()
     with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         running = {pool.submit(function, *arguments): key for *key, function, arguments in work}
@@ -142,6 +174,7 @@ def main():
     parser.add_argument("--trace-maker", required=True, help="the executable of crates/sim/examples/traces.rs")
     parser.add_argument("--sets", nargs="+", default=["english:1", "english:2", "french:3", "italian:4"])
     parser.add_argument("--compared", nargs="*", default=["english:1", "french:3"], help="sets on which the others run too")
+    parser.add_argument("--no-hour", dest="hour", action="store_false", help="leave the hour of drift out")
     parser.add_argument("--flags", nargs="*", default=[], help="flags of `offhook simulate`")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/peers"))
     parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("docs/QUALITY.md"))
@@ -152,7 +185,7 @@ def main():
     say("making speech and traces")
     sets = [Set(name, options) for name in options.sets]
     files = sum(1 for _ in tasks(options, sets))
-    estimate = len(options.compared) * 2 * REAL_TIME_S + files * SCORING_S / options.jobs
+    estimate = len(options.compared) * 2 * REAL_TIME_S + (files + HOUR_SCORES * options.hour) * SCORING_S / options.jobs
     say(f"{files} files to score; about {estimate / 60:.0f} min on an idle machine")
     if options.compared and not real_time():
         say("real-time priority is not allowed to this user: leave the machine alone while the others run")
@@ -162,7 +195,12 @@ def main():
             one.play_to_peers(options)
     results = score_all(options, sets)
     late = warn_of_late_wake_ups(results)
-    figures = {"sets": options.sets, "compared": options.compared, "flags": options.flags, "late": late, "results": results}
+    figures = {
+        "sets": options.sets, "compared": options.compared, "flags": options.flags, "late": late,
+        "itself": {name: receivers.pop("itself")["speech"]["score"] for name, receivers in results.items()},
+        # In the order of the command, not in that of the scoring.
+        "results": {name: {receiver: dict(sorted(runs.items())) for receiver, runs in results[name].items()} for name in options.sets},
+    }
     (options.out / "results.json").write_text(json.dumps(figures, indent=1) + "\n")
     report.write(figures, options.page)
     say(f"written: {options.page}, its pictures, and everything heard in {options.out}")
