@@ -122,6 +122,12 @@ pub(crate) struct MediaArguments {
     /// Opus bit rate in bits per second.
     #[arg(long, value_name = "BPS", value_parser = clap::value_parser!(u32).range(6_000..=510_000))]
     pub(crate) bitrate: Option<u32>,
+    /// Least delay: 5 ms packets of low-delay Opus at 64 kb/s, short device periods.
+    #[arg(long)]
+    pub(crate) low_latency: bool,
+    /// Least processor time: a cheaper encoder, no neural network.
+    #[arg(long)]
+    pub(crate) light: bool,
 }
 
 #[derive(Debug, Args)]

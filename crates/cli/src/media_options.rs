@@ -1,6 +1,6 @@
 //! `--ptime`, `--bitrate` and `--redundancy`: how the command line reads them and the client takes them.
 
-use offhook_client::{BitsPerSecond, ClientBuilder, PacketTime};
+use offhook_client::{BitsPerSecond, ClientBuilder, LatencyMode, PacketTime};
 use offhook_sim::stand::Redundancy;
 
 use crate::args::MediaArguments;
@@ -40,8 +40,14 @@ pub(crate) const fn redundancy_name(redundancy: Redundancy) -> &'static str {
     }
 }
 
+/// What client and engine are tuned for.
+pub(crate) const fn latency(arguments: &MediaArguments) -> LatencyMode {
+    if arguments.low_latency { LatencyMode::Low } else { LatencyMode::Normal }
+}
+
 /// Sets what was given; the rest stays as the client has it.
 pub(crate) fn apply(mut builder: ClientBuilder, arguments: &MediaArguments) -> ClientBuilder {
+    builder = builder.latency(latency(arguments)).light(arguments.light);
     if let Some(packet_time) = arguments.ptime {
         builder = builder.packet_time(packet_time);
     }

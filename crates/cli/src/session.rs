@@ -7,7 +7,7 @@ use offhook_client::{
     Client, ClientError, ClientErrorCode, ClientEvent, ClientEvents, ClientRegistration, ErrorDomain,
     FileStore, StartError, WireError,
 };
-use offhook_media::{AudioElement, Device};
+use offhook_media::{AudioElement, Device, Engine};
 
 use crate::args::{IdentityArguments, MediaArguments, SoundArguments};
 use crate::failure::{Exit, Failure};
@@ -35,8 +35,12 @@ impl Session {
         media: &MediaArguments,
     ) -> Result<Self, Failure> {
         let tokens = Tokens::of(identity)?;
-        let client = client(identity, sound::microphone(sound)?, media)?;
-        let speaker = open_speaker(sound::speaker(sound)?).await?;
+        let engine = Engine::builder()
+            .latency(media_options::latency(media))
+            .build()
+            .map_err(|error| Failure::new(Exit::Sound, error.to_string()))?;
+        let client = client(identity, engine.clone(), sound::microphone(sound)?, media)?;
+        let speaker = open_speaker(engine, sound::speaker(sound)?).await?;
         let events = client.start().await.map_err(|error| not_started(&error))?;
         let mut session = Self { client, events, speaker, tokens };
         session.until_started(&identity.server).await?;
@@ -84,6 +88,7 @@ impl Session {
 
 fn client(
     identity: &IdentityArguments,
+    engine: Engine,
     microphone: Device,
     media: &MediaArguments,
 ) -> Result<Client, Failure> {
@@ -91,6 +96,7 @@ fn client(
         .application_key(&identity.application_key)
         .user_id(&identity.user)
         .environment_host(&identity.server)
+        .engine(engine)
         .microphone(microphone);
     if let Some(path) = &identity.credentials {
         builder = builder.credential_store(Arc::new(FileStore::new(path)));
@@ -98,8 +104,8 @@ fn client(
     media_options::apply(builder, media).build().map_err(|error| Failure::usage(error.to_string()))
 }
 
-async fn open_speaker(device: Device) -> Result<AudioElement, Failure> {
-    let opened = tokio::task::spawn_blocking(|| AudioElement::open(device)).await;
+async fn open_speaker(engine: Engine, device: Device) -> Result<AudioElement, Failure> {
+    let opened = tokio::task::spawn_blocking(move || engine.open_element(device)).await;
     let opened = opened.map_err(|_| Failure::new(Exit::Sound, "the speaker does not open"))?;
     opened.map_err(|error| sound::not_opened("speaker", &error))
 }

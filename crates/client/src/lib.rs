@@ -54,7 +54,7 @@ pub use udp::PacketPath;
 
 pub use offhook_media::{
     AudioElement, Device, DeviceEvent, DeviceId, DeviceInfo, DeviceStats, Direction as DeviceDirection,
-    Engine, EngineBuilder, EngineClock, EngineStats, Events, LossCause, MOST_VOLUME, Microphone,
+    Engine, EngineBuilder, EngineClock, EngineStats, Events, LatencyMode, LossCause, MOST_VOLUME, Microphone,
     OpenDeviceError, Opening, PcmDevice, PcmFeeder, PcmTap, Priority, Reply, StartEngineError, StreamSource,
     StreamStats, TickTime, devices, pcm_sink, pcm_source,
 };

@@ -15,6 +15,7 @@ use crate::element::AudioElement;
 use crate::enhance::worker::EnhanceWorker;
 use crate::event_queue::Events;
 use crate::key::Key;
+use crate::latency::LatencyMode;
 use crate::microphone::Microphone;
 use crate::opening::Opening;
 use crate::processor::MediaProcessor;
@@ -25,8 +26,6 @@ use crate::threads::housekeeping::Housekeeper;
 use crate::threads::pacer::Pacer;
 use crate::threads::{EngineClock, device_thread, enhance_thread, housekeeping, media_thread};
 
-const PERIOD: Duration = Duration::from_micros(2500);
-const PACED_PERIOD: Duration = Duration::from_millis(5);
 /// Ticks and periods may lie between these.
 const SHORTEST: Duration = Duration::from_micros(500);
 const LONGEST: Duration = Duration::from_millis(20);
@@ -53,11 +52,20 @@ pub struct EngineBuilder {
     period: Duration,
     real_time: bool,
     paced_period: Duration,
+    latency: LatencyMode,
     counter: Option<fn() -> u64>,
     backend: Option<MakeBackend>,
 }
 
 impl EngineBuilder {
+    /// What delay it is tuned for: sets [`period`](Self::period) and [`paced_period`](Self::paced_period), and what is asked of devices.
+    #[must_use]
+    pub fn latency(mut self, latency: LatencyMode) -> Self {
+        (self.period, self.paced_period) = (latency.tick(), latency.paced_period());
+        self.latency = latency;
+        self
+    }
+
     /// How often the media thread ticks: 0.5 to 20 ms, 2.5 ms by default.
     #[must_use]
     pub fn period(mut self, period: Duration) -> Self {
@@ -101,8 +109,10 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, StartEngineError> {
         let clock = EngineClock::start();
         let (period, real_time) = (self.period, self.real_time);
-        let pace = Pace { period: self.paced_period, real_time };
-        let make = self.backend.unwrap_or_else(|| Box::new(move || Box::new(SystemBackend::new(pace))));
+        let pace = Pace { period: self.paced_period, tick: period, real_time };
+        let latency = self.latency;
+        let make =
+            self.backend.unwrap_or_else(|| Box::new(move || Box::new(SystemBackend::new(pace, latency))));
         let Parts { control, processor, housekeeper, requests, enhancer } =
             Parts::new(clock, period, self.counter);
         let mut threads = Threads::default();
@@ -113,7 +123,7 @@ impl EngineBuilder {
             })
             .and_then(|()| {
                 let (counters, probe) = (Arc::clone(&control.counters), control.probe.clone());
-                let pacer = Pacer::new(clock, clock.now(), period);
+                let pacer = Pacer::on_beat(clock, Duration::ZERO, period);
                 threads.start("offhook-media", move || {
                     media_thread::run(processor, pacer, period, real_time, &counters, &probe);
                 })
@@ -183,9 +193,10 @@ impl Engine {
     /// An engine with settings of its own.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
-            period: PERIOD,
+            period: LatencyMode::Normal.tick(),
             real_time: true,
-            paced_period: PACED_PERIOD,
+            paced_period: LatencyMode::Normal.paced_period(),
+            latency: LatencyMode::Normal,
             counter: None,
             backend: None,
         }

@@ -27,6 +27,7 @@ mod event_queue;
 pub mod fuzzing;
 mod histogram;
 mod key;
+mod latency;
 mod microphone;
 mod opening;
 mod packet;
@@ -45,6 +46,7 @@ pub use element::AudioElement;
 pub use engine::{Engine, EngineBuilder, StartEngineError};
 pub use enhance::AudioProcessing;
 pub use event_queue::Events;
+pub use latency::LatencyMode;
 pub use microphone::Microphone;
 pub use opening::Opening;
 pub use packet::{

@@ -12,6 +12,6 @@ mod render_callback;
 
 pub use capture_callback::CaptureCallback;
 pub use clock::EngineClock;
-pub use priority::Priority;
 pub(crate) use priority::{CALLBACK_PRIORITY, ENHANCE_PRIORITY, MEDIA_PRIORITY, ask_for_real_time};
+pub use priority::{Priority, ask_for_packet_priority};
 pub use render_callback::RenderCallback;

@@ -57,6 +57,7 @@ impl Person {
     ) -> Result<Self, Failure> {
         let failed = |what: String| Failure::failed(format!("{}: {what}", role.name));
         let engine = Engine::builder()
+            .latency(media_options::latency(media))
             .allocation_counter(allocations::of_this_thread)
             .build()
             .map_err(|error| failed(error.to_string()))?;

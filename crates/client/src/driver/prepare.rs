@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use offhook_media::{MediaStream, OpenStreamError, PacketPort, StreamConfig};
-use offhook_media_core::units::PacketTime;
+use offhook_media::{LatencyMode, MediaStream, OpenStreamError, PacketPort, StreamConfig};
+use offhook_media_core::codec::Profile;
+use offhook_media_core::units::{BitsPerSecond, PacketTime};
 use offhook_transport::{
     Certificate, CertificateError, OpusParams, Role, Session, SessionConfig, SessionError,
 };
@@ -14,6 +15,12 @@ use super::runtime::media_runtime;
 use crate::builder::Settings;
 use crate::shared::Shared;
 use crate::udp::Sockets;
+
+/// Short frames without the speech layer need more for the same sound.
+const LOW_DELAY_BITRATE: BitsPerSecond = BitsPerSecond(64_000);
+/// Complexities of a client that spends little.
+const LIGHT_ENCODER: u8 = 1;
+const LIGHT_DECODER: u8 = 0;
 
 /// Why a call could not be prepared.
 #[derive(Debug, Error)]
@@ -66,6 +73,14 @@ fn stream_config(settings: &Settings) -> StreamConfig {
     // RFC 3550, section 5.1: random. Without randomness no session is made either.
     if getrandom::fill(&mut random).is_ok() {
         config.send.initial_timestamp = u32::from_be_bytes(random);
+    }
+    if settings.latency == LatencyMode::Low {
+        config.send.encoder.profile = Profile::LowDelay;
+        config.send.encoder.bitrate = LOW_DELAY_BITRATE;
+    }
+    if settings.light {
+        config.send.encoder.complexity = LIGHT_ENCODER;
+        config.receive.decoder.complexity = LIGHT_DECODER;
     }
     if let Some(bitrate) = settings.bitrate {
         config.send.encoder.bitrate = bitrate;

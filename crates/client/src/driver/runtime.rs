@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::OnceLock;
 
+use offhook_media::threads::ask_for_packet_priority;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Hundreds of calls of one process, as a bot or a load test makes them, need more than one.
@@ -18,6 +19,9 @@ pub(super) fn media_runtime() -> io::Result<Handle> {
     let made = Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("offhook-driver")
+        .on_thread_start(|| {
+            ask_for_packet_priority();
+        })
         .enable_io()
         .enable_time()
         .build()?;

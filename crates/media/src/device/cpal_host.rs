@@ -12,6 +12,7 @@ use offhook_media_core::units::SAMPLE_RATE;
 use super::pulse_server::PulseServer;
 use super::{Device, DeviceHealth, DeviceId, DeviceInfo, Direction, ErrorSeverity};
 use super::{OpenDevice, OpenDeviceError, Sighting};
+use crate::latency::LatencyMode;
 use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for_real_time};
 
 /// Samples asked for. PulseAudio's smallest stable size is twice that of the others. What comes is another matter: any size is handled.
@@ -102,10 +103,11 @@ impl CpalHosts {
 
     pub(super) fn open_capture(
         device: &Device,
+        latency: LatencyMode,
         mut callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         let (host, found) = find(device, Direction::Capture)?;
-        let choice = Choice::of(&found, Direction::Capture)?;
+        let choice = Choice::of(&found, Direction::Capture, latency)?;
         let channels = usize::from(choice.config.channels);
         let on_error = counting(callback.health());
         let mut first = true;
@@ -121,10 +123,11 @@ impl CpalHosts {
 
     pub(super) fn open_render(
         device: &Device,
+        latency: LatencyMode,
         mut callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         let (host, found) = find(device, Direction::Render)?;
-        let choice = Choice::of(&found, Direction::Render)?;
+        let choice = Choice::of(&found, Direction::Render, latency)?;
         let channels = usize::from(choice.config.channels);
         let on_error = counting(callback.health());
         let mut first = true;
@@ -267,7 +270,11 @@ struct Choice {
 
 impl Choice {
     /// 48 kHz and float where the device does that, else what it prefers.
-    fn of(device: &cpal::Device, direction: Direction) -> Result<Self, OpenDeviceError> {
+    fn of(
+        device: &cpal::Device,
+        direction: Direction,
+        latency: LatencyMode,
+    ) -> Result<Self, OpenDeviceError> {
         let told = match direction {
             Direction::Capture => device.default_input_config(),
             Direction::Render => device.default_output_config(),
@@ -286,7 +293,7 @@ impl Choice {
                 || (preferred.sample_format(), preferred.sample_rate()),
                 |format| (format, SAMPLE_RATE),
             );
-        let buffer_size = buffer_size(device, preferred.buffer_size());
+        let buffer_size = buffer_size(device, preferred.buffer_size(), latency);
         let config = StreamConfig { channels: preferred.channels(), sample_rate, buffer_size };
         Ok(Self { config, format })
     }
@@ -300,9 +307,9 @@ fn ranges_of(device: &cpal::Device, direction: Direction) -> Vec<SupportedStream
     .unwrap_or_default()
 }
 
-fn buffer_size(device: &cpal::Device, supported: &SupportedBufferSize) -> BufferSize {
+fn buffer_size(device: &cpal::Device, supported: &SupportedBufferSize, latency: LatencyMode) -> BufferSize {
     let is_pulse = id_of(device).is_some_and(|id| id.as_str().starts_with(PULSE_PREFIX));
-    let wanted = if is_pulse { PULSE_PERIOD } else { PERIOD };
+    let wanted = if is_pulse { PULSE_PERIOD } else { PERIOD } / latency.device_share();
     match supported {
         SupportedBufferSize::Range { min, max } if min <= max => BufferSize::Fixed(wanted.clamp(*min, *max)),
         _ => BufferSize::Fixed(wanted),

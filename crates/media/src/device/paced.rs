@@ -119,6 +119,8 @@ impl std::fmt::Debug for PacedRender {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) period: Duration,
+    /// Of the media thread.
+    pub(crate) tick: Duration,
     pub(crate) real_time: bool,
 }
 
@@ -127,6 +129,16 @@ impl Pace {
     pub(crate) fn samples(self) -> usize {
         let samples = self.period.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000;
         usize::try_from(samples).unwrap_or(usize::MAX).clamp(1, SAMPLE_RATE as usize)
+    }
+
+    /// A microphone delivers a fifth of a tick before one.
+    fn before_the_tick(self) -> Duration {
+        self.tick.saturating_sub(self.tick / 5)
+    }
+
+    /// A speaker takes its sound when a tick has surely ended: a third of one later.
+    fn after_the_tick(self) -> Duration {
+        self.tick / 3
     }
 }
 
@@ -144,9 +156,14 @@ impl TimerThread {
     ) -> Result<Self, OpenDeviceError> {
         let clock = callback.clock();
         let mut capture = PacedCapture::open(device, pace.samples(), callback)?;
-        Self::start("offhook-capture", pace, Pacer::new(clock, clock.now(), pace.period), move || {
-            capture.period();
-        })
+        Self::start(
+            "offhook-capture",
+            pace,
+            Pacer::on_beat(clock, pace.before_the_tick(), pace.period),
+            move || {
+                capture.period();
+            },
+        )
     }
 
     pub(super) fn render(
@@ -156,9 +173,14 @@ impl TimerThread {
     ) -> Result<Self, OpenDeviceError> {
         let clock = callback.clock();
         let mut render = PacedRender::open(device, pace.samples(), callback)?;
-        Self::start("offhook-render", pace, Pacer::new(clock, clock.now(), pace.period), move || {
-            render.period();
-        })
+        Self::start(
+            "offhook-render",
+            pace,
+            Pacer::on_beat(clock, pace.after_the_tick(), pace.period),
+            move || {
+                render.period();
+            },
+        )
     }
 
     fn start(

@@ -28,6 +28,11 @@ impl Pacer {
         }
     }
 
+    /// Ticks whenever the clock shows a multiple of `period` and `phase`, so that threads of one clock keep the order of their phases.
+    pub(crate) fn on_beat(clock: EngineClock, phase: Duration, period: Duration) -> Self {
+        Self::new(clock, last_beat(clock.now(), phase, period), period)
+    }
+
     /// Waits for the next tick and returns when it was due. Its wait is the one system call of a real-time thread.
     pub(crate) fn wait(&mut self) -> MediaTime {
         self.due += self.period;
@@ -59,6 +64,13 @@ impl Pacer {
     pub(crate) const fn clock(&self) -> EngineClock {
         self.clock
     }
+}
+
+/// The last multiple of `period` and `phase` that is not after `now`.
+fn last_beat(now: MediaTime, phase: Duration, period: Duration) -> MediaTime {
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    let since = (now.as_micros() - micros(phase)).rem_euclid(micros(period).max(1));
+    MediaTime::from_micros(now.as_micros() - since)
 }
 
 /// The system's monotonic time at `time` of the engine's clock, to a microsecond.
@@ -99,6 +111,16 @@ mod tests {
         let mut pacer = Pacer::new(clock, MediaTime::ZERO, Duration::from_millis(1));
         pacer.skip_missed(MediaTime::from_micros(10_500));
         assert_eq!(pacer.wait(), MediaTime::from_micros(11_000).max(pacer.due));
+    }
+
+    #[test]
+    fn threads_of_one_clock_keep_their_phases() {
+        let beat = |now, phase, period| {
+            let micros = |micros| Duration::from_micros(micros);
+            last_beat(MediaTime::from_micros(now), micros(phase), micros(period)).as_micros()
+        };
+        assert_eq!((beat(12_499, 0, 2500), beat(12_500, 0, 2500)), (10_000, 12_500));
+        assert_eq!((beat(12_500, 2000, 5000), beat(1999, 2000, 5000)), (12_000, -3000));
     }
 
     #[cfg(target_os = "linux")]

@@ -9,6 +9,8 @@ use thread_priority::{
 pub(crate) const MEDIA_PRIORITY: u8 = 60;
 /// Of what enhances microphones: its result is wanted within 20 ms, the media thread's within 2.5 ms.
 pub(crate) const ENHANCE_PRIORITY: u8 = 55;
+/// Of threads that carry packets: below all that touches sound.
+const DRIVER_PRIORITY: u8 = 20;
 /// Of threads that play the part of a sound card.
 pub(crate) const CALLBACK_PRIORITY: u8 = 65;
 
@@ -31,6 +33,12 @@ impl std::fmt::Display for Priority {
             Self::Normal => formatter.write_str("normal"),
         }
     }
+}
+
+/// Asks for real-time priority for the calling thread, one that carries packets between a [`PacketPort`](crate::PacketPort) and the network: a
+/// packet that waits for a thread to be woken makes every packet's delay longer. Far below the media thread; once, when the thread starts.
+pub fn ask_for_packet_priority() -> Priority {
+    ask_for_real_time(DRIVER_PRIORITY)
 }
 
 /// Asks for the calling thread. A system call, once, before the first tick.
