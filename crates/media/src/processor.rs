@@ -1,5 +1,6 @@
 //! What the media thread does in a tick. A plain machine: time is an argument, so that tests and simulations play the thread.
 
+mod budget;
 mod capture;
 mod command;
 mod edge;
@@ -22,6 +23,7 @@ pub(crate) use edge::{CaptureEdge, RING_SAMPLES, RenderEdge};
 pub(crate) use render::ElementSlot;
 pub(crate) use stream::{MOST_DIGITS, StreamShared, StreamSlot};
 
+use self::budget::TickBudget;
 use crate::enhance::link::ReferenceTap;
 use crate::key::{Key, Slots};
 use crate::threads::Priority;
@@ -53,6 +55,7 @@ pub struct MediaProcessor {
     reference: ReferenceTap,
     period: Duration,
     margin: Duration,
+    budget: TickBudget,
     ticks: u32,
     last_addition: MediaTime,
 }
@@ -76,7 +79,8 @@ impl MediaProcessor {
             elements: Slots::new(MOST_OPEN),
             reference,
             period,
-            margin: margin_of(Priority::Normal),
+            budget: TickBudget::new(period),
+            margin: margin_of(Priority::Normal, period),
             ticks: 0,
             last_addition: MediaTime::ZERO,
         };
@@ -85,7 +89,14 @@ impl MediaProcessor {
 
     /// Once, before the first tick: how late this thread may be woken decides how much sound is kept ready for the devices.
     pub fn expect_lateness_of(&mut self, priority: Priority) {
-        self.margin = margin_of(priority);
+        self.margin = margin_of(priority, self.period);
+    }
+
+    /// How long the last tick took: what it leaves decides how much decoders may do. Real-time safe.
+    pub fn tick_took(&mut self, time: Duration) {
+        if let Some(ceiling) = self.budget.tick_took(time) {
+            self.streams.iter_mut().for_each(|(_, stream)| stream.limit_decoder(ceiling));
+        }
     }
 
     /// When a stream or a device was last added.
@@ -140,8 +151,9 @@ impl MediaProcessor {
 
     fn carry_out(&mut self, now: MediaTime, command: Command) {
         let left = match command {
-            Command::AddStream(key, stream) => {
+            Command::AddStream(key, mut stream) => {
                 self.last_addition = now;
+                stream.limit_decoder(self.budget.ceiling());
                 self.streams.insert(key, stream).err().map(|refused| Garbage::Stream(key, refused))
             }
             Command::AddMicrophone(key, microphone) => {
@@ -260,9 +272,9 @@ impl std::fmt::Debug for MediaProcessor {
 }
 
 /// What is always left in a render ring after the device took its part: covers a tick that comes later than any before it.
-const fn margin_of(priority: Priority) -> Duration {
+fn margin_of(priority: Priority, tick: Duration) -> Duration {
     match priority {
-        Priority::RealTime(_) => Duration::from_micros(750),
+        Priority::RealTime(_) => (tick * 3 / 10).min(Duration::from_micros(750)),
         Priority::Denied | Priority::Normal => Duration::from_millis(3),
     }
 }

@@ -175,6 +175,11 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         }
     }
 
+    /// Lets the decoder do no more than `ceiling`, whatever complexity it was configured with: where time is short.
+    pub fn limit_decoder(&mut self, ceiling: u8) {
+        self.playout.set_decoder_complexity(self.config.decoder.complexity.min(ceiling));
+    }
+
     /// Counters so far.
     pub fn stats(&self) -> ReceiveStats {
         self.playout.stats()

@@ -166,6 +166,10 @@ impl<D: SlotDecoder> Playout<D> {
         }
     }
 
+    pub(super) fn set_decoder_complexity(&mut self, complexity: u8) {
+        self.decoder.set_complexity(complexity);
+    }
+
     /// Another stream begins with this packet. Sound that was decoded is still played.
     pub(super) fn restart(&mut self, sequence: i64, timestamp: i64) {
         if matches!(self.state, State::Playing | State::Holding) {

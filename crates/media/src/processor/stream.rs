@@ -69,6 +69,7 @@ pub(crate) struct StreamSlot {
     gain: RampedGain,
     /// What was heard last where it sounds.
     recent: [f32; FADE],
+    decoder_ceiling: u8,
 }
 
 impl StreamSlot {
@@ -92,6 +93,7 @@ impl StreamSlot {
             volume: 1.0,
             gain: RampedGain::new(1.0),
             recent: [0.0; FADE],
+            decoder_ceiling: u8::MAX,
         }
     }
 
@@ -152,6 +154,12 @@ impl StreamSlot {
         }
     }
 
+    /// Whatever is configured, its decoder does no more than this.
+    pub(super) fn limit_decoder(&mut self, ceiling: u8) {
+        self.decoder_ceiling = ceiling;
+        self.receive.limit_decoder(ceiling);
+    }
+
     /// Sound of the far end, for an element.
     pub(super) fn pull(&mut self, cx: &mut RtContext, out: &mut [f32]) {
         self.receive.pull(cx, out);
@@ -208,8 +216,10 @@ impl StreamSlot {
                     new.continue_from(&mut self.send);
                     Garbage::SendPipeline(std::mem::replace(&mut self.send, new))
                 });
-                let receive =
-                    receive.map(|new| Garbage::ReceivePipeline(std::mem::replace(&mut self.receive, new)));
+                let receive = receive.map(|mut new| {
+                    new.limit_decoder(self.decoder_ceiling);
+                    Garbage::ReceivePipeline(std::mem::replace(&mut self.receive, new))
+                });
                 return [send, receive];
             }
         }

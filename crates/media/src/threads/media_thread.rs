@@ -108,6 +108,7 @@ pub(crate) fn run(
         let begin = clock.now();
         processor.tick(begin);
         let end = clock.now();
+        processor.tick_took(end.saturating_since(begin));
         probe.leave(before);
         counters.record(due, begin, end, period, processor.last_addition());
         pacer.skip_missed(end);

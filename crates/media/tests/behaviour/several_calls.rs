@@ -209,10 +209,11 @@ fn a_call_on_hold_is_silent_and_the_other_goes_on_and_they_swap() {
             far.stream.set_sending(n != held);
             near.stream.set_sending(n != held);
         });
-        party.run(300);
+        // What is left is comfort noise, 26 dB below the tone at least.
+        party.run(1000);
         let heard = party.run(500);
         let amplitudes = [amplitude(&heard, 500.0), amplitude(&heard, 800.0)];
-        assert!(amplitudes[held] < 0.005 && (amplitudes[1 - held] - 0.2).abs() < 0.02, "{amplitudes:?}");
+        assert!(amplitudes[held] < 0.01 && (amplitudes[1 - held] - 0.2).abs() < 0.02, "{amplitudes:?}");
         let sent = party.ends[held].0.stream.stats().send.packets;
         party.run(200);
         assert_eq!(party.ends[held].0.stream.stats().send.packets, sent);
