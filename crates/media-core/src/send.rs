@@ -3,6 +3,7 @@
 mod copies;
 mod dtmf;
 mod enhance;
+mod ladder;
 mod packet;
 mod pause;
 mod pipeline;
@@ -10,6 +11,7 @@ mod protection;
 mod redundancy;
 
 pub use dtmf::QueueDtmfError;
+pub use ladder::{Ladder, LadderConfig};
 pub use packet::{MOST_PAYLOAD, OutgoingPacket};
 pub use pipeline::{SendConfig, SendError, SendPipeline, SendStats};
 pub use redundancy::{MOST_COPIES, Redundancy, Rung};

@@ -87,7 +87,7 @@ fn a_far_end_without_copies_gets_plain_opus() {
         assert!(packets.iter().all(|packet| packet.payload_type == 111));
         assert!(packets.iter().all(|packet| opus_toc::samples(packet.payload()) == Some(960)));
         let copies = packets.iter().filter(|packet| opus_toc::has_fec(packet.payload())).count();
-        assert_eq!(copies > 20, redundancy == Redundancy::Fec, "{redundancy:?}: {copies}");
+        assert_eq!(copies > 15, redundancy == Redundancy::Fec, "{redundancy:?}: {copies}");
     }
 }
 
@@ -108,8 +108,7 @@ fn deep_redundancy_rides_in_one_packet_of_a_few_and_is_counted() {
 
 #[test]
 fn copies_leave_deep_redundancy_out() {
-    let config = config(Redundancy::Dred);
-    let mut pipeline = SendPipeline::new(&config).unwrap();
+    let mut pipeline = SendPipeline::new(&config(Redundancy::Dred)).unwrap();
     let packets = sent(&mut pipeline, &sound(2));
     // Plain packets here; what would be copied of them is what strip_padding leaves, and it decodes to the same sound.
     let mut decoders = [0, 0].map(|_| OpusDecoder::new(&DecoderConfig { complexity: 0 }).unwrap());

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::dtmf::{DtmfSender, Report};
 use super::enhance::Enhancer;
+use super::ladder::{Ladder, LadderConfig};
 use super::pause::{Pause, PausePacket};
 use super::protection::Protection;
 use super::redundancy::{Redundancy, Rung};
@@ -11,11 +12,14 @@ use super::{OutgoingPacket, QueueDtmfError};
 use crate::codec::telephone_event::DtmfDigit;
 use crate::codec::{EncoderConfig, OpusEncoder, OpusError, Profile};
 use crate::dsp::{AudioLevel, LevelMeter};
+use crate::feedback::NetworkReport;
 use crate::rt_context::RtContext;
-use crate::units::{BitsPerSecond, PacketTime};
+use crate::units::{BitsPerSecond, MediaTime, PacketTime};
 
 /// Longest packet of any packet time.
 const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
+/// A receiver report speaks of about so many.
+const PACKETS_OF_A_RECEIVER_REPORT: u16 = 50;
 /// A DTX packet is at most this long; only the first of a pause is sent.
 const DTX_BYTES: usize = 2;
 
@@ -89,10 +93,13 @@ pub struct SendPipeline {
     enhancer: Enhancer,
     meter: LevelMeter,
     encoder: OpusEncoder,
+    ladder: Ladder,
     protection: Protection,
     dtmf: DtmfSender,
     waiting: Box<[f32; MOST_SAMPLES]>,
     filled: usize,
+    /// When sound last came in.
+    now: MediaTime,
     packet_time: PacketTime,
     next_packet_time: PacketTime,
     timestamp: u32,
@@ -116,16 +123,19 @@ impl SendPipeline {
     /// Allocates: not for the real-time thread.
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     pub fn new(config: &SendConfig) -> Result<Self, SendError> {
-        let rung = fixed_rung(config);
+        let ladder = Ladder::new(ladder_config(config));
+        let rung = ladder.rung();
         let mut pipeline = Self {
             config: *config,
             enhancer: Enhancer::new(),
             meter: LevelMeter::default(),
             encoder: OpusEncoder::new(&config.encoder)?,
+            ladder,
             protection: Protection::new(rung),
             dtmf: DtmfSender::default(),
             waiting: Box::new([0.0; MOST_SAMPLES]),
             filled: 0,
+            now: MediaTime::ZERO,
             packet_time: config.packet_time,
             next_packet_time: config.packet_time,
             timestamp: config.initial_timestamp,
@@ -183,10 +193,20 @@ impl SendPipeline {
         }
     }
 
-    /// Changes the loss to be ready for.
+    /// Chooses rate and redundancy by what the far end reports, from the next packet on.
+    pub fn network_report(&mut self, cx: &RtContext, report: &NetworkReport) {
+        let rung = self.ladder.report(cx.now(), report);
+        if rung != self.stats.rung {
+            self.climb(rung);
+        }
+    }
+
+    /// The loss that a far end without such reports names in its receiver reports (RFC 3550 section 6.4.1), about every second.
     pub fn set_expected_loss(&mut self, percent: u8) {
-        self.config.encoder.expected_loss_percent = percent.min(100);
-        self.settle();
+        let loss = f32::from(percent.min(100)) / 100.0;
+        let report =
+            NetworkReport { expected: PACKETS_OF_A_RECEIVER_REPORT, loss, ..NetworkReport::default() };
+        self.network_report(&RtContext::new(self.now), &report);
     }
 
     /// Changes the packet time from the next packet on.
@@ -196,7 +216,11 @@ impl SendPipeline {
     }
 
     fn settle(&mut self) {
-        let rung = fixed_rung(&self.config);
+        let rung = self.ladder.set_config(ladder_config(&self.config));
+        self.climb(rung);
+    }
+
+    fn climb(&mut self, rung: Rung) {
         self.protection.apply(rung, &mut self.encoder);
         self.next_packet_time = rung.packet_time;
         self.stats.rung = rung;
@@ -232,8 +256,9 @@ impl SendPipeline {
         self.stats
     }
 
-    fn finish_packet(&mut self, _cx: &mut RtContext, emit: &mut dyn FnMut(&OutgoingPacket)) {
+    fn finish_packet(&mut self, cx: &RtContext, emit: &mut dyn FnMut(&OutgoingPacket)) {
         let samples = std::mem::take(&mut self.filled);
+        self.now = cx.now();
         let sound = &mut self.waiting[..samples];
         self.enhancer.apply(sound);
         self.stats.level = self.meter.measure(sound);
@@ -331,27 +356,17 @@ impl SendPipeline {
     }
 }
 
-/// The rung of a setting that does not follow the network.
-fn fixed_rung(config: &SendConfig) -> Rung {
-    let EncoderConfig { bitrate, in_band_fec, expected_loss_percent, profile, .. } = config.encoder;
-    let bare = Rung::bare(bitrate, config.packet_time);
-    if profile == Profile::LowDelay {
-        return bare;
-    }
-    let rate = |share: f32| BitsPerSecond((bitrate.0 as f32 * share) as u32);
-    // So many packets of 20 ms.
-    let dred_interval = |packets: usize| (packets * 960).div_ceil(config.packet_time.samples()) as u8;
-    match config.redundancy {
-        Redundancy::None => bare,
-        Redundancy::Fec if in_band_fec => Rung { in_band_loss: expected_loss_percent.max(10), ..bare },
-        Redundancy::Fec => bare,
-        Redundancy::Red if config.red_payload_type.is_some() => {
-            Rung { bitrate: rate(0.75), copies: [1, 0, 0], ..bare }
-        }
-        Redundancy::Red => bare,
-        _ if config.packet_time < PacketTime::Ms10 => bare,
-        Redundancy::Dred => Rung { bitrate: rate(0.8), dred_interval: dred_interval(5), ..bare },
-        Redundancy::Auto => Rung { bitrate: rate(0.9), dred_interval: dred_interval(10), ..bare },
+/// What the ladder may use. Least latency has no speech layer, so neither copies nor redundancy of the codec's own.
+fn ladder_config(config: &SendConfig) -> LadderConfig {
+    let EncoderConfig { bitrate, in_band_fec, profile, .. } = config.encoder;
+    let voice = profile == Profile::Voice;
+    LadderConfig {
+        bitrate,
+        packet_time: config.packet_time,
+        redundancy: config.redundancy,
+        in_band_fec: in_band_fec && voice,
+        red: config.red_payload_type.is_some(),
+        dred: voice,
     }
 }
 
@@ -366,7 +381,6 @@ impl SendStats {
 mod tests {
     use super::*;
     use crate::codec::{DecoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc};
-    use crate::units::MediaTime;
 
     fn cx() -> RtContext {
         RtContext::new(MediaTime::ZERO)
