@@ -39,7 +39,7 @@ impl Session {
             .latency(media_options::latency(media))
             .build()
             .map_err(|error| Failure::new(Exit::Sound, error.to_string()))?;
-        let client = client(identity, engine.clone(), sound::microphone(sound)?, media)?;
+        let client = client(identity, engine.clone(), sound, media)?;
         let speaker = open_speaker(engine, sound::speaker(sound)?).await?;
         let events = client.start().await.map_err(|error| not_started(&error))?;
         let mut session = Self { client, events, speaker, tokens };
@@ -89,9 +89,11 @@ impl Session {
 fn client(
     identity: &IdentityArguments,
     engine: Engine,
-    microphone: Device,
+    sound: &SoundArguments,
     media: &MediaArguments,
 ) -> Result<Client, Failure> {
+    let microphone = sound::microphone(sound)?;
+    let processing = sound::processing(sound, &microphone);
     let mut builder = Client::builder()
         .application_key(&identity.application_key)
         .user_id(&identity.user)
@@ -100,6 +102,9 @@ fn client(
         .microphone(microphone);
     if let Some(path) = &identity.credentials {
         builder = builder.credential_store(Arc::new(FileStore::new(path)));
+    }
+    if let Some(processing) = processing {
+        builder = builder.audio_processing(processing);
     }
     media_options::apply(builder, media).build().map_err(|error| Failure::usage(error.to_string()))
 }

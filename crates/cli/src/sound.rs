@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use offhook_client::MicrophoneError;
-use offhook_media::{Device, OpenDeviceError};
+use offhook_media::{AudioProcessing, Device, OpenDeviceError};
 
 use crate::args::SoundArguments;
 use crate::failure::{Exit, Failure};
@@ -26,6 +26,17 @@ pub(crate) fn speaker(arguments: &SoundArguments) -> Result<Device, Failure> {
         Some(path) => Ok(Device::wav(path)),
         None => device(arguments.speaker.as_deref(), "--speaker"),
     }
+}
+
+/// What is left of the processing of a microphone when something of it was refused; files and silence have none to refuse.
+pub(crate) fn processing(arguments: &SoundArguments, microphone: &Device) -> Option<AudioProcessing> {
+    let processing = AudioProcessing {
+        echo_cancellation: !arguments.no_echo_cancellation,
+        noise_suppression: !arguments.no_noise_suppression,
+        auto_gain_control: !arguments.no_auto_gain,
+        ..AudioProcessing::ON
+    };
+    (microphone.is_of_the_system() && processing != AudioProcessing::ON).then_some(processing)
 }
 
 /// A device by the id that `offhook devices` lists.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::{Device, Engine, LatencyMode};
+use offhook_media::{AudioProcessing, Device, Engine, LatencyMode};
 use offhook_media_core::send::Redundancy;
 use offhook_media_core::units::{BitsPerSecond, PacketTime};
 use offhook_signaling::call::CallTimers;
@@ -77,6 +77,7 @@ pub struct ClientBuilder {
     store: Option<Arc<dyn CredentialStore>>,
     engine: Option<Engine>,
     microphone: Option<Device>,
+    processing: Option<AudioProcessing>,
     packet_time: Option<PacketTime>,
     bitrate: Option<BitsPerSecond>,
     redundancy: Redundancy,
@@ -156,6 +157,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn light(mut self, light: bool) -> Self {
         self.light = light;
+        self
+    }
+
+    /// What is done to the microphone's sound, whatever its device. By default everything for a device of the system, nothing for any other.
+    #[must_use]
+    pub fn audio_processing(mut self, processing: AudioProcessing) -> Self {
+        self.processing = Some(processing);
         self
     }
 
@@ -261,6 +269,7 @@ impl ClientBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             engine: self.engine,
             microphone: self.microphone.unwrap_or(Device::Default),
+            processing: self.processing,
             packet_time: self.packet_time.unwrap_or(match self.latency {
                 LatencyMode::Normal => PacketTime::Ms10,
                 LatencyMode::Low => PacketTime::Ms5,
@@ -306,6 +315,7 @@ pub(crate) struct Settings {
     pub(crate) store: Arc<dyn CredentialStore>,
     pub(crate) engine: Option<Engine>,
     pub(crate) microphone: Device,
+    pub(crate) processing: Option<AudioProcessing>,
     pub(crate) packet_time: PacketTime,
     pub(crate) bitrate: Option<BitsPerSecond>,
     pub(crate) redundancy: Redundancy,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::{Device, Engine, Microphone};
+use offhook_media::{AudioProcessing, Device, Engine, Microphone};
 use tokio::time::timeout;
 
 use crate::builder::{ClientBuilder, Settings};
@@ -151,6 +151,11 @@ impl Client {
     pub async fn set_microphone(&self, device: Device) -> Result<(), MicrophoneError> {
         let shared = &self.0.shared;
         shared.sound.set_device(device, shared.settings.timeouts.device).await
+    }
+
+    /// Chooses what is done to the microphone's sound, from now on and also in running calls.
+    pub fn set_audio_processing(&self, processing: AudioProcessing) {
+        self.0.shared.sound.set_processing(processing);
     }
 
     /// The microphone while a call has it open: level, device, start.

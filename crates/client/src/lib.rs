@@ -53,10 +53,10 @@ pub use stats::{CallReport, CallStats, Codec};
 pub use udp::PacketPath;
 
 pub use offhook_media::{
-    AudioElement, Device, DeviceEvent, DeviceId, DeviceInfo, DeviceStats, Direction as DeviceDirection,
-    Engine, EngineBuilder, EngineClock, EngineStats, Events, LatencyMode, LossCause, MOST_VOLUME, Microphone,
-    OpenDeviceError, Opening, PcmDevice, PcmFeeder, PcmTap, Priority, Reply, StartEngineError, StreamSource,
-    StreamStats, TickTime, devices, pcm_sink, pcm_source,
+    AudioElement, AudioProcessing, Device, DeviceEvent, DeviceId, DeviceInfo, DeviceStats,
+    Direction as DeviceDirection, Engine, EngineBuilder, EngineClock, EngineStats, Events, LatencyMode,
+    LossCause, MOST_VOLUME, Microphone, OpenDeviceError, Opening, PcmDevice, PcmFeeder, PcmTap, Priority,
+    Reply, StartEngineError, StreamSource, StreamStats, TickTime, devices, pcm_sink, pcm_source,
 };
 pub use offhook_media_core::quality::{QualityWarning, Score, WarningEvent, WarningKind};
 pub use offhook_media_core::send::{Redundancy, Rung};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use offhook_media::{Device, Engine, Microphone};
+use offhook_media::{AudioProcessing, Device, Engine, Microphone};
 use tokio::time::timeout;
 
 use crate::error::MicrophoneError;
@@ -20,6 +20,7 @@ pub(crate) struct Sound {
 struct State {
     engine: Option<Engine>,
     wanted: Device,
+    processing: Option<AudioProcessing>,
     open: Weak<Lease>,
 }
 
@@ -34,8 +35,8 @@ impl Lease {
 }
 
 impl Sound {
-    pub(crate) fn new(wanted: Device) -> Self {
-        let state = Mutex::new(State { engine: None, wanted, open: Weak::new() });
+    pub(crate) fn new(wanted: Device, processing: Option<AudioProcessing>) -> Self {
+        let state = Mutex::new(State { engine: None, wanted, processing, open: Weak::new() });
         Self { state, opening: tokio::sync::Mutex::new(()) }
     }
 
@@ -72,7 +73,12 @@ impl Sound {
         // What opens after the patience ended is closed again.
         let microphone = engine.request_microphone(device).await?;
         let lease = Arc::new(Lease(microphone));
-        self.lock().open = Arc::downgrade(&lease);
+        let mut state = self.lock();
+        if let Some(processing) = state.processing {
+            lease.microphone().set_processing(processing);
+        }
+        state.open = Arc::downgrade(&lease);
+        drop(state);
         Ok(lease)
     }
 
@@ -90,6 +96,16 @@ impl Sound {
         }
         self.lock().wanted = device;
         Ok(())
+    }
+
+    /// Chooses what is done to the microphone's sound, also in running calls.
+    pub(crate) fn set_processing(&self, processing: AudioProcessing) {
+        let mut state = self.lock();
+        state.processing = Some(processing);
+        // Whoever opens one now sees the choice: both are done under the lock.
+        if let Some(open) = state.open.upgrade() {
+            open.microphone().set_processing(processing);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

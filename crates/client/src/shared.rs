@@ -101,7 +101,7 @@ impl Signal {
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            sound: Sound::new(settings.microphone.clone()),
+            sound: Sound::new(settings.microphone.clone(), settings.processing),
             settings,
             events: EventHub::new(),
             listeners: Listeners::default(),

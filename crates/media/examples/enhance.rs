@@ -86,8 +86,10 @@ fn scenes(folder: &Path, seed: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+type Named = (&'static str, Vec<f32>);
+
 /// Hiss, street, a fan with its hum, and eight other people.
-fn noises(seed: u64) -> Result<Vec<(&'static str, Vec<f32>)>, Box<dyn Error>> {
+fn noises(seed: u64) -> Result<[Named; 4], Box<dyn Error>> {
     let hiss = noise(0.1, NOISY, seed);
     let mut state = [0.0_f32; 3];
     let pink: Vec<f32> = hiss
@@ -106,7 +108,7 @@ fn noises(seed: u64) -> Result<Vec<(&'static str, Vec<f32>)>, Box<dyn Error>> {
     let crowd = speech_for_demo(Voice::Bob, NOISY * 10)?;
     let babble =
         (0..hiss.len()).map(|n| (2..10).map(|person| crowd[person * hiss.len() + n]).sum()).collect();
-    Ok(vec![("hiss", hiss), ("street", pink), ("fan", fan), ("babble", babble)])
+    Ok([("hiss", hiss), ("street", pink), ("fan", fan), ("babble", babble)])
 }
 
 fn rms(sound: &[f32]) -> f32 {

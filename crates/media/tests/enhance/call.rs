@@ -34,12 +34,12 @@ impl Person {
         let device = SimulatedDevice { skew_ppm, period: PERIOD, ..SimulatedDevice::default() };
         let mut simulation = Simulation::new(TICK, device, None);
         let ((source, feeder), (sink, tap)) = (pcm_source(), pcm_sink());
-        let microphone = simulation.open_microphone(source).unwrap();
-        let element = simulation.open_element(sink).unwrap();
+        let microphone = simulation.open_microphone(source).expect("a queue opens");
+        let element = simulation.open_element(sink).expect("a queue opens");
         let mut config = StreamConfig::default();
         config.send.encoder.bitrate = BitsPerSecond(64_000);
-        let stream = simulation.engine().open_stream(&config).unwrap();
-        let port = stream.take_packet_port().unwrap();
+        let stream = simulation.engine().open_stream(&config).expect("there is room");
+        let port = stream.take_packet_port().expect("it is taken once");
         element.set_src_object(Some(&stream.incoming()));
         stream.attach_microphone(&microphone);
         Self { simulation, microphone, element, stream, port, feeder, tap, sequence: 0 }

@@ -23,9 +23,9 @@ fn ms(milliseconds: u64) -> Duration {
 
 fn enhanced(settings: AudioProcessing, far: &[f32], microphone: &[f32]) -> Vec<f32> {
     let (mut chain, mut out) = (Enhancer::new(), Vec::new());
-    for (near, far) in microphone.chunks_exact(BLOCK).zip(far.chunks_exact(BLOCK)) {
-        let mut block = near.try_into().unwrap();
-        chain.process(settings, &mut block, far.try_into().unwrap());
+    for (near, far) in microphone.as_chunks::<BLOCK>().0.iter().zip(far.as_chunks::<BLOCK>().0) {
+        let mut block = *near;
+        chain.process(settings, &mut block, far);
         out.extend_from_slice(&block);
     }
     out

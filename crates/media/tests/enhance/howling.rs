@@ -32,7 +32,7 @@ impl End {
     }
 
     fn block(&mut self, settings: AudioProcessing, said: &[f32]) -> [f32; BLOCK] {
-        let played = self.arriving.pop_front().unwrap();
+        let played = self.arriving.pop_front().expect("as many come as go");
         self.room.play(&played);
         let mut microphone = [0.0; BLOCK];
         self.room.capture(said, &mut microphone);
