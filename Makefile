@@ -1,7 +1,7 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench peers fuzz docs latency setup-build setup-demo setup-test setup-peers
+.PHONY: help demo serve test lint bench peers enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
@@ -13,7 +13,7 @@ target = $(or $(CARGO_TARGET_DIR),target)
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup-build setup-demo setup-test setup-peers: setup-%:
+setup-build setup-demo setup-test setup-peers setup-enhance: setup-%:
 	@scripts/setup.sh $*
 
 demo: setup-demo ## a whole call on this machine: server, two people, a report
@@ -48,6 +48,10 @@ bench: setup-build ## criterion benchmarks; results in target/criterion
 peers: setup-peers ## Offhook beside other receivers on the same networks; rewrites docs/QUALITY.md
 	$(call say,peers: about half an hour; PEERS_FLAGS="--sets english:1" is a quarter of that)
 	scripts/peers.sh $(PEERS_FLAGS)
+
+enhance: setup-enhance ## echo and noise beside libwebrtc's on the same files; rewrites the tables of docs/ENHANCEMENT.md
+	cargo build --release -p offhook-media --example enhance
+	.tools/enhance/bin/python tools/enhance/compare.py --write docs/ENHANCEMENT.md
 
 latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
 	cargo build --release -p offhook-cli

@@ -5,6 +5,7 @@
 #   scripts/setup.sh demo     build + recorded human speech for the demo
 #   scripts/setup.sh test     demo + virtual sound cards and a Python WebRTC peer for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
+#   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -83,6 +84,20 @@ install_measures() {
         'pesq==0.0.4' 'pystoi==0.4.1' 'speechmos==0.0.1.1'
 }
 
+# A Python environment with libwebrtc's audio processing module and a measure of noise; both come with their packages.
+install_enhancement_peer() {
+    local venv=.tools/enhance
+    if "$venv/bin/python" -c 'import livekit.rtc, numpy, onnxruntime, scipy, speechmos' 2>/dev/null; then
+        say "libwebrtc's audio processing is in place: $venv"
+        return
+    fi
+    say "making libwebrtc's audio processing (livekit) and DNSMOS in $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        'livekit==1.2.*' 'numpy==2.*' 'scipy==1.*' 'onnxruntime==1.*' 'speechmos==0.0.1.1' 'librosa==0.11.*'
+}
+
 case "${1:-}" in
     build) require_rust; install_packages "${build_packages[@]}" ;;
     demo) require_rust; install_packages "${build_packages[@]}" "${speech_packages[@]}" ;;
@@ -96,5 +111,10 @@ case "${1:-}" in
         install_packages "${build_packages[@]}" "${peers_packages[@]}"
         install_measures
         ;;
-    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    enhance)
+        require_rust
+        install_packages "${build_packages[@]}" "${speech_packages[@]}" python3 python3-venv
+        install_enhancement_peer
+        ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
