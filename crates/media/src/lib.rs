@@ -51,6 +51,7 @@ pub use microphone::Microphone;
 pub use opening::Opening;
 pub use packet::{
     IncomingRtp, MOST_INCOMING, PacketPort, PacketReceiver, PacketSender, PortFull, ReportReceiver,
+    ReportSender,
 };
 pub use reply::Reply;
 pub use stats::{DeviceEvent, DeviceStats, EngineStats, LossCause, TickTime};

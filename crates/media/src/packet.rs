@@ -12,7 +12,7 @@ use thiserror::Error;
 pub const MOST_INCOMING: usize = 1500;
 /// Packets that wait in either direction: more than half a second at 10 ms.
 const PORT_PACKETS: usize = 64;
-/// Reports that wait: two seconds of them.
+/// Reports that wait in either direction: two seconds of them.
 const PORT_REPORTS: usize = 8;
 
 /// An RTP packet off the network, decrypted and parsed. Plain data, so that a ring can carry it.
@@ -81,6 +81,8 @@ pub struct PacketPort {
     pub outgoing: PacketReceiver,
     /// How the far end's packets are received, four times a second while they come: for the far end.
     pub reports: ReportReceiver,
+    /// How our packets are received, as the far end says or shows.
+    pub feedback: ReportSender,
 }
 
 impl PacketPort {
@@ -89,12 +91,14 @@ impl PacketPort {
         let (outgoing, to_network) = HeapRb::new(PORT_PACKETS).split();
         let (from_network, incoming) = HeapRb::new(PORT_PACKETS).split();
         let (reports, to_far_end) = HeapRb::new(PORT_REPORTS).split();
+        let (from_far_end, feedback) = HeapRb::new(PORT_REPORTS).split();
         let port = Self {
             incoming: PacketSender(from_network),
             outgoing: PacketReceiver(to_network),
             reports: ReportReceiver(to_far_end),
+            feedback: ReportSender(from_far_end),
         };
-        (port, StreamPort { outgoing, incoming, reports })
+        (port, StreamPort { outgoing, incoming, reports, feedback })
     }
 }
 
@@ -103,6 +107,7 @@ pub(crate) struct StreamPort {
     pub(crate) outgoing: HeapProd<OutgoingPacket>,
     pub(crate) incoming: HeapCons<IncomingRtp>,
     pub(crate) reports: HeapProd<NetworkReport>,
+    pub(crate) feedback: HeapCons<NetworkReport>,
 }
 
 /// The packet was not taken: the media thread is more than half a second behind, or the stream is closed. Drop it.
@@ -144,6 +149,19 @@ impl PacketReceiver {
     }
 }
 
+/// Takes reports of the far end. For any one thread; never blocks.
+pub struct ReportSender(HeapProd<NetworkReport>);
+
+impl ReportSender {
+    /// Hands a report to the media thread, which goes by it from its next tick on.
+    ///
+    /// # Errors
+    /// [`PortFull`]: drop it, the next one says the same and more.
+    pub fn push(&mut self, report: NetworkReport) -> Result<(), PortFull> {
+        self.0.try_push(report).map_err(|_| PortFull)
+    }
+}
+
 /// Gives reports for the far end. For any one thread; never blocks.
 pub struct ReportReceiver(HeapCons<NetworkReport>);
 
@@ -151,6 +169,12 @@ impl ReportReceiver {
     /// The next report to send.
     pub fn pop(&mut self) -> Option<NetworkReport> {
         self.0.try_pop()
+    }
+}
+
+impl std::fmt::Debug for ReportSender {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ReportSender").field("waiting", &self.0.occupied_len()).finish()
     }
 }
 

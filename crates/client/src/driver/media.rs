@@ -20,6 +20,7 @@ use offhook_transport::{AudioLevel, Event, Output, RtpToSend, Session, Transmit}
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::sleep_until;
 
+use self::feedback::network_report_of;
 use self::negotiate::Negotiation;
 use self::recover::{Recovery, Sign};
 use self::upkeep::Upkeep;
@@ -233,6 +234,8 @@ impl MediaDriver {
             }
             Event::PeerLost => self.begin_recovery(now, Sign::Consent),
             Event::PeerBack => self.recovery.end(),
+            Event::ShortReport(report) => self.take_short_report(report.as_bytes()),
+            Event::PathReport(path) => self.take_network_report(network_report_of(&path)),
             Event::RemoteBye => self.recovery.expect_end(now),
             Event::Failed(error) => {
                 tracing::info!(call = %self.core.id, %error, "media failed");

@@ -125,10 +125,13 @@ impl StreamSlot {
         });
     }
 
-    /// Packets off the network into the jitter buffer; reports for the far end to the network.
+    /// Packets off the network into the jitter buffer; reports of the far end to the send path, those for it to the network.
     pub(super) fn receive(&mut self, cx: &mut RtContext) {
         while let Some(packet) = self.port.incoming.try_pop() {
             self.receive.insert(cx, &packet.as_packet());
+        }
+        while let Some(report) = self.port.feedback.try_pop() {
+            self.send.network_report(cx, &report);
         }
         if let Some(report) = self.receive.poll_report(cx) {
             // Where nobody takes them, nobody misses one.

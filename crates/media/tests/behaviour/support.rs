@@ -30,7 +30,11 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn open(simulation: &Simulation) -> Self {
-        let stream = simulation.engine().open_stream(&config()).expect("there is room for a stream");
+        Self::open_as(simulation, &config())
+    }
+
+    pub(crate) fn open_as(simulation: &Simulation, config: &StreamConfig) -> Self {
+        let stream = simulation.engine().open_stream(config).expect("there is room for a stream");
         let port = stream.take_packet_port().expect("it is taken once");
         Self { stream, port, sequence: 0 }
     }

@@ -237,8 +237,6 @@ impl MediaDriver {
         let Some(media) = self.session.media() else { return };
         let (mut send, mut receive) = (self.wanted.send, self.wanted.receive);
         agree(&mut send, media);
-        // Learned in the call, not agreed on.
-        send.encoder.expected_loss_percent = self.config.send.encoder.expected_loss_percent;
         receive.opus_payload_type = media.opus;
         receive.red_payload_type = media.red;
         receive.dtmf_payload_types = [media.telephone_event_48k, media.telephone_event_8k];

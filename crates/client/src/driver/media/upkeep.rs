@@ -1,4 +1,4 @@
-//! What a call does from time to time: measures, quality warnings, the encoder's idea of loss, a look at the machine's addresses.
+//! What a call does from time to time: measures, quality warnings, a look at the machine's addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -14,11 +14,6 @@ use crate::event::CallEvent;
 /// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
 const PUBLISH: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
-/// How much of the loss that was expected is still expected a second later, when less was lost.
-const FORGET: f64 = 0.9;
-/// Loss the encoder is ready for at first: its own default.
-const FIRST_EXPECTED: f64 = 0.1;
-const MOST_EXPECTED: f64 = 0.5;
 
 /// When what is due, and what the last second was compared with.
 #[derive(Debug)]
@@ -27,12 +22,11 @@ pub(super) struct Upkeep {
     second: Instant,
     lost: i64,
     received: u64,
-    expected_loss: f64,
 }
 
 impl Upkeep {
     pub(super) fn new(now: Instant) -> Self {
-        Self { publish: now, second: now + SECOND, lost: 0, received: 0, expected_loss: FIRST_EXPECTED }
+        Self { publish: now, second: now + SECOND, lost: 0, received: 0 }
     }
 
     pub(super) fn due(&self) -> Instant {
@@ -47,12 +41,6 @@ impl Upkeep {
         let newly_received = received - std::mem::replace(&mut self.received, received);
         let expected = newly_lost + i64::try_from(newly_received).unwrap_or(i64::MAX / 2);
         (expected > 0).then(|| (newly_lost as f64 / expected as f64).clamp(0.0, 1.0))
-    }
-
-    /// What the encoder should be ready for: up at once, down slowly, because losses come in bursts.
-    fn expect(&mut self, remote_loss: f64) -> u8 {
-        self.expected_loss = remote_loss.max(self.expected_loss * FORGET).clamp(0.01, MOST_EXPECTED);
-        (self.expected_loss * 100.0).round() as u8
     }
 }
 
@@ -78,7 +66,7 @@ impl MediaDriver {
         self.core.set_driver_stats(self.stats.clone());
     }
 
-    /// Quality warnings, and the loss the encoder should expect.
+    /// Quality warnings.
     fn judge(&mut self) {
         let transport = self.session.stats();
         let loss = self.upkeep.loss(&transport);
@@ -98,11 +86,6 @@ impl MediaDriver {
         };
         let core = &self.core;
         self.monitor.observe(&input, |warning| core.emit(&CallEvent::QualityWarning(warning)));
-        if let Some(remote_loss) = transport.remote_loss {
-            let percent = self.upkeep.expect(remote_loss);
-            self.config.send.encoder.expected_loss_percent = percent;
-            self.stream.set_expected_loss(percent);
-        }
     }
 
     /// New addresses get a socket, those that are gone lose it, and the call moves.
@@ -158,18 +141,6 @@ mod tests {
         stats.received.packets = 290;
         stats.lost = Some(5);
         assert_eq!(upkeep.loss(&stats), Some(0.0), "late packets are no negative loss");
-    }
-
-    #[test]
-    fn expected_loss_rises_at_once_and_falls_slowly() {
-        let mut upkeep = Upkeep::new(Instant::now());
-        assert_eq!(upkeep.expect(0.2), 20);
-        assert_eq!(upkeep.expect(0.0), 18);
-        assert_eq!(upkeep.expect(1.0), 50);
-        for _ in 0..100 {
-            upkeep.expect(0.0);
-        }
-        assert_eq!(upkeep.expect(0.0), 1);
     }
 
     #[test]
