@@ -19,6 +19,7 @@ use crate::client::Client;
 use crate::credential::{Account, CredentialStore, MemoryStore};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
+use crate::recording::FlightRecording;
 use crate::udp::PacketPath;
 use crate::websocket::Dialer;
 
@@ -82,6 +83,7 @@ pub struct ClientBuilder {
     bitrate: Option<BitsPerSecond>,
     redundancy: Redundancy,
     plain_rtp: bool,
+    flight_recording: FlightRecording,
     latency: LatencyMode,
     light: bool,
     addresses: Option<Arc<dyn AddressSource>>,
@@ -143,6 +145,13 @@ impl ClientBuilder {
         self
     }
 
+    /// What is done to the microphone's sound, whatever its device. By default everything for a device of the system, nothing for any other.
+    #[must_use]
+    pub fn audio_processing(mut self, processing: AudioProcessing) -> Self {
+        self.processing = Some(processing);
+        self
+    }
+
     /// What delay the sound this side sends is tuned for. [`LatencyMode::Low`] sends 5 ms packets of Opus in its restricted low-delay form (2.5 ms
     /// of look-ahead instead of 6.5 ms) at 64 kb/s, unless [`packet_time`](Self::packet_time) or [`bitrate`](Self::bitrate) say otherwise; that
     /// form has no copies of lost speech of its own. The engine has a setting of the same name, which belongs to it: see [`LatencyMode`].
@@ -157,13 +166,6 @@ impl ClientBuilder {
     #[must_use]
     pub fn light(mut self, light: bool) -> Self {
         self.light = light;
-        self
-    }
-
-    /// What is done to the microphone's sound, whatever its device. By default everything for a device of the system, nothing for any other.
-    #[must_use]
-    pub fn audio_processing(mut self, processing: AudioProcessing) -> Self {
-        self.processing = Some(processing);
         self
     }
 
@@ -192,6 +194,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn plain_rtp(mut self, plain: bool) -> Self {
         self.plain_rtp = plain;
+        self
+    }
+
+    /// What each call keeps of what arrives in it, so that a bad one can be understood. By default when packets came, and nothing of what
+    /// was said.
+    #[must_use]
+    pub fn flight_recording(mut self, recording: FlightRecording) -> Self {
+        self.flight_recording = recording;
         self
     }
 
@@ -270,6 +280,7 @@ impl ClientBuilder {
             engine: self.engine,
             microphone: self.microphone.unwrap_or(Device::Default),
             processing: self.processing,
+            flight_recording: self.flight_recording,
             packet_time: self.packet_time.unwrap_or(match self.latency {
                 LatencyMode::Normal => PacketTime::Ms10,
                 LatencyMode::Low => PacketTime::Ms5,
@@ -320,6 +331,7 @@ pub(crate) struct Settings {
     pub(crate) bitrate: Option<BitsPerSecond>,
     pub(crate) redundancy: Redundancy,
     pub(crate) plain_rtp: bool,
+    pub(crate) flight_recording: FlightRecording,
     pub(crate) latency: LatencyMode,
     pub(crate) light: bool,
     pub(crate) addresses: Arc<dyn AddressSource>,

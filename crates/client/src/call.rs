@@ -3,6 +3,7 @@
 mod core;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use offhook_media::{MediaStream, StreamSource};
@@ -12,11 +13,17 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::core::{CallCore, Ending};
 use crate::driver::{Command, ToMedia};
-use crate::error::{AnswerError, DtmfError, HoldError, RefuseError, answer_error};
+use crate::error::{AnswerError, DtmfError, HoldError, RefuseError, SaveRecordingError, answer_error};
 use crate::event::{CallDirection, CallEvent, CallEvents};
 use crate::listener::{CallListener, tell_call_listener};
 use crate::microphone::Lease;
+use crate::queue::EventStream;
+use crate::recording;
+use crate::snapshot::CallMeasure;
 use crate::stats::{CallReport, CallStats};
+
+/// What a call measures of itself, from when it was asked for.
+pub type CallMeasures = EventStream<CallMeasure>;
 
 /// One call. Cheap to clone, every clone is the same call. Dropping it does not end the call: [`hang_up`](Self::hang_up) does, and the end
 /// of the client.
@@ -211,7 +218,7 @@ impl Call {
 
     /// Adds a listener, which is told from the call's beginning on, on a task of the client's.
     pub fn add_listener(&self, listener: Arc<dyn CallListener>) {
-        self.core.runtime().spawn(tell_call_listener(self.clone(), self.events(), listener));
+        self.core.runtime().spawn(tell_call_listener(self.clone(), self.events(), self.measures(), listener));
     }
 
     /// [`add_listener`](Self::add_listener) in its older spelling.
@@ -228,15 +235,31 @@ impl Call {
     /// Everything about the call in one piece; complete once it has ended.
     #[must_use]
     pub fn report(&self) -> CallReport {
-        let details = self.details();
-        CallReport {
-            call_id: self.core.id.clone(),
-            direction: self.direction(),
-            remote_user_id: self.core.remote.clone(),
-            duration: details.duration(std::time::Instant::now()),
-            details,
-            stats: self.stats(),
-        }
+        self.core.report(self.stats())
+    }
+
+    /// What is measured from now on: a [snapshot](CallMeasure::Second) a second while the call is established, then the
+    /// [report](CallMeasure::Report), then the end.
+    #[must_use]
+    pub fn measures(&self) -> CallMeasures {
+        self.core.measures()
+    }
+
+    /// The flight recording so far, in the format of docs/FLIGHT_RECORDING.md; `None` where recording is
+    /// [off](crate::FlightRecording::Off). It is there until the last handle of the call is gone.
+    #[must_use]
+    pub fn recording(&self) -> Option<Vec<u8>> {
+        self.core.recording()
+    }
+
+    /// Writes the [flight recording](Self::recording) so far to a file that only this user can read; `offhook replay` plays it again. One
+    /// that is there already is replaced. It blocks while it writes: at most two mebibytes.
+    ///
+    /// # Errors
+    /// [`SaveRecordingError`].
+    pub fn save_recording(&self, path: impl AsRef<Path>) -> Result<(), SaveRecordingError> {
+        let recording = self.recording().ok_or(SaveRecordingError::Off)?;
+        recording::save(path.as_ref(), &recording).map_err(SaveRecordingError::File)
     }
 
     fn measure(&self) -> CallStats {

@@ -154,6 +154,18 @@ pub enum DtmfError {
     NotSent(String),
 }
 
+/// Why a flight recording was not written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SaveRecordingError {
+    /// The client was built without: see [`ClientBuilder::flight_recording`](crate::ClientBuilder::flight_recording).
+    #[error("flight recording is off for this client")]
+    Off,
+    /// The file cannot be written: choose another.
+    #[error("the flight recording cannot be written: {0}")]
+    File(#[source] std::io::Error),
+}
+
 /// A command of a call was refused by the client machine.
 pub(crate) fn call_error(error: &CommandError) -> CallError {
     match error {

@@ -29,26 +29,31 @@ mod event;
 mod listener;
 mod microphone;
 mod queue;
+mod recording;
 mod registration;
+mod report;
 mod shared;
+mod snapshot;
 mod stats;
 mod udp;
 mod websocket;
 
 pub use address::{AddressSource, MachineAddresses};
 pub use builder::{ClientBuilder, PacketPathFactory, Timeouts};
-pub use call::Call;
+pub use call::{Call, CallMeasures};
 pub use call_client::CallClient;
 pub use client::Client;
 pub use credential::{Account, CredentialStore, FileStore, MemoryStore, Registration};
 pub use error::{
     AnswerError, BuildError, CallError, CredentialError, DtmfError, EndpointError, HoldError, IdError,
-    MicrophoneError, RefuseError, RegisterError, StartError,
+    MicrophoneError, RefuseError, RegisterError, SaveRecordingError, StartError,
 };
 pub use event::{CallDirection, CallEvent, CallEvents, ClientEvent, ClientEvents};
 pub use listener::{CallListener, ClientListener};
 pub use queue::EventStream;
+pub use recording::FlightRecording;
 pub use registration::{ClientRegistration, Registering};
+pub use snapshot::{CallMeasure, CallSnapshot, SentRates, TimeByKind};
 pub use stats::{CallReport, CallStats, Codec};
 pub use udp::PacketPath;
 
@@ -58,7 +63,7 @@ pub use offhook_media::{
     LossCause, MOST_VOLUME, Microphone, OpenDeviceError, Opening, PcmDevice, PcmFeeder, PcmTap, Priority,
     Reply, StartEngineError, StreamSource, StreamStats, TickTime, devices, pcm_sink, pcm_source,
 };
-pub use offhook_media_core::quality::{QualityWarning, Score, WarningEvent, WarningKind};
+pub use offhook_media_core::quality::{DelayPercentiles, QualityWarning, Score, WarningEvent, WarningKind};
 pub use offhook_media_core::send::{Redundancy, Rung};
 pub use offhook_media_core::units::{BitsPerSecond, PacketTime};
 pub use offhook_signaling::call::{CallDetails, CallEndCause, CallState, CallTimers};

@@ -7,11 +7,13 @@ use offhook_media_core::quality::QualityWarning;
 use offhook_signaling::ClientError;
 use offhook_signaling::call::CallDetails;
 
-use crate::call::Call;
+use crate::call::{Call, CallMeasures};
 use crate::call_client::CallClient;
 use crate::client::{Client, Handle};
 use crate::event::{CallEvent, CallEvents, ClientEvent, ClientEvents};
 use crate::registration::ClientRegistration;
+use crate::snapshot::{CallMeasure, CallSnapshot};
+use crate::stats::CallReport;
 
 /// Told of a client's events, one after the other, on a task of the client's. What takes long belongs on a task of its own: only other
 /// listeners wait for it, but they do.
@@ -40,6 +42,10 @@ pub trait CallListener: Send + Sync {
     fn on_call_quality_warning_event(&self, _call: &Call, _warning: &QualityWarning) {}
     /// The other side pressed a key.
     fn on_dtmf_received(&self, _call: &Call, _key: char) {}
+    /// How the call stands; once a second while it is established.
+    fn on_call_snapshot(&self, _call: &Call, _snapshot: &CallSnapshot) {}
+    /// How the call was; right before [`on_call_ended`](Self::on_call_ended).
+    fn on_call_report(&self, _call: &Call, _report: &CallReport) {}
     /// The call is over.
     fn on_call_ended(&self, _call: &Call, _details: &CallDetails) {}
 }
@@ -105,9 +111,26 @@ pub(crate) async fn tell_client_listeners(client: Weak<Handle>, mut events: Clie
     }
 }
 
-/// Tells one listener, until the call is over.
-pub(crate) async fn tell_call_listener(call: Call, mut events: CallEvents, listener: Arc<dyn CallListener>) {
-    while let Some(event) = events.next().await {
+/// Tells one listener, until the call is over. What is measured goes first: the report comes before the end.
+pub(crate) async fn tell_call_listener(
+    call: Call,
+    mut events: CallEvents,
+    mut measures: CallMeasures,
+    listener: Arc<dyn CallListener>,
+) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            Some(measure) = measures.next() => {
+                match measure {
+                    CallMeasure::Second(snapshot) => listener.on_call_snapshot(&call, &snapshot),
+                    CallMeasure::Report(report) => listener.on_call_report(&call, &report),
+                }
+                continue;
+            }
+            event = events.next() => event,
+        };
+        let Some(event) = event else { return };
         match event {
             CallEvent::Progressing => listener.on_call_progressing(&call),
             CallEvent::Ringing => listener.on_call_ringing(&call),

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use offhook_media::StreamStats;
-use offhook_media_core::quality::{ImpairedSound, Score, ScoreInput, score};
+use offhook_media_core::quality::{DelayPercentiles, Heard, Score};
 use offhook_media_core::recv::ReceiveStats;
-use offhook_media_core::units::SampleCount;
 use offhook_signaling::call::CallDetails;
 use offhook_signaling::{CallId, UserId};
 use offhook_transport::TransportStats;
@@ -33,6 +32,8 @@ pub struct CallStats {
     /// The far end's mouth to this ear as far as it is measured here: half the round trip, the mean playout delay and one packet's time.
     /// What the sound devices add is not in it.
     pub latency: Option<Duration>,
+    /// How that latency was distributed over the call, looked at twenty times a second.
+    pub latency_percentiles: Option<DelayPercentiles>,
     /// What that latency and the sound that was lost, restored or made up are worth to a listener (E-model).
     pub quality: Option<Score>,
 }
@@ -50,7 +51,8 @@ pub struct Codec {
     pub packet_time: Duration,
 }
 
-/// A call told in one piece, e.g. for a log or a record.
+/// A call told in one piece, e.g. for a log or a record. Serialized it is one flat object, times in milliseconds; what was not measured is
+/// null.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CallReport {
@@ -77,12 +79,14 @@ pub(crate) struct DriverStats {
     pub(crate) packets_not_taken: u64,
     pub(crate) connected: Option<Instant>,
     pub(crate) first_sound: Option<Instant>,
+    pub(crate) latency_percentiles: Option<DelayPercentiles>,
 }
 
 impl CallStats {
     pub(crate) fn new(driver: DriverStats, stream: StreamStats) -> Self {
-        let latency = latency(&driver, &stream.receive);
-        let quality = score(&score_input(latency, &stream.receive));
+        let heard = Heard { before: &ReceiveStats::default(), after: &stream.receive };
+        let latency = latency(&driver, stream.receive.mean_playout_delay);
+        let quality = heard.score(latency);
         Self {
             transport: driver.transport,
             stream,
@@ -92,49 +96,23 @@ impl CallStats {
             connected: driver.connected,
             first_sound: driver.first_sound,
             latency,
+            latency_percentiles: driver.latency_percentiles,
             quality,
         }
     }
 }
 
-fn latency(driver: &DriverStats, receive: &ReceiveStats) -> Option<Duration> {
+/// Mouth to ear without devices, of sound with this playout delay. The far end's packets are taken to be as long as this end's.
+pub(crate) fn latency(driver: &DriverStats, playout_delay: Option<Duration>) -> Option<Duration> {
     let rtt = driver.transport.rtt.or(driver.transport.ice_rtt)?;
-    Some(rtt / 2 + receive.mean_playout_delay? + driver.codec?.packet_time)
-}
-
-fn score_input(latency: Option<Duration>, receive: &ReceiveStats) -> ScoreInput {
-    let samples = receive.decoded + receive.fec + receive.concealed;
-    let sound = duration(samples);
-    let stretched = (receive.accelerated + receive.expanded).saturating_sub(samples / 20);
-    let impaired = ImpairedSound {
-        absent: duration(receive.skipped),
-        concealed: duration(receive.concealed),
-        copied: duration(receive.fec),
-        stretched: duration(stretched),
-        ..ImpairedSound::default()
-    };
-    let minutes = sound.as_secs_f64() / 60.0;
-    let interruptions_per_minute =
-        if receive.interruptions == 0 { 0.0 } else { receive.interruptions as f64 / minutes };
-    ScoreInput {
-        latency,
-        impaired_percent: impaired.percent_of(sound),
-        interruptions_per_minute,
-        ..ScoreInput::default()
-    }
-}
-
-fn duration(samples: u64) -> Duration {
-    SampleCount(usize::try_from(samples).unwrap_or(usize::MAX / 200)).duration()
+    Some(rtt / 2 + playout_delay? + driver.codec?.packet_time)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECOND: u64 = 48_000;
-
-    fn measured() -> (DriverStats, ReceiveStats) {
+    fn measured() -> DriverStats {
         let codec = Codec {
             name: "opus",
             clock_rate: 48_000,
@@ -142,31 +120,22 @@ mod tests {
             packet_time: Duration::from_millis(10),
         };
         let transport = TransportStats { rtt: Some(Duration::from_millis(40)), ..TransportStats::default() };
-        let receive = ReceiveStats {
-            decoded: 60 * SECOND,
-            mean_playout_delay: Some(Duration::from_millis(30)),
-            ..ReceiveStats::default()
-        };
-        (DriverStats { transport, codec: Some(codec), ..DriverStats::default() }, receive)
+        DriverStats { transport, codec: Some(codec), ..DriverStats::default() }
     }
 
     #[test]
     fn latency_is_the_sum_of_what_is_measured() {
-        let (driver, receive) = measured();
-        assert_eq!(latency(&driver, &receive), Some(Duration::from_millis(60)));
-        let unheard = ReceiveStats { mean_playout_delay: None, ..receive };
-        assert_eq!(latency(&driver, &unheard), None);
-        assert_eq!(latency(&DriverStats { codec: None, ..driver }, &receive), None);
-    }
-
-    #[test]
-    fn loss_and_breaks_lower_the_score_and_silence_has_none() {
-        let (driver, receive) = measured();
-        let judge = |receive: &ReceiveStats| score(&score_input(latency(&driver, receive), receive));
-        let good = judge(&receive).unwrap();
-        let concealed = judge(&ReceiveStats { concealed: 3 * SECOND, ..receive }).unwrap();
-        let broken = judge(&ReceiveStats { interruptions: 3, ..receive }).unwrap();
-        assert!(good.mos > 4.0 && concealed.mos < good.mos && broken.mos < good.mos);
-        assert_eq!(judge(&ReceiveStats { decoded: 0, ..receive }), None);
+        let playout = Some(Duration::from_millis(30));
+        let driver = measured();
+        assert_eq!(latency(&driver, playout), Some(Duration::from_millis(60)));
+        assert_eq!(latency(&driver, None), None);
+        let path = TransportStats { ice_rtt: Some(Duration::from_millis(20)), ..TransportStats::default() };
+        assert_eq!(
+            latency(&DriverStats { transport: path, ..measured() }, playout),
+            Some(Duration::from_millis(50))
+        );
+        let nothing = TransportStats::default();
+        assert_eq!(latency(&DriverStats { transport: nothing, ..measured() }, playout), None);
+        assert_eq!(latency(&DriverStats { codec: None, ..measured() }, playout), None);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use offhook_media_core::recording::FlightRecorder;
 use offhook_signaling::call::{CallDetails, CallState};
 use offhook_signaling::client::ClientCall;
 use offhook_signaling::message::Headers;
@@ -18,7 +19,8 @@ use crate::event::{CallDirection, CallEvent, CallEvents};
 use crate::microphone::Lease;
 use crate::queue::{EventHub, EventStream};
 use crate::shared::{Shared, Signal};
-use crate::stats::{CallStats, DriverStats};
+use crate::snapshot::CallMeasure;
+use crate::stats::{CallReport, CallStats, DriverStats};
 
 /// Messages that wait for a call's media driver; one that leaves that many waiting is dead.
 const MOST_TO_MEDIA: usize = 256;
@@ -65,6 +67,8 @@ pub(crate) struct CallCore {
     view: Mutex<View>,
     events: EventHub<CallEvent>,
     primary: EventStream<CallEvent>,
+    measures: EventHub<CallMeasure>,
+    recorder: Option<Mutex<FlightRecorder>>,
     to_media: mpsc::Sender<ToMedia>,
     ending: Wish,
     held: AtomicBool,
@@ -107,6 +111,8 @@ impl CallCore {
             view: Mutex::new(View { state: call.state(), details: call.details().clone() }),
             primary: events.subscribe(),
             events,
+            measures: EventHub::new(),
+            recorder: shared.settings.flight_recording.recorder().map(Mutex::new),
             to_media,
             ending: Wish::default(),
             held: AtomicBool::new(false),
@@ -149,6 +155,39 @@ impl CallCore {
 
     pub(crate) async fn next_event(&self) -> Option<CallEvent> {
         self.primary.next_shared().await
+    }
+
+    pub(crate) fn measures(&self) -> EventStream<CallMeasure> {
+        self.measures.subscribe()
+    }
+
+    pub(crate) fn tell_measure(&self, measure: &CallMeasure) {
+        self.measures.send(measure);
+    }
+
+    /// Notes something in the flight recorder, where there is one.
+    pub(crate) fn record(&self, note: impl FnOnce(&mut FlightRecorder)) {
+        if let Some(recorder) = &self.recorder {
+            note(&mut lock(recorder));
+        }
+    }
+
+    /// The flight recording so far.
+    pub(crate) fn recording(&self) -> Option<Vec<u8>> {
+        self.recorder.as_ref().map(|recorder| lock(recorder).to_bytes())
+    }
+
+    /// Everything about the call, with these measures.
+    pub(crate) fn report(&self, stats: CallStats) -> CallReport {
+        let details = self.details();
+        CallReport {
+            call_id: self.id.clone(),
+            direction: self.direction,
+            remote_user_id: self.remote.clone(),
+            duration: details.duration(std::time::Instant::now()),
+            details,
+            stats,
+        }
     }
 
     /// Hands a message to the media driver; `false` when it is dead or has ended.
@@ -228,6 +267,10 @@ impl CallCore {
         let mut over = self.media_over.subscribe();
         let _ = timeout(patience, over.wait_for(|over| *over)).await;
         *lock(&self.microphone) = None;
+        if let Some(stats) = self.final_stats() {
+            self.measures.send(&CallMeasure::Report(Box::new(self.report(stats))));
+        }
+        self.measures.close();
         self.emit(&CallEvent::Ended(self.details()));
         self.events.close();
     }

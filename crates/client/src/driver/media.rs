@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use offhook_media::{EngineClock, Events, MediaStream, PacketPort, StreamConfig, StreamEvent};
 use offhook_media_core::quality::QualityMonitor;
+use offhook_media_core::recording::{Moment, MomentKind};
 use offhook_media_core::recv::IncomingPacket;
 use offhook_media_core::send::OutgoingPacket;
 use offhook_signaling::call::{CallEndCause, CallState};
@@ -29,6 +30,7 @@ use super::{Command, MediaNews, PreparedMedia, ToMedia};
 use crate::call::CallCore;
 use crate::event::CallEvent;
 use crate::shared::Shared;
+use crate::snapshot::Meter;
 use crate::stats::{CallStats, DriverStats};
 use crate::udp::{PacketPath, Sockets};
 
@@ -60,6 +62,7 @@ pub(super) struct MediaDriver {
     recovery: Recovery,
     upkeep: Upkeep,
     monitor: QualityMonitor,
+    meter: Meter,
     stats: DriverStats,
     over: bool,
 }
@@ -94,6 +97,7 @@ impl MediaDriver {
             recovery: Recovery::new(now),
             upkeep: Upkeep::new(now),
             monitor: QualityMonitor::default(),
+            meter: Meter::default(),
             stats: DriverStats::default(),
             over: false,
             core,
@@ -187,6 +191,7 @@ impl MediaDriver {
                 timestamp: rtp.timestamp,
                 payload: rtp.payload,
             };
+            self.core.record(|recorder| recorder.packet(&packet));
             self.stats.packets_not_taken += u64::from(self.port.incoming.push(&packet).is_err());
         }
     }
@@ -223,6 +228,7 @@ impl MediaDriver {
             Event::Connected(connected) => {
                 tracing::debug!(call = %self.core.id, ?connected, "media connected");
                 self.stats.connected.get_or_insert(now);
+                self.record(now, MomentKind::Connected);
                 self.apply_direction();
                 // Whoever learns that the call is established may look at once.
                 self.publish();
@@ -230,10 +236,17 @@ impl MediaDriver {
             }
             Event::PathChanged { local, remote } => {
                 tracing::debug!(call = %self.core.id, %local, %remote, "path changed");
+                self.record(now, MomentKind::PathChanged);
                 self.publish();
             }
-            Event::PeerLost => self.begin_recovery(now, Sign::Consent),
-            Event::PeerBack => self.recovery.end(),
+            Event::PeerLost => {
+                self.record(now, MomentKind::PeerLost);
+                self.begin_recovery(now, Sign::Consent);
+            }
+            Event::PeerBack => {
+                self.record(now, MomentKind::PeerBack);
+                self.recovery.end();
+            }
             Event::ShortReport(report) => self.take_short_report(report.as_bytes()),
             Event::PathReport(path) => self.take_network_report(network_report_of(&path)),
             Event::RemoteBye => self.recovery.expect_end(now),
@@ -286,10 +299,17 @@ impl MediaDriver {
         self.core.state() == CallState::Established
     }
 
+    fn record(&self, now: Instant, kind: MomentKind) {
+        let at = self.clock.media_time(now);
+        self.core.record(|recorder| recorder.moment(&Moment { at, kind }));
+    }
+
     fn finish(mut self, now: Instant) {
         self.session.close(now);
         self.flush(now);
+        self.record(now, MomentKind::Ended);
         self.publish();
+        self.stats.latency_percentiles = self.meter.latency_percentiles();
         let stats = CallStats::new(self.stats, self.stream.stats());
         self.stream.detach_microphone();
         self.stream.close();

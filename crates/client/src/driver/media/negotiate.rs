@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use offhook_media_core::recording::Settings;
 use offhook_media_core::units::PacketTime;
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::message::{Candidate, SdpKind, Update};
@@ -252,6 +253,8 @@ impl MediaDriver {
             self.config.send = send;
             self.config.receive = receive;
             self.negotiation.configured = true;
+            let settings = Settings::from(&receive);
+            self.core.record(|recorder| recorder.set_settings(settings));
             if let Err(error) = self.stream.reconfigure(&self.config) {
                 tracing::error!(call = %self.core.id, %error, "the stream cannot be configured");
                 self.push_news(MediaNews::Failed(CallEndCause::Failure));

@@ -3,13 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use offhook_media_core::quality::QualityInput;
+use offhook_media_core::quality::{QualityInput, QualityWarning, WarningEvent};
+use offhook_media_core::recording::{Moment, MomentKind};
 use offhook_media_core::units::Dbov;
 use offhook_signaling::call::CallState;
 use offhook_transport::TransportStats;
 
 use super::MediaDriver;
 use crate::event::CallEvent;
+use crate::snapshot::{CallMeasure, Look};
 
 /// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
 const PUBLISH: Duration = Duration::from_millis(50);
@@ -55,7 +57,7 @@ impl MediaDriver {
             // The message that says so finds no room in a queue that is full, and nobody sends it when the client's runtime is gone.
             self.over |= self.core.state() == CallState::Ended || self.commands.is_closed();
             self.follow_addresses(now);
-            self.judge();
+            self.judge(now);
             self.offer_if_wanted(now);
         }
     }
@@ -63,11 +65,12 @@ impl MediaDriver {
     /// Shows the newest measures.
     pub(super) fn publish(&mut self) {
         self.stats.transport = self.session.stats();
+        self.meter.note_delay(&self.stats, &self.stream.stats().receive);
         self.core.set_driver_stats(self.stats.clone());
     }
 
-    /// Quality warnings.
-    fn judge(&mut self) {
+    /// Quality warnings and a snapshot.
+    fn judge(&mut self, now: Instant) {
         let transport = self.session.stats();
         let loss = self.upkeep.loss(&transport);
         if !self.is_established() {
@@ -84,8 +87,23 @@ impl MediaDriver {
             // On hold silence is what is wanted.
             inbound_level: self.is_receiving().then(|| amplitude(stream.receive.level)),
         };
-        let core = &self.core;
-        self.monitor.observe(&input, |warning| core.emit(&CallEvent::QualityWarning(warning)));
+        let (core, at) = (&self.core, self.clock.media_time(now));
+        self.monitor.observe(&input, |warning| {
+            core.emit(&CallEvent::QualityWarning(warning));
+            core.record(|recorder| recorder.moment(&Moment { at, kind: moment_of(warning) }));
+        });
+        let (speaks, listens) = (input.outbound_level.is_some(), input.inbound_level.is_some());
+        self.measure(Look { at: now, driver: self.stats.clone(), stream, loss, speaks, listens });
+    }
+
+    /// Tells the second that has passed, to the recorder too.
+    fn measure(&mut self, look: Look) {
+        let at = self.clock.media_time(look.at);
+        self.stats.latency_percentiles = self.meter.latency_percentiles();
+        if let Some(snapshot) = self.meter.second(look) {
+            self.core.record(|recorder| recorder.second(&snapshot.recorded(at)));
+            self.core.tell_measure(&CallMeasure::Second(Box::new(snapshot)));
+        }
     }
 
     /// New addresses get a socket, those that are gone lose it, and the call moves.
@@ -116,6 +134,13 @@ impl MediaDriver {
             tracing::info!(call = %self.core.id, "the machine's addresses changed");
             self.restart_ice(now);
         }
+    }
+}
+
+fn moment_of(warning: QualityWarning) -> MomentKind {
+    match warning.event {
+        WarningEvent::Trigger => MomentKind::WarningTriggered(warning.kind as u8),
+        WarningEvent::Recover => MomentKind::WarningRecovered(warning.kind as u8),
     }
 }
 
