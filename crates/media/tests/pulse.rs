@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use offhook_media::{
-    AudioElement, Device, DeviceEvent, DeviceId, Direction, Engine, Events, LossCause, MediaStream,
-    Microphone, PacketPort, PcmFeeder, PcmTap, StreamConfig, devices, pcm_sink, pcm_source,
+    AudioElement, AudioProcessing, Device, DeviceEvent, DeviceId, Direction, Engine, Events, LossCause,
+    MediaStream, Microphone, PacketPort, PcmFeeder, PcmTap, StreamConfig, devices, pcm_sink, pcm_source,
 };
 use offhook_media_core::recv::IncomingPacket;
 
@@ -191,6 +191,8 @@ impl Talk {
         let mouth = engine.open_microphone(source).unwrap();
         let loudspeaker = engine.open_element(Device::Id(speaker.clone())).unwrap();
         let microphone = engine.open_microphone(Device::Id(monitor)).unwrap();
+        // What it listens to is what the speaker plays, which is an echo.
+        microphone.set_processing(AudioProcessing::OFF);
         let ear = engine.open_element(sink).unwrap();
         let hops = [Hop::open(&engine), Hop::open(&engine)];
         hops[0].near.attach_microphone(&mouth);
@@ -202,6 +204,7 @@ impl Talk {
 
     fn listen_at(&mut self, device: Device) {
         self.microphone = self.engine.open_microphone(device).unwrap();
+        self.microphone.set_processing(AudioProcessing::OFF);
         self.hops[1].near.attach_microphone(&self.microphone);
     }
 
