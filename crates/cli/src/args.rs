@@ -307,6 +307,9 @@ pub(crate) struct SimulateArguments {
     /// What is sent against loss: auto (as the sender chooses), none, fec, red or dred.
     #[arg(long, default_value = "auto", value_name = "KIND", value_parser = media_options::redundancy)]
     pub(crate) redundancy: Redundancy,
+    /// So long after the receiver makes a report the sender hears it and chooses rate and redundancy anew.
+    #[arg(long, default_value_t = 100, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub(crate) rtt: u64,
     /// Bits per second of a link before the trace, headers included; without it there is none.
     #[arg(long, value_name = "BPS", value_parser = clap::value_parser!(u32).range(8_000..))]
     pub(crate) bottleneck: Option<u32>,

@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
         packet_time: arguments.ptime,
         bitrate: BitsPerSecond(arguments.bitrate),
         redundancy: arguments.redundancy,
+        rtt: Duration::from_millis(arguments.rtt),
         bottleneck: arguments.bottleneck.map(|bits_per_second| Bottleneck {
             bits_per_second,
             queue: Duration::from_millis(arguments.queue),

@@ -10,6 +10,7 @@
 //!   ones are lost when one of the fates they cover is a loss, and arrive when the last of them would. Where the run is longer than the
 //!   trace, the trace begins again: each packet is delayed as the trace's packet was, and none overtakes another where none did in the trace.
 //! - A [`Bottleneck`] lets packets queue before that, and drops those that find the queue full. Only the way to the receiver has one.
+//! - What the receiver reports to the sender is never lost, and comes [`StandConfig::rtt`] later.
 //! - Sending times are on the sender's clock, arrivals and playout on the receiver's. A trace with drift drifts the two apart.
 
 mod bottleneck;

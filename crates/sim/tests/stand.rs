@@ -136,17 +136,33 @@ fn a_receiver_whose_clock_reads_less_hears_before_it_was_said() {
 }
 
 #[test]
+fn the_sender_hears_of_loss_a_round_trip_later() {
+    let speech = synthetic_speech(Duration::from_secs(8), 11);
+    let trace = trace(400, |k| (k < 100 || k % 4 != 0).then_some(10.0));
+    let changed = |rtt| {
+        let rtt = Duration::from_millis(rtt);
+        let (_, outcome) = played(&trace, &speech, &StandConfig { rtt, ..StandConfig::default() });
+        let step = outcome.ladder.iter().find(|step| step.at_s > 2.0).map(|step| step.at_s);
+        step.unwrap_or_else(|| panic!("nothing changes: {:?}", outcome.ladder))
+    };
+    let (soon, late) = (changed(0), changed(1000));
+    // Loss begins at 2 s. The first report of it is the same one.
+    assert!(soon < 3.0 && (late - soon - 1.0).abs() < 0.3, "{soon} {late}");
+}
+
+#[test]
 fn a_slow_link_delays_and_drops() {
     let speech = synthetic_speech(Duration::from_secs(6), 10);
     let config = |bits_per_second| StandConfig {
         redundancy: Redundancy::None,
+        rtt: Duration::from_secs(10),
         bottleneck: Some(Bottleneck { bits_per_second, queue: Duration::from_millis(200) }),
         ..StandConfig::default()
     };
     let trace = trace(300, |_| Some(10.0));
     let (_, wide) = played(&trace, &speech, &config(1_000_000));
     assert!(wide.packets_lost == 0 && wide.network_ms.unwrap() < 12.0, "{wide:?}");
-    // 32 kb/s and 23 kb/s of headers do not fit: the queue fills, and what does not fit is lost.
+    // 32 kb/s and 23 kb/s of headers do not fit, and the sender does not hear of it: the queue fills, and what does not fit is lost.
     let (_, narrow) = played(&trace, &speech, &config(40_000));
     assert!(narrow.network_ms.unwrap() > 100.0 && narrow.packets_lost > 5, "{narrow:?}");
 }

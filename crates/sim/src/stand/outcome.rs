@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use offhook_media_core::quality::{ImpairedSound, ScoreInput, score};
-use offhook_media_core::units::SampleCount;
+use offhook_media_core::quality::Heard;
+use offhook_media_core::recv::ReceiveStats;
 use serde::Serialize;
 
 use super::receiver::BLOCK;
@@ -17,12 +17,6 @@ pub const HEADER_BYTES: u64 = 58;
 const ACTIVE: f64 = 0.063;
 /// Half of what is looked at to tell whether somebody speaks: 200 ms, in samples.
 const AROUND: usize = 9600;
-/// Made-up sound of at most so many samples is hardly heard: 20 ms.
-const SHORT_HOLE: u64 = 960;
-/// Beyond so many samples nothing is left of it: 120 ms.
-const LONG_HOLE: u64 = 5760;
-/// Stretching up to this share of a second is not heard.
-const UNHEARD_STRETCH: u64 = SAMPLE_RATE as u64 / 20;
 
 /// The figures of a run. What was not measured is `None`. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -156,7 +150,8 @@ impl Outcome {
             run.packets.iter().filter_map(|packet| Some((packet.arrival? - packet.left) as f64 / 1e3));
         let delay_ms = Delay::of(run, speech);
         let latency = delay_ms.filter(|_| speech.is_some());
-        let score = score(&score_input(run, latency));
+        let latency = latency.map(|delay| Duration::from_secs_f64(delay.mean.max(0.0) / 1e3));
+        let score = Heard { before: &ReceiveStats::default(), after: received }.score(latency);
         Self {
             spoken_s: speech.map(|speech| speech.len() as f64 / f64::from(SAMPLE_RATE)),
             heard_s: run.heard.len() as f64 / f64::from(SAMPLE_RATE),
@@ -261,66 +256,7 @@ impl Activity {
     }
 }
 
-fn score_input(run: &Run, delay: Option<Delay>) -> ScoreInput {
-    let received = &run.received;
-    let kinds = [SoundKind::Decoded, SoundKind::Red, SoundKind::Fec, SoundKind::Dred, SoundKind::Concealed];
-    let sound = duration(kinds.into_iter().map(|kind| samples_of(run, kind)).sum());
-    let minutes = sound.as_secs_f64() / 60.0;
-    let interruptions = received.interruptions as f64;
-    ScoreInput {
-        latency: delay.map(|delay| Duration::from_secs_f64(delay.mean.max(0.0) / 1e3)),
-        impaired_percent: impaired_sound(run).percent_of(sound),
-        burst_ratio: burst_ratio(run),
-        interruptions_per_minute: if minutes > 0.0 { interruptions / minutes } else { 0.0 },
-        ..ScoreInput::default()
-    }
-}
-
-/// Made-up sound is sorted by the length of its hole.
-fn impaired_sound(run: &Run) -> ImpairedSound {
-    let mut impaired = ImpairedSound {
-        absent: duration(samples_of(run, SoundKind::Skipped)),
-        copied: duration(samples_of(run, SoundKind::Fec)),
-        deep_redundancy: duration(samples_of(run, SoundKind::Dred)),
-        stretched: duration(stretched(run)),
-        ..ImpairedSound::default()
-    };
-    let made_up = |tick: &Tick| tick.samples(SoundKind::Concealed);
-    for hole in run.ticks.chunk_by(|a, b| made_up(a).min(1) == made_up(b).min(1)) {
-        let samples = hole.iter().map(|tick| u64::from(made_up(tick))).sum();
-        let kind = match samples {
-            0..=SHORT_HOLE => &mut impaired.concealed_short,
-            ..=LONG_HOLE => &mut impaired.concealed,
-            _ => &mut impaired.concealed_long,
-        };
-        *kind += duration(samples);
-    }
-    impaired
-}
-
-/// Samples put in and taken out beyond what is not heard, second by second.
-fn stretched(run: &Run) -> u64 {
-    let seconds = run.ticks.chunks(SAMPLE_RATE as usize / BLOCK);
-    let of =
-        |tick: &Tick| u64::from(tick.samples(SoundKind::Accelerated) + tick.samples(SoundKind::Expanded));
-    let samples = seconds.map(|second| second.iter().map(of).sum::<u64>());
-    samples.map(|samples| samples.saturating_sub(UNHEARD_STRETCH)).sum()
-}
-
-/// Mean length of the losses over that of as many random ones; `None` where nothing was lost.
-fn burst_ratio(run: &Run) -> Option<f64> {
-    let lost = run.packets.iter().filter(|packet| packet.arrival.is_none()).count() as f64;
-    let share = lost / run.packets.len().max(1) as f64;
-    let bursts = run.packets.chunk_by(|a, b| a.arrival.is_none() == b.arrival.is_none());
-    let bursts = bursts.filter(|run| run[0].arrival.is_none()).count() as f64;
-    (bursts > 0.0 && share < 1.0).then(|| lost / bursts * (1.0 - share))
-}
-
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0_u64, 0.0), |(count, sum), value| (count + 1, sum + value));
     (count > 0).then(|| sum / count as f64)
-}
-
-fn duration(samples: u64) -> Duration {
-    SampleCount(usize::try_from(samples).unwrap_or(usize::MAX / 200)).duration()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offhook_media_core::feedback::NetworkReport;
 use offhook_media_core::recv::{
     IncomingPacket, ReceiveConfig, ReceiveError, ReceivePipeline, ReceiveStats, Taken,
 };
@@ -57,13 +58,13 @@ impl Receiver {
         })
     }
 
-    /// Takes what has come by `now`, tells what became of it, then plays 5 ms.
+    /// Takes what has come by `now`, tells what became of it, then plays 5 ms. Returns what it has to tell the sender.
     pub(super) fn pull(
         &mut self,
         now: i64,
         on_the_way: &mut EventQueue<OnTheWay>,
         taken: &mut dyn FnMut(usize, Taken),
-    ) {
+    ) -> Option<NetworkReport> {
         let mut cx = RtContext::new(MediaTime::from_micros(now));
         while let Some(packet) = on_the_way.pop_due(Duration::from_micros(now.unsigned_abs())) {
             let incoming = IncomingPacket {
@@ -84,6 +85,7 @@ impl Receiver {
         let position = self.position();
         let before = std::mem::replace(&mut self.before, stats);
         self.ticks.push(Tick::between(now, position, &before, &stats));
+        self.pipeline.poll_report(&cx)
     }
 
     /// The captured sample that is heard next.

@@ -17,6 +17,8 @@ use crate::clock::EventQueue;
 const LONGEST: i64 = 2 * 3600 * 1_000_000;
 /// So long is waited for the end of the last packet: 1 s, in microseconds.
 const PATIENCE: i64 = 1_000_000;
+/// More than any network and any two clocks are apart: 60 s, in microseconds.
+const STRAY: i64 = 60_000_000;
 /// Sequence numbers may leap by so much; further is another stream.
 const MOST_LOST: i64 = 3000;
 
@@ -26,8 +28,8 @@ pub enum ReplayError {
     /// No packet of sound was recorded: there is nothing to play.
     #[error("the recording holds no packet of sound")]
     NoSound,
-    /// The recording spans too long a time, or its time stamps contradict its arrivals.
-    #[error("the recording spans more than two hours, or its time stamps contradict its arrivals")]
+    /// The recording spans too long a time.
+    #[error("the recording spans more than two hours")]
     TooLong,
     /// The receive path refused its settings.
     #[error("the receive path could not be made: {0}")]
@@ -44,16 +46,16 @@ pub enum ReplayError {
 /// [`ReplayError`].
 pub fn replay(recording: &Recording<'_>) -> Result<Run, ReplayError> {
     let stream = Stream::of(recording).ok_or(ReplayError::NoSound)?;
-    let last = stream.packets.iter().filter_map(|packet| packet.arrival).max().unwrap_or(0);
-    let earliest = recording.packets().map(|packet| packet.arrival.as_micros()).min().unwrap_or(0);
-    if last > LONGEST || stream.origin - earliest > LONGEST {
+    let arrivals = || recording.packets().map(|packet| packet.arrival.as_micros());
+    let (first, last) = (arrivals().min().unwrap_or(0), arrivals().max().unwrap_or(0));
+    if last - first > LONGEST {
         return Err(ReplayError::TooLong);
     }
     let (mut on_the_way, mut packets) = (EventQueue::new(), stream.packets);
     let mut buffer = [0; MOST_PAYLOAD];
     for (packet, index) in recording.packets().zip(stream.indexes) {
         let arrival = packet.arrival.as_micros() - stream.origin;
-        let Some(payload) = packet.payload(&mut buffer).filter(|_| arrival <= LONGEST) else { continue };
+        let Some(payload) = packet.payload(&mut buffer) else { continue };
         let due = Duration::from_micros(u64::try_from(arrival).unwrap_or(0));
         on_the_way.schedule(
             due,
@@ -71,7 +73,7 @@ pub fn replay(recording: &Recording<'_>) -> Result<Run, ReplayError> {
     }
     let mut receiver = Receiver::new(&config_of(recording.settings()), stream.first_timestamp)?;
     let mut now = 0;
-    while now <= last + PATIENCE && now <= LONGEST + PATIENCE {
+    while now <= last - stream.origin + PATIENCE {
         receiver.pull(now, &mut on_the_way, &mut |index, taken| {
             if let Some(packet) = packets.get_mut(index) {
                 packet.taken = Some(taken);
@@ -102,7 +104,7 @@ fn config_of(settings: &Settings) -> ReceiveConfig {
 
 /// The packets of sound of the source that sent most.
 struct Stream {
-    /// RTP timestamp of its first packet.
+    /// RTP timestamp of its first sample.
     first_timestamp: u32,
     /// Time 0 of the run on the recording's clock, in microseconds.
     origin: i64,
@@ -121,6 +123,13 @@ struct Came {
     samples: u32,
     arrival: i64,
     bytes: u16,
+}
+
+impl Came {
+    /// From the end of its sound on the sender's clock to arrival on ours, but for a constant, in microseconds.
+    fn offset(&self) -> i64 {
+        self.arrival - (self.timestamp + i64::from(self.samples)) * 125 / 6
+    }
 }
 
 impl Stream {
@@ -148,9 +157,15 @@ impl Stream {
         }
         came.sort_by_key(|packet| packet.sequence);
         came.dedup_by_key(|packet| packet.sequence);
-        let first = came.first()?.timestamp;
+        // Time stamps that lie far from the others say nothing of the network.
+        let mut offsets: Vec<i64> = came.iter().map(Came::offset).collect();
+        offsets.sort_unstable();
+        let least = offsets.get(offsets.len() / 2)? - STRAY;
+        let fastest = offsets.into_iter().find(|offset| *offset >= least)?;
+        let near = came.iter().filter(|packet| packet.offset().abs_diff(fastest) <= 2 * STRAY as u64);
+        let first = near.map(|packet| packet.timestamp).min()?;
         let end = |packet: &Came| (packet.timestamp - first + i64::from(packet.samples)) * 125 / 6;
-        let origin = came.iter().map(|packet| packet.arrival - end(packet)).min()?;
+        let origin = fastest + first * 125 / 6;
         let mut indexes = vec![usize::MAX; count];
         let mut packets: Vec<SentPacket> = Vec::new();
         for (n, packet) in came.iter().enumerate() {

@@ -30,6 +30,8 @@ pub struct StandConfig {
     pub bitrate: BitsPerSecond,
     /// What is sent against loss.
     pub redundancy: Redundancy,
+    /// So long after the receiver made a report the sender hears it.
+    pub rtt: Duration,
     /// A slow link before the trace.
     pub bottleneck: Option<Bottleneck>,
     /// Gives the numbers that are random in a call: source, first sequence number and timestamp.
@@ -37,12 +39,13 @@ pub struct StandConfig {
 }
 
 impl Default for StandConfig {
-    /// 20 ms packets at 32 kb/s, redundancy as the sender chooses.
+    /// 20 ms packets at 32 kb/s, redundancy as the sender chooses by reports that take 100 ms.
     fn default() -> Self {
         Self {
             packet_time: PacketTime::Ms20,
             bitrate: BitsPerSecond(32_000),
             redundancy: Redundancy::Auto,
+            rtt: Duration::from_millis(100),
             bottleneck: None,
             seed: 1,
         }
@@ -108,11 +111,15 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
     let receive =
         ReceiveConfig { opus_payload_type: OPUS, red_payload_type: Some(RED), ..ReceiveConfig::default() };
     let mut receiver = Receiver::new(&receive, sender.timestamp_of_first_sample())?;
+    let rtt = i64::try_from(config.rtt.as_micros()).unwrap_or(i64::MAX);
     let mut now = 0;
     loop {
         sender.capture_until(now + ahead, speech);
         let packets = &mut sender.packets;
-        receiver.pull(now, &mut sender.on_the_way, &mut |index, taken| packets[index].taken = Some(taken));
+        let taken = &mut |index: usize, taken| packets[index].taken = Some(taken);
+        if let Some(report) = receiver.pull(now, &mut sender.on_the_way, taken) {
+            sender.will_be_told(now.saturating_add(rtt), &report);
+        }
         now += BLOCK_MICROS;
         let position = receiver.ticks.last().and_then(|tick| tick.position);
         let heard_all = position.is_some_and(|position| position >= speech.len() as i64);

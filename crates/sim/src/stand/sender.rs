@@ -1,8 +1,10 @@
 //! Microphone, send path and the network behind it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use offhook_media_core::codec::{EncoderConfig, OpusEncoder};
+use offhook_media_core::feedback::{LENGTH, NetworkReport};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{OutgoingPacket, SendConfig, SendPipeline};
 use offhook_media_core::units::MediaTime;
@@ -32,6 +34,8 @@ pub(super) struct Sender {
     pub(super) packets: Vec<SentPacket>,
     pub(super) ladder: Vec<Step>,
     pub(super) on_the_way: EventQueue<OnTheWay>,
+    /// What the receiver told, with when it comes here, on the receiver's clock.
+    reports: VecDeque<(i64, NetworkReport)>,
 }
 
 impl Sender {
@@ -60,12 +64,29 @@ impl Sender {
             packets: Vec::new(),
             ladder: Vec::new(),
             on_the_way: EventQueue::new(),
+            reports: VecDeque::new(),
         })
     }
 
     /// RTP timestamp at which captured sample 0 is heard: the codec's look-ahead makes it later.
     pub(super) const fn timestamp_of_first_sample(&self) -> u32 {
         self.first_timestamp.wrapping_add(self.lookahead)
+    }
+
+    /// Takes a report that comes at `due`, as what is left of it on the wire.
+    pub(super) fn will_be_told(&mut self, due: i64, report: &NetworkReport) {
+        let mut bytes = [0; LENGTH];
+        let written = report.write(&mut bytes).ok();
+        let read = written.and_then(|length| NetworkReport::parse(&bytes[..length]).ok());
+        self.reports.extend(read.map(|report| (due, report)));
+    }
+
+    /// Hears every report that came by `now`.
+    fn hear(&mut self, now: i64) {
+        let cx = RtContext::new(MediaTime::from_micros(now));
+        while let Some((_, report)) = self.reports.pop_front_if(|(due, _)| *due <= now) {
+            self.pipeline.network_report(&cx, &report);
+        }
     }
 
     /// Captures every block that is over at `now`; after the speech there is silence.
@@ -80,6 +101,7 @@ impl Sender {
             let count = rest.len().min(BLOCK);
             block[..count].copy_from_slice(&rest[..count]);
             self.captured += BLOCK as u64;
+            self.hear(left);
             self.send(&block, left);
         }
     }
