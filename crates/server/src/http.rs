@@ -1,4 +1,4 @@
-//! The HTTP side: the WebSocket upgrade, and pages for those who watch the server.
+//! The HTTP side: the WebSocket upgrade, pages for those who watch the server, the softphone and the scripts for browsers.
 
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::accept::Guest;
 use crate::connection;
+use crate::development;
+use crate::pages;
 use crate::server::Shared;
 
 /// The default of 128 KiB would be paid by every idle connection.
@@ -31,6 +33,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/version", get(version))
+        .route("/v1/development", development::routes())
+        .fallback(get(pages::serve))
         .with_state(shared)
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) auth: Auth,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) connections: Arc<Connections>,
+    /// For whose users the softphone page may have tokens: only on loopback, and never a configured application.
+    pub(crate) page_application: Option<DevelopmentApplication>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     stop: StopSign,
 }
@@ -157,7 +159,8 @@ impl Server {
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         let (stop, stopped) = watch::channel(Stop::Running);
-        let shared = Arc::new(shared(config, store, StopSign(stopped)));
+        let for_page = development.clone().filter(|_| address.ip().is_loopback());
+        let shared = Arc::new(shared(config, store, for_page, StopSign(stopped)));
         let (alive, all_gone) = mpsc::channel(1);
         tokio::spawn(prune(shared.clone(), alive.clone()));
         let server = RunningServer {
@@ -191,7 +194,12 @@ async fn applications(
     Ok(config.applications.first().cloned().map(DevelopmentApplication::from_stored))
 }
 
-fn shared(config: ServerConfig, store: Arc<dyn Store>, stop: StopSign) -> Shared {
+fn shared(
+    config: ServerConfig,
+    store: Arc<dyn Store>,
+    page_application: Option<DevelopmentApplication>,
+    stop: StopSign,
+) -> Shared {
     let limits = config.limits;
     let connections =
         Connections::new(limits.connections, limits.connections_per_address, limits.attempts_per_address);
@@ -207,6 +215,7 @@ fn shared(config: ServerConfig, store: Arc<dyn Store>, stop: StopSign) -> Shared
         auth,
         store,
         connections: Arc::new(connections),
+        page_application,
         hubs: Mutex::default(),
         stop,
     }

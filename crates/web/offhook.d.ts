@@ -1,0 +1,174 @@
+/** Types of offhook.js: the published Sinch JavaScript API, and what Offhook adds ("Offhook:"). */
+
+export declare enum CallState { Init = 0, Progressing = 1, Established = 2, Ended = 3, Answered = 4, Ringing = 5 }
+export declare enum CallEndCause {
+  None = 0, Timeout = 1, Denied = 2, NoAnswer = 3, Failure = 4, HungUp = 5, Canceled = 6, OtherDeviceAnswered = 7, Inactive = 8,
+}
+export declare enum CallDirection { Inbound = 'Inbound', Outbound = 'Outbound' }
+export declare enum ErrorType { Generic = 0, Network = 1, Session = 2, Api = 3, Persistence = 4, Sip = 5, Http = 6 }
+export declare enum ErrorCode {
+  Generic = 1, NetworkConnectionRefused = 1000, NetworkTimedOut = 1001, NetworkServerError = 1002, AuthenticationFailed = 2002,
+  CallFailedToConnectIce = 3002, WebRtcAudioRecordInitFailed = 3500, WebRtcAudioRecordStartFailed = 3501,
+  WebRtcAudioTrackInitFailed = 3502, WebRtcAudioTrackStartFailed = 3503, ApiCallFailed = 4000,
+}
+export declare class SinchError extends Error { code: number; domain: number; isFatal: boolean }
+export declare class ArgumentError extends Error {}
+export declare class InvalidOperationError extends Error {}
+
+export interface ClientRegistration {
+  /** Takes the token (JWT). May be passed on by itself: `getToken().then(registration.register)`. */
+  register(jwt: string): Promise<void>;
+  /** The application has no token: a start fails; a running client asks again later. */
+  registerFailed(): void;
+}
+export interface SinchClientListener {
+  onClientStarted?(client: SinchClient): void;
+  onClientFailed?(client: SinchClient, error: SinchError): void;
+  onCredentialsRequired?(client: SinchClient, registration: ClientRegistration): void;
+  /** Offhook: the connection is lost and is being made again; calls go on. */
+  onClientReconnecting?(client: SinchClient): void;
+  /** Offhook: it is back. */
+  onClientReconnected?(client: SinchClient): void;
+}
+export interface CallClientListener { onIncomingCall?(callClient: CallClient, call: Call): void }
+export interface CallQualityWarningEvent {
+  name: 'HighRemoteInboundRtt' | 'HighInboundJitter' | 'HighInboundPacketLoss' | 'MissingMediaStream' | 'ConstantOutboundAudioLevel'
+    | 'ConstantInboundAudioLevel' | 'ZeroOutboundAudioLevel' | 'ZeroInboundAudioLevel';
+  type: 'Trigger' | 'Recover';
+  mediaStreamType?: 'Audio' | 'Video';
+}
+export interface CallListener {
+  onCallProgressing?(call: Call): void;
+  onCallRinging?(call: Call): void;
+  onCallAnswered?(call: Call): void;
+  onCallEstablished?(call: Call): void;
+  onCallEnded?(call: Call): void;
+  onRemoteTrack?(call: Call, track: MediaStreamTrack): void;
+  onCallQualityWarningEvent?(call: Call, event: CallQualityWarningEvent): void;
+}
+/** Durations are milliseconds; what did not happen is undefined. */
+export interface CallDetails {
+  startedTime: Date;
+  progressedTime?: Date;
+  rungTime?: Date;
+  answeredTime?: Date;
+  establishedTime?: Date;
+  endedTime?: Date;
+  duration: number;
+  setupDuration: number;
+  notifyingDuration?: number;
+  ringingDuration?: number;
+  connectionDuration?: number;
+  hadAudioStream: boolean;
+  hadVideoStream: boolean;
+  requestedAudio: boolean;
+  requestedVideo: boolean;
+  isVideoOffered: boolean;
+  endCause: CallEndCause;
+  error?: SinchError;
+}
+/** Offhook: one second of a call. Times in ms, loss in percent, levels from 0 to 1; what was not measured is undefined. */
+export interface CallQuality {
+  at: number;
+  rtt?: number;
+  pathRtt?: number;
+  jitter?: number;
+  loss?: number;
+  kbps?: number;
+  inboundLevel?: number;
+  outboundLevel?: number;
+}
+interface Listening<L> {
+  addListener(listener: L): void;
+  removeListener(listener: L): void;
+  /** The older spellings. */
+  addEventListener(listener: L): void;
+  removeEventListener(listener: L): void;
+  setEventListener(listener: L): void;
+}
+export interface Call extends Listening<CallListener> {
+  readonly id: string;
+  readonly callId: string;
+  readonly direction: CallDirection;
+  readonly state: CallState;
+  readonly details: CallDetails;
+  readonly headers: Record<string, string>;
+  readonly remoteUserId: string;
+  readonly remoteUserDisplayName: string;
+  /** There from the start; its tracks come when the other side is heard. */
+  readonly incomingStream: MediaStream;
+  /** There from the start; empty until the local person calls or accepts. */
+  readonly outgoingStream: MediaStream;
+  /** Rejects with InvalidOperationError when the call is not incoming and unanswered, or the microphone cannot be used. */
+  answer(): Promise<void>;
+  hangup(): void;
+  mute(): void;
+  unmute(): void;
+  pauseVideo(): void;
+  resumeVideo(): void;
+  /** `0-9 # * A-D`, in an established call. */
+  sendDtmf(keys: string): void;
+  /** Offhook: neither side hears the other until `unhold`. */
+  hold(): void;
+  unhold(): void;
+  readonly isMuted: boolean;
+  readonly isOnHold: boolean;
+  readonly quality?: CallQuality;
+}
+export interface CallClient extends Listening<CallClientListener> {
+  callUser(userId: string, headers?: Record<string, string>): Promise<Call>;
+  callUserVideo(userId: string, headers?: Record<string, string>): Promise<Call>;
+  /** Rejects: an Offhook server connects users. */
+  callPhoneNumber(number: string, headers?: Record<string, string>): Promise<Call>;
+  callSip(address: string, headers?: Record<string, string>): Promise<Call>;
+  callConference(conferenceId: string, headers?: Record<string, string>): Promise<Call>;
+  getCall(callId: string): Call | undefined;
+  /** Also for running calls. */
+  setAudioTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
+  setVideoTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
+}
+export interface SinchClient extends Listening<SinchClientListener> {
+  readonly userId: string;
+  readonly callClient: CallClient;
+  readonly isStarted: boolean;
+  pushNotificationDisplayName: string;
+  getCallClient(): CallClient;
+  /** Resolves when registered, rejects when that fails; InvalidOperationError when already started. */
+  start(): Promise<void>;
+  terminate(): void;
+  terminateGracefully(): Promise<void>;
+  /** These three reject: the server sends no Web Push. */
+  setSupportManagedPush(serviceWorkerPath?: string): Promise<void>;
+  unregisterPushToken(): Promise<void>;
+  relayRemotePushNotification(payload: unknown): Promise<never>;
+  setUseRelayIceCandidatesOnly(only: boolean): void;
+}
+export interface SinchClientBuilder {
+  applicationKey(key: string): this;
+  userId(id: string): this;
+  /** host, host:port or URL. Without a scheme, loopback is spoken to without TLS, everything else with it. */
+  environmentHost(host: string): this;
+  callerIdentifier(id: string): this;
+  fetchApi(fetch: typeof globalThis.fetch): this;
+  mediaStreamFactory(factory: (constraints: MediaStreamConstraints) => Promise<MediaStream>): this;
+  videoConfiguration(constraints: MediaTrackConstraints): this;
+  silentMediaStream(): this;
+  build(): SinchClient;
+}
+export interface SinchApi {
+  readonly version: string;
+  getSinchClientBuilder(): SinchClientBuilder;
+  getSinchClient(applicationKey: string, userId: string, apiUrl: string): SinchClient;
+  CallState: typeof CallState;
+  CallEndCause: typeof CallEndCause;
+  CallDirection: typeof CallDirection;
+  ErrorType: typeof ErrorType;
+  ErrorCode: typeof ErrorCode;
+  SinchError: typeof SinchError;
+  ArgumentError: typeof ArgumentError;
+  InvalidOperationError: typeof InvalidOperationError;
+}
+export declare const Sinch: SinchApi;
+export default Sinch;
+/** Offhook: the API on another environment than the browser's `globalThis`, for tests. */
+export declare function createSinch(env: object): SinchApi;
