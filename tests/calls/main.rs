@@ -16,6 +16,7 @@ mod many_devices;
 mod moved_network;
 mod network;
 mod nothing_is_left;
+mod quality;
 mod redundancy;
 mod seed_listener;
 mod several_calls;
