@@ -66,9 +66,19 @@ impl Simulation {
     /// An engine that ticks every `period`, whose null, WAV and PCM devices are such as `device` says. `counter` is as in
     /// [`EngineBuilder::allocation_counter`](crate::EngineBuilder::allocation_counter).
     pub fn new(period: Duration, device: SimulatedDevice, counter: Option<fn() -> u64>) -> Self {
+        Self::with_devices(period, device, device, counter)
+    }
+
+    /// As [`new`](Self::new), with microphones and speakers that differ.
+    pub fn with_devices(
+        period: Duration,
+        capture: SimulatedDevice,
+        render: SimulatedDevice,
+        counter: Option<fn() -> u64>,
+    ) -> Self {
         let devices = SharedDevices::default();
         let clock = EngineClock::standing();
-        let backend = SimulatedBackend { devices: devices.clone(), device, clock };
+        let backend = SimulatedBackend { devices: devices.clone(), capture, render, clock };
         Self::with_parts(clock, period, counter, Box::new(backend), devices)
     }
 
@@ -257,18 +267,19 @@ impl SharedDevices {
 
 struct SimulatedBackend {
     devices: SharedDevices,
-    device: SimulatedDevice,
+    capture: SimulatedDevice,
+    render: SimulatedDevice,
     clock: EngineClock,
 }
 
 impl SimulatedBackend {
-    fn run(&self, period: Box<dyn FnMut()>) -> Box<dyn OpenDevice> {
-        let rate = f64::from(self.device.sample_rate) * (1.0 + self.device.skew_ppm * 1e-6);
-        let length = self.device.period as f64 * 1e6 / rate;
+    fn run(&self, device: SimulatedDevice, period: Box<dyn FnMut()>) -> Box<dyn OpenDevice> {
+        let rate = f64::from(device.sample_rate) * (1.0 + device.skew_ppm * 1e-6);
+        let length = device.period as f64 * 1e6 / rate;
         let running = Running { period, began: self.clock.now(), periods: 0, length };
         let running = Rc::new(RefCell::new(running));
         self.devices.0.borrow_mut().push(Rc::downgrade(&running));
-        Box::new(SimulatedOpenDevice { _running: running, device: self.device })
+        Box::new(SimulatedOpenDevice { _running: running, device })
     }
 }
 
@@ -293,8 +304,8 @@ impl Backend for SimulatedBackend {
         device: &Device,
         callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let mut capture = PacedCapture::open(device, self.device.period, callback)?;
-        Ok(self.run(Box::new(move || capture.period())))
+        let mut capture = PacedCapture::open(device, self.capture.period, callback)?;
+        Ok(self.run(self.capture, Box::new(move || capture.period())))
     }
 
     fn open_render(
@@ -302,8 +313,8 @@ impl Backend for SimulatedBackend {
         device: &Device,
         callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let mut render = PacedRender::open(device, self.device.period, callback)?;
-        Ok(self.run(Box::new(move || render.period())))
+        let mut render = PacedRender::open(device, self.render.period, callback)?;
+        Ok(self.run(self.render, Box::new(move || render.period())))
     }
 
     fn default_id(&mut self, _: Direction) -> Option<DeviceId> {
