@@ -10,8 +10,8 @@ use crate::args::{AnswerArguments, TalkArguments};
 use crate::failure::{Exit, Failure};
 use crate::keys::Key;
 use crate::session::{Session, refused};
-use crate::sound;
 use crate::talk::{Desk, conclude, until_ended};
+use crate::{media_options, sound};
 
 /// Waits for a call that is answered, and stays until it is over.
 pub(crate) async fn run(arguments: &AnswerArguments) -> Result<ExitCode, Failure> {
@@ -19,19 +19,25 @@ pub(crate) async fn run(arguments: &AnswerArguments) -> Result<ExitCode, Failure
         return Err(Failure::usage("there is no terminal to ask whether to answer")
             .advice("add --auto to answer every call"));
     }
-    let TalkArguments { identity, sound, media, duration, json } = &arguments.talk;
-    let mut session = Session::start(identity, sound, media).await?;
+    let TalkArguments { identity, duration, json, record, .. } = &arguments.talk;
+    let mut session = Session::start(&arguments.talk).await?;
     let mut desk = Desk::open()?;
     desk.live.say(&format!("{} waits for a call", identity.user));
     let answered = answered_call(arguments, &mut session, &mut desk).await;
-    let report = match answered {
-        Ok(call) => Ok(until_ended(&call, &mut session, &mut desk, duration.map(Duration::from_secs)).await),
+    let done = match answered {
+        Ok(call) => {
+            let limit = duration.map(Duration::from_secs);
+            let report = until_ended(&call, &mut session, &mut desk, limit).await;
+            Ok((report, media_options::save_recording(&call, record)))
+        }
         Err(failure) => Err(failure),
     };
     // The terminal is put back before anything else is printed.
     drop(desk);
     session.end().await;
-    conclude(report?, *json)
+    let (report, saved) = done?;
+    let concluded = conclude(report, *json);
+    saved.and(concluded)
 }
 
 /// The first call that is answered.

@@ -109,6 +109,8 @@ pub(crate) struct DemoArguments {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) media: MediaArguments,
+    #[command(flatten)]
+    pub(crate) record: RecordArguments,
     /// Print one JSON object on stdout.
     #[arg(long)]
     pub(crate) json: bool,
@@ -128,6 +130,18 @@ pub(crate) struct MediaArguments {
     /// Least processor time: a cheaper encoder, no neural network.
     #[arg(long)]
     pub(crate) light: bool,
+}
+
+/// What is kept of a call.
+#[derive(Debug, Args)]
+pub(crate) struct RecordArguments {
+    /// When the call is over, write down what arrived in it, for `offhook replay`: times and headers, nothing that was said. Of a demo: what
+    /// arrived at Bob.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Record what was said, too. Ask the other side first.
+    #[arg(long, requires = "record")]
+    pub(crate) record_sound: bool,
 }
 
 #[derive(Debug, Args)]
@@ -235,6 +249,8 @@ pub(crate) struct TalkArguments {
     pub(crate) sound: SoundArguments,
     #[command(flatten)]
     pub(crate) media: MediaArguments,
+    #[command(flatten)]
+    pub(crate) record: RecordArguments,
     /// Hang up after this many seconds of talking.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) duration: Option<u64>,

@@ -25,7 +25,7 @@ use self::person::{Person, Role};
 use self::progress::Progress;
 use crate::args::DemoArguments;
 use crate::failure::{Exit, Failure};
-use crate::terminal;
+use crate::{media_options, terminal};
 
 /// Silence before the recorded speech, so that no word is cut by the call's set-up.
 const BREATH: Duration = Duration::from_millis(500);
@@ -128,8 +128,8 @@ async fn call(
     };
     let seed = arguments.seed.wrapping_mul(2);
     let (alice, bob) = tokio::try_join!(
-        Person::register(role("alice", seed)?, &server, &application, &arguments.media),
-        Person::register(role("bob", seed.wrapping_add(1))?, &server, &application, &arguments.media),
+        Person::register(role("alice", seed)?, &server, &application, arguments),
+        Person::register(role("bob", seed.wrapping_add(1))?, &server, &application, arguments),
     )?;
     let mut bob = bob;
     progress.say("alice and bob are registered, each by a signed token");
@@ -139,9 +139,12 @@ async fn call(
             arguments.loss, arguments.jitter
         ));
     }
-    let conversation = conversation::hold(&alice, &mut bob, length, progress).await;
+    let mut conversation = conversation::hold(&alice, &mut bob, length, progress).await;
+    let saved =
+        conversation.answered.take().map(|call| media_options::save_recording(&call, &arguments.record));
     tokio::join!(alice.leave(), bob.leave());
     server.shutdown().await;
+    saved.unwrap_or(Ok(()))?;
     Ok(conversation)
 }
 

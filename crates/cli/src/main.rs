@@ -3,7 +3,6 @@
 mod answer;
 mod args;
 mod call;
-mod call_report;
 mod demo;
 mod devices;
 mod failure;

@@ -1,9 +1,12 @@
-//! `--ptime`, `--bitrate` and `--redundancy`: how the command line reads them and the client takes them.
+//! `--ptime`, `--bitrate`, `--redundancy` and `--record`: how the command line reads them and the client takes them.
 
-use offhook_client::{BitsPerSecond, ClientBuilder, LatencyMode, PacketTime};
+use std::path::Path;
+
+use offhook_client::{BitsPerSecond, Call, ClientBuilder, FlightRecording, LatencyMode, PacketTime};
 use offhook_sim::stand::Redundancy;
 
-use crate::args::MediaArguments;
+use crate::args::{MediaArguments, RecordArguments};
+use crate::failure::Failure;
 
 /// Reads `--ptime`.
 pub(crate) fn packet_time(milliseconds: &str) -> Result<PacketTime, String> {
@@ -46,7 +49,14 @@ pub(crate) const fn latency(arguments: &MediaArguments) -> LatencyMode {
 }
 
 /// Sets what was given; the rest stays as the client has it.
-pub(crate) fn apply(mut builder: ClientBuilder, arguments: &MediaArguments) -> ClientBuilder {
+pub(crate) fn apply(
+    mut builder: ClientBuilder,
+    arguments: &MediaArguments,
+    record: &RecordArguments,
+) -> ClientBuilder {
+    if record.record_sound {
+        builder = builder.flight_recording(FlightRecording::Sound);
+    }
     builder = builder.latency(latency(arguments)).light(arguments.light);
     if let Some(packet_time) = arguments.ptime {
         builder = builder.packet_time(packet_time);
@@ -55,6 +65,17 @@ pub(crate) fn apply(mut builder: ClientBuilder, arguments: &MediaArguments) -> C
         builder = builder.bitrate(BitsPerSecond(bitrate));
     }
     builder
+}
+
+/// Writes what arrived in the call where `--record` says.
+pub(crate) fn save_recording(call: &Call, arguments: &RecordArguments) -> Result<(), Failure> {
+    let save = |path: &Path| {
+        call.save_recording(path).map_err(|error| {
+            Failure::failed(format!("--record {}: {error}", path.display()))
+                .advice("choose a file in a folder that can be written to")
+        })
+    };
+    arguments.record.as_deref().map_or(Ok(()), save)
 }
 
 #[cfg(test)]

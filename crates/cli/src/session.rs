@@ -9,7 +9,7 @@ use offhook_client::{
 };
 use offhook_media::{AudioElement, Device, Engine};
 
-use crate::args::{IdentityArguments, MediaArguments, SoundArguments};
+use crate::args::{IdentityArguments, TalkArguments};
 use crate::failure::{Exit, Failure};
 use crate::{media_options, sound, token};
 
@@ -29,17 +29,14 @@ pub(crate) struct Session {
 
 impl Session {
     /// Opens the speaker, connects and registers. The microphone stays closed until there is a call.
-    pub(crate) async fn start(
-        identity: &IdentityArguments,
-        sound: &SoundArguments,
-        media: &MediaArguments,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn start(talk: &TalkArguments) -> Result<Self, Failure> {
+        let TalkArguments { identity, sound, .. } = talk;
         let tokens = Tokens::of(identity)?;
         let engine = Engine::builder()
-            .latency(media_options::latency(media))
+            .latency(media_options::latency(&talk.media))
             .build()
             .map_err(|error| Failure::new(Exit::Sound, error.to_string()))?;
-        let client = client(identity, engine.clone(), sound, media)?;
+        let client = client(talk, engine.clone())?;
         let speaker = open_speaker(engine, sound::speaker(sound)?).await?;
         let events = client.start().await.map_err(|error| not_started(&error))?;
         let mut session = Self { client, events, speaker, tokens };
@@ -86,12 +83,8 @@ impl Session {
     }
 }
 
-fn client(
-    identity: &IdentityArguments,
-    engine: Engine,
-    sound: &SoundArguments,
-    media: &MediaArguments,
-) -> Result<Client, Failure> {
+fn client(talk: &TalkArguments, engine: Engine) -> Result<Client, Failure> {
+    let TalkArguments { identity, sound, media, record, .. } = talk;
     let microphone = sound::microphone(sound)?;
     let processing = sound::processing(sound, &microphone);
     let mut builder = Client::builder()
@@ -106,7 +99,7 @@ fn client(
     if let Some(processing) = processing {
         builder = builder.audio_processing(processing);
     }
-    media_options::apply(builder, media).build().map_err(|error| Failure::usage(error.to_string()))
+    media_options::apply(builder, media, record).build().map_err(|error| Failure::usage(error.to_string()))
 }
 
 async fn open_speaker(engine: Engine, device: Device) -> Result<AudioElement, Failure> {

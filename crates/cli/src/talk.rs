@@ -9,7 +9,6 @@ use offhook_client::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::call_report::PrintedReport;
 use crate::failure::{Exit, Failure};
 use crate::keys::{Key, Keys};
 use crate::live::{Controls, LiveLine, quality_word};
@@ -135,7 +134,7 @@ fn press(key: Key, call: &Call, held: &mut bool, desk: &mut Desk) {
 pub(crate) fn conclude(report: CallReport, json: bool) -> Result<ExitCode, Failure> {
     let judged = judge(&report.details);
     if json {
-        terminal::print_json(&PrintedReport::from(report));
+        terminal::print_json(&report);
     } else if let Some(summary) = summary(&report) {
         terminal::say(&summary);
     }

@@ -22,6 +22,8 @@ pub(super) struct Conversation {
     pub(super) accepted: Option<Instant>,
     pub(super) caller: Option<Side>,
     pub(super) callee: Option<Side>,
+    /// The callee's end of the call, as far as it came.
+    pub(super) answered: Option<Call>,
     /// From when both were connected to the hang-up.
     pub(super) talk: Option<(Instant, Instant)>,
     /// Why it did not go to its end.
@@ -60,6 +62,7 @@ pub(super) async fn hold(
         accepted: None,
         caller: None,
         callee: None,
+        answered: None,
         talk: None,
         failure: None,
     };
@@ -72,6 +75,7 @@ pub(super) async fn hold(
     for (call, _) in ends.caller.iter().chain(&ends.callee) {
         call.hang_up();
     }
+    conversation.answered = ends.callee.as_ref().map(|(call, _)| call.clone());
     // Where it went well these are the measures from before the hang-up.
     conversation.caller = conversation.caller.or_else(|| side(caller, ends.caller));
     conversation.callee = conversation.callee.or_else(|| side(callee, ends.callee));

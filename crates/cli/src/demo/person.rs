@@ -11,7 +11,7 @@ use offhook_server::{DevelopmentApplication, RunningServer};
 use offhook_sim::allocations;
 use tokio::time::timeout;
 
-use crate::args::MediaArguments;
+use crate::args::DemoArguments;
 use crate::failure::Failure;
 use crate::{media_options, token};
 
@@ -53,11 +53,11 @@ impl Person {
         role: Role,
         server: &RunningServer,
         application: &DevelopmentApplication,
-        media: &MediaArguments,
+        arguments: &DemoArguments,
     ) -> Result<Self, Failure> {
         let failed = |what: String| Failure::failed(format!("{}: {what}", role.name));
         let engine = Engine::builder()
-            .latency(media_options::latency(media))
+            .latency(media_options::latency(&arguments.media))
             .allocation_counter(allocations::of_this_thread)
             .build()
             .map_err(|error| failed(error.to_string()))?;
@@ -70,7 +70,7 @@ impl Person {
             .engine(engine.clone())
             .addresses(Arc::new(Loopback))
             .microphone(Device::wav(role.spoken));
-        builder = media_options::apply(builder, media);
+        builder = media_options::apply(builder, &arguments.media, &arguments.record);
         if let Some(path) = role.path {
             builder = builder.packet_path(path);
         }
