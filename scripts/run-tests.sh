@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All unit and behaviour tests: with cargo-nextest where it is installed, else with cargo's own runner.
+# All unit and behaviour tests: with cargo-nextest where it is installed, else with cargo's own runner. Then those of the browser: the
+# signaling of offhook.js needs node alone, calls need Chromium too. OFFHOOK_REQUIRE_BROWSER=1 makes them mandatory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OFFHOOK_PYTHON="$PWD/.tools/venv/bin/python"
@@ -8,3 +9,18 @@ if command -v cargo-nextest >/dev/null; then
 else
     cargo test --workspace --lib --bins --tests --examples --no-fail-fast "$@"
 fi
+
+skip_browser() {
+    printf '[tests] NOT RUN: %s, because %s (scripts/setup.sh test installs it)\n' "$1" "$2" >&2
+    [ "${OFFHOOK_REQUIRE_BROWSER:-0}" = 0 ] || exit 1
+    exit 0
+}
+
+command -v node >/dev/null || skip_browser 'all browser tests' 'node is missing'
+node --test tests/browser/golden.mjs tests/browser/client.mjs
+chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
+[ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
+[ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'
+cargo build --quiet -p offhook-cli
+# One after the other: several browsers at once are more than a small machine carries.
+for suite in calls page; do node --test "tests/browser/$suite.mjs"; done

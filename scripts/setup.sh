@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh build    compile it: C tool chain, CMake (for libopus), ALSA headers
 #   scripts/setup.sh demo     build + recorded human speech for the demo
-#   scripts/setup.sh test     demo + virtual sound cards and a Python WebRTC peer for the tests
+#   scripts/setup.sh test     demo + virtual sound cards, a Python WebRTC peer and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
 set -euo pipefail
@@ -16,7 +16,7 @@ peers_packages=(
     python3 python3-dev python3-venv python3-gi python3-gst-1.0 gir1.2-gst-plugins-base-1.0
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 )
-test_packages=(pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
+test_packages=(pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv chromium nodejs npm)
 
 say() { printf '[setup] %s\n' "$*" >&2; }
 
@@ -69,6 +69,18 @@ install_python_peer() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiortc==1.16.*' numpy
 }
 
+# Drives Chromium, and audits pages for accessibility. The browser itself is the system's.
+install_browser_tools() {
+    local folder=.tools/browser
+    if [ -d "$folder/node_modules/playwright-core" ] && [ -d "$folder/node_modules/axe-core" ]; then
+        say "browser tools are in place: $folder"
+        return
+    fi
+    say "installing the browser tools (playwright-core, axe-core) in $folder"
+    mkdir -p "$folder"
+    npm install --prefix "$folder" --no-audit --no-fund --silent playwright-core@1.56 axe-core@4.11
+}
+
 # A Python environment with the public measures of speech quality; their models come with the packages.
 install_measures() {
     local venv=.tools/score
@@ -105,6 +117,7 @@ case "${1:-}" in
         require_rust
         install_packages "${build_packages[@]}" "${speech_packages[@]}" "${test_packages[@]}"
         install_python_peer
+        install_browser_tools
         ;;
     peers)
         require_rust

@@ -1,0 +1,82 @@
+// The softphone page itself: accessible, small, and under its Content-Security-Policy.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import * as s from './support.mjs';
+
+let server;
+let chromium;
+before(async () => {
+  server = await s.serve();
+  chromium = await s.browser('page', s.speechLike(4));
+});
+after(s.cleanUp);
+
+/** axe-core is put in by the debugger, past the policy of the page. */
+async function audit(page) {
+  await page.evaluate(s.axeSource);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), []);
+}
+
+test('every view is accessible, dark and light, wide and narrow', async () => {
+  const shots = process.env.OFFHOOK_SCREENSHOTS;
+  if (shots) mkdirSync(shots, { recursive: true });
+  for (const [colorScheme, width] of [['light', 900], ['dark', 390]]) {
+    const viewport = { width, height: 800 };
+    const page = await s.tab(chromium, { colorScheme, viewport, reducedMotion: 'reduce' });
+    await page.goto(server.origin);
+    await audit(page);
+    await s.signIn(page, server, `alice-${colorScheme}`);
+    await audit(page);
+    const other = await s.signIn(await s.tab(chromium), server, 'bob');
+    await s.ring(other, `alice-${colorScheme}`);
+    await page.waitForSelector('.answer:not([hidden])');
+    await audit(page);
+    await page.click('.answer');
+    await s.waitState(page, 'On the line');
+    await page.click('.keys-toggle');
+    await page.waitForFunction(() => /ms/.test(document.querySelector('.words').textContent), undefined, { timeout: 20000 });
+    await page.waitForTimeout(6000);
+    await audit(page);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    assert.ok(wide <= 0, 'nothing sticks out');
+    if (shots) await page.screenshot({ path: `${shots}/softphone-${colorScheme}.png` });
+    assert.deepEqual(page.complaints, []);
+    for (const one of [page, other]) await one.context().close();
+  }
+});
+
+test('keys answer, mute and hang up', async () => {
+  const alice = await s.signIn(await s.tab(chromium), server, 'alice');
+  const bob = await s.signIn(await s.tab(chromium), server, 'bob');
+  await s.ring(alice, 'bob');
+  await bob.waitForSelector('.answer:not([hidden])');
+  await bob.keyboard.press('a');
+  await s.waitState(bob, 'On the line');
+  await bob.keyboard.press('m');
+  await bob.waitForSelector('.mute[aria-pressed=true]');
+  await bob.keyboard.press('d');
+  await s.waitState(alice, 'call over');
+  for (const page of [alice, bob]) await page.context().close();
+});
+
+test('a first visit is small, and the policy lets nothing foreign run', async () => {
+  const page = await s.tab(chromium);
+  let bytes = 0;
+  page.on('response', async (response) => (bytes += (await response.body()).length));
+  const response = await page.goto(server.origin, { waitUntil: 'networkidle' });
+  assert.ok(bytes > 20000 && bytes < 100 * 1024, `${bytes} bytes`);
+  const policy = response.headers()['content-security-policy'];
+  assert.match(policy, /default-src 'none'/);
+  assert.doesNotMatch(policy, /unsafe/);
+  const ran = await page.evaluate(async () => {
+    document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.ran = true' }));
+    const foreign = await fetch('http://127.0.0.2:9/').then(() => true, () => false);
+    return window.ran === true || foreign;
+  });
+  assert.equal(ran, false);
+  assert.ok(page.complaints.some((text) => text.includes('Content Security Policy')));
+  await page.context().close();
+});

@@ -1,0 +1,247 @@
+// What the browser tests share: the server, browsers with a microphone of their own, people on their pages, what was heard.
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = new URL('../../', import.meta.url).pathname;
+const require = createRequire(join(root, '.tools/browser/package.json'));
+const { chromium } = require('playwright-core');
+export const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+export const offhook = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/offhook');
+export const scratch = mkdtempSync(join(tmpdir(), 'offhook-browser-'));
+const RATE = 48000;
+const SECONDS = 12;
+const closers = [];
+
+export async function cleanUp() {
+  for (const close of closers.splice(0).reverse()) await close();
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+// ---- sounds: noise whose loudness is a pattern of its own, so that one is not taken for another
+
+function random(seed) {
+  let state = seed * 2654435761 + 1;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return (state >>> 8) / 2 ** 24;
+  };
+}
+
+/** Syllables of tones: loudness and pitch change every 120 ms, as the seed says. */
+export function speechLike(seed) {
+  const next = random(seed);
+  const samples = new Float32Array(RATE * SECONDS);
+  const length = RATE * 0.12;
+  let phase = 0;
+  for (let start = 0; start < samples.length; start += length) {
+    const loud = next() < 0.35 ? 0 : 0.15 + 0.35 * next();
+    const pitch = 220 + 600 * next();
+    for (let i = 0; i < length; i += 1) {
+      phase += (2 * Math.PI * pitch) / RATE;
+      const edge = Math.min(1, i / 240, (length - i) / 240);
+      samples[start + i] = loud * edge * (0.7 * Math.sin(phase) + 0.3 * Math.sin(3 * phase));
+    }
+  }
+  return samples;
+}
+
+/** The same four times: a program may begin to play it long before it is in a call. */
+export function long(samples) {
+  const all = new Float32Array(samples.length * 4);
+  for (let i = 0; i < 4; i += 1) all.set(samples, i * samples.length);
+  return all;
+}
+
+export function writeWav(path, samples) {
+  const data = Buffer.alloc(44 + samples.length * 2);
+  data.write('RIFF', 0);
+  data.writeUInt32LE(36 + samples.length * 2, 4);
+  data.write('WAVEfmt ', 8);
+  data.writeUInt32LE(16, 16);
+  data.writeUInt16LE(1, 20);
+  data.writeUInt16LE(1, 22);
+  data.writeUInt32LE(RATE, 24);
+  data.writeUInt32LE(RATE * 2, 28);
+  data.writeUInt16LE(2, 32);
+  data.writeUInt16LE(16, 34);
+  data.write('data', 36);
+  data.writeUInt32LE(samples.length * 2, 40);
+  samples.forEach((x, i) => data.writeInt16LE(Math.round(x * 32767), 44 + i * 2));
+  writeFileSync(path, data);
+  return path;
+}
+
+export function readWav(path) {
+  const data = readFileSync(path);
+  const at = data.indexOf('fmt ');
+  const [channels, rate, bits] = [data.readUInt16LE(at + 10), data.readUInt32LE(at + 12), data.readUInt16LE(at + 22)];
+  const begin = data.indexOf('data') + 8;
+  const width = bits / 8;
+  const count = Math.floor((data.length - begin) / width / channels);
+  const samples = new Float32Array(count);
+  for (let i = 0; i < count; i += 1) {
+    const place = begin + i * width * channels;
+    samples[i] = bits === 32 ? data.readFloatLE(place) : data.readInt16LE(place) / 32768;
+  }
+  return { samples, rate };
+}
+
+/** Loudness every 10 ms. */
+function envelope(samples, rate) {
+  const step = Math.round(rate / 100);
+  return Float64Array.from({ length: Math.floor(samples.length / step) }, (_, i) => {
+    let sum = 0;
+    for (let j = i * step; j < (i + 1) * step; j += 1) sum += samples[j] ** 2;
+    return Math.sqrt(sum / step);
+  });
+}
+
+/** How alike what was heard is to a piece of what was said (a loop), at the best place: 1 is the same. */
+export function likeness(said, heard, rate = RATE) {
+  const a = envelope(said, RATE);
+  const b = envelope(heard, rate);
+  const mean = (x) => x.reduce((sum, v) => sum + v, 0) / x.length;
+  const mb = mean(b);
+  const norm = (x, m) => Math.sqrt(x.reduce((sum, v) => sum + (v - m) ** 2, 0));
+  const nb = norm(b, mb);
+  if (nb < 1e-6) return 0;
+  let best = 0;
+  for (let shift = 0; shift < a.length; shift += 1) {
+    const piece = b.map((_, i) => a[(shift + i) % a.length]);
+    const ma = mean(piece);
+    const dot = b.reduce((sum, v, i) => sum + (v - mb) * (piece[i] - ma), 0);
+    best = Math.max(best, dot / (nb * norm(piece, ma) || 1));
+  }
+  return best;
+}
+
+/** The same for a recording that is silent for a part of its time: its best four seconds. */
+export function bestLikeness(said, heard, rate) {
+  const length = rate * 4;
+  let best = 0;
+  for (let start = 0; start + length <= heard.length; start += rate) {
+    best = Math.max(best, likeness(said, heard.subarray(start, start + length), rate));
+  }
+  return best;
+}
+
+// ---- programs
+
+export function run(args) {
+  const child = spawn(offhook, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (text) => (out += text));
+  child.stderr.on('data', (text) => (err += text));
+  const ended = new Promise((resolve) => child.on('close', (code) => resolve({ code, out, err })));
+  closers.push(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, ended, output: () => out + err };
+}
+
+export async function until(what, test, patience = 20000) {
+  const end = Date.now() + patience;
+  for (;;) {
+    const value = await test();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`waited in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A server with a development application. */
+export async function serve(...args) {
+  const server = run(['serve', '--json', '--listen', '127.0.0.1:0', ...args]);
+  const text = await until('the server', () => server.output().includes('}') && server.output());
+  const { listen, applications } = JSON.parse(text.slice(text.indexOf('{')));
+  return { ...server, host: listen, origin: `http://${listen}`, key: applications[0].key, secret: applications[0].secret };
+}
+
+/** The test's own pages on another origin than the server's: as an application has them. */
+export async function site() {
+  const http = createServer((request, response) => {
+    const path = join(root, 'tests/browser/pages', new URL(request.url, 'http://x').pathname);
+    if (path.endsWith('favicon.ico')) return response.writeHead(204).end();
+    if (!existsSync(path)) return response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': path.endsWith('.html') ? 'text/html; charset=utf-8' : 'text/javascript; charset=utf-8' });
+    response.end(readFileSync(path));
+  });
+  await new Promise((resolve) => http.listen(0, 'localhost', resolve));
+  closers.push(() => new Promise((resolve) => http.close(resolve)));
+  return `http://localhost:${http.address().port}`;
+}
+
+// ---- browsers
+
+/** A browser whose microphone plays `said`. */
+export async function browser(name, said) {
+  const wav = writeWav(join(scratch, `${name}.wav`), said);
+  const launched = await chromium.launch({
+    executablePath: process.env.OFFHOOK_CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`,
+      '--autoplay-policy=no-user-gesture-required', '--allow-loopback-in-peer-connection', '--disable-gpu',
+    ],
+  });
+  closers.push(() => launched.close());
+  return launched;
+}
+
+/** A tab of its own profile, with what it complained about. */
+export async function tab(launched, options = {}) {
+  const context = await launched.newContext({ permissions: ['microphone', 'camera'], ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.said = [];
+  page.on('console', (message) => page.said.push(message.text()));
+  page.on('pageerror', (error) => page.complaints.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
+  return page;
+}
+
+/** A person on the softphone page. */
+export async function signIn(page, server, user) {
+  await page.goto(`${server.origin}/`);
+  await page.fill('#user', user);
+  await page.click('#sign-in button[type=submit]');
+  await page.waitForSelector('#phone:not([hidden])', { timeout: 20000 });
+  return page;
+}
+
+/** Records the sound of the call's audio element for some seconds, as mono samples at 48 kHz. */
+export async function hear(page, seconds, selector = 'audio') {
+  const text = await page.evaluate(async ({ seconds, selector }) => {
+    const stream = document.querySelector(selector).srcObject;
+    const context = new AudioContext({ sampleRate: 48000 });
+    await context.resume();
+    const source = context.createMediaStreamSource(new MediaStream(stream.getAudioTracks()));
+    const tap = context.createScriptProcessor(4096, 1, 1);
+    const blocks = [];
+    tap.onaudioprocess = ({ inputBuffer }) => blocks.push(inputBuffer.getChannelData(0).slice());
+    source.connect(tap).connect(context.destination);
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await context.close();
+    const pcm = new Int16Array(blocks.length * 4096);
+    blocks.forEach((block, i) => block.forEach((x, j) => (pcm[i * 4096 + j] = Math.max(-1, Math.min(1, x)) * 32767)));
+    let binary = '';
+    for (const byte of new Uint8Array(pcm.buffer)) binary += String.fromCharCode(byte);
+    return btoa(binary);
+  }, { seconds, selector });
+  const data = Buffer.from(text, 'base64');
+  return Float32Array.from({ length: data.length / 2 }, (_, i) => data.readInt16LE(i * 2) / 32768);
+}
+
+export const state = (page) => page.textContent('.call .state').catch(() => '');
+export const waitState = (page, text, timeout = 20000) =>
+  page.waitForFunction((text) => document.querySelector('.call .state')?.textContent === text, text, { timeout });
+export async function ring(page, callee) {
+  await page.fill('#callee', callee);
+  await page.click('#dial button[type=submit]');
+}
