@@ -7,6 +7,8 @@ use offhook_media_core::codec::{DecoderConfig, EncoderConfig, MOST_SAMPLES, Opus
 use offhook_media_core::units::PacketTime;
 use offhook_sim::sound::synthetic_speech;
 
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn spoken() -> Vec<f32> {
     synthetic_speech(std::time::Duration::from_secs(4), 1)
 }
@@ -22,6 +24,72 @@ fn encode(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let frame = frames.next().expect("a cycle does not end");
                 black_box(encoder.encode(packet_time, frame, &mut packet))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What the analysis for deep redundancy costs, and a packet that carries a second of it.
+fn encode_deep(criterion: &mut Criterion) {
+    let sound = spoken();
+    let mut group = criterion.benchmark_group("opus encode with deep redundancy");
+    for (name, interval) in [("analysis only", usize::MAX), ("one packet in 8", 8), ("every packet", 1)] {
+        let mut encoder = OpusEncoder::new(&EncoderConfig { in_band_fec: false, ..EncoderConfig::default() })
+            .expect("default settings are valid");
+        encoder.set_dred(true).expect("the library is built with it");
+        let mut frames = sound.chunks_exact(PacketTime::Ms20.samples()).cycle().enumerate();
+        let mut packet = [0; 1275];
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let (n, frame) = frames.next().expect("a cycle does not end");
+                if n % interval == interval - 1 {
+                    black_box(encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, &mut packet))
+                } else {
+                    black_box(encoder.encode(PacketTime::Ms20, frame, &mut packet))
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Reading the redundancy of a packet, and a gap of 200 ms restored from it or made up.
+fn restore_deep(criterion: &mut Criterion) {
+    let sound = spoken();
+    let mut encoder = OpusEncoder::new(&EncoderConfig { in_band_fec: false, ..EncoderConfig::default() })
+        .expect("default settings are valid");
+    encoder.set_dred(true).expect("the library is built with it");
+    let mut packet = [0; 1275];
+    let packets: Vec<Vec<u8>> = sound
+        .chunks_exact(PacketTime::Ms20.samples())
+        .map(|frame| {
+            let length = encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, &mut packet);
+            packet[..length.expect("a whole frame and room for it")].to_vec()
+        })
+        .collect();
+    let mut group = criterion.benchmark_group("opus deep redundancy");
+    let mut out = [0.0; MOST_SAMPLES];
+    let mut decoder = OpusDecoder::new(&DecoderConfig::default()).expect("default settings are valid");
+    let mut next = packets.iter().skip(60).cycle();
+    group.bench_function("read", |bencher| {
+        bencher.iter(|| black_box(decoder.dred_span(next.next().expect("a cycle does not end"))));
+    });
+    for (name, deep) in [("200 ms restored", true), ("200 ms made up", false)] {
+        let mut next = packets.iter().skip(60).cycle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let packet = next.next().expect("a cycle does not end");
+                let _ = decoder.decode(packet, &mut out);
+                if deep {
+                    decoder.dred_span(packet);
+                }
+                for piece in (1..=10).rev() {
+                    let _ = match deep {
+                        true => black_box(decoder.decode_dred(piece * 960, &mut out[..960])),
+                        false => black_box(decoder.conceal(&mut out[..960])),
+                    };
+                }
             });
         });
     }
@@ -45,7 +113,7 @@ fn decode(criterion: &mut Criterion) {
     let packets = packets(PacketTime::Ms20);
     let mut group = criterion.benchmark_group("opus decode 20 ms");
     let mut out = [0.0; MOST_SAMPLES];
-    for (name, complexity) in [("classic", 0), ("neural concealment", 5)] {
+    for (name, complexity) in [("classic", 0), ("neural concealment", 5), ("LACE", 6), ("NoLACE", 7)] {
         let decoder =
             || OpusDecoder::new(&DecoderConfig { complexity }).expect("a decoder with a valid complexity");
         let (mut steady, mut next) = (decoder(), packets.iter().cycle());
@@ -72,5 +140,5 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode, decode);
+criterion_group!(benches, encode, encode_deep, decode, restore_deep);
 criterion_main!(benches);

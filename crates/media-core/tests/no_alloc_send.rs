@@ -2,9 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "the sound is made before the count starts")]
 
+use std::time::Duration;
+
 use offhook_media_core::codec::EncoderConfig;
 use offhook_media_core::codec::telephone_event::DtmfDigit;
 use offhook_media_core::dsp::Resampler;
+use offhook_media_core::feedback::NetworkReport;
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{SendConfig, SendPipeline};
 use offhook_media_core::units::{BitsPerSecond, MediaTime, PacketTime, Ppm};
@@ -26,6 +29,20 @@ fn change(pipeline: &mut SendPipeline, tick: usize) {
         20 => pipeline.set_packet_time(TIMES[tick % TIMES.len()]),
         40 => pipeline.set_bitrate(BitsPerSecond(12_000 + (tick as u32 * 7) % 52_000)),
         60 => pipeline.set_expected_loss((tick % 30) as u8),
+        70 => {
+            // What the far end reports: from nothing lost to a third of it, now and then a queue.
+            let report = NetworkReport {
+                expected: 25,
+                loss: (tick % 4) as f32 / 10.0,
+                bursts: [1, 0, (tick % 2) as u8, 0, 0],
+                queue_delay: Some(Duration::from_millis((tick % 5) as u64 * 40)),
+                standing_delay: Some(Duration::from_millis((tick % 5) as u64 * 30)),
+                queue_trend: Some(0.1),
+                received: 40_000,
+                ..NetworkReport::default()
+            };
+            pipeline.network_report(&RtContext::new(MediaTime::from_micros(tick as i64 * 10_000)), &report);
+        }
         80 => drop(pipeline.queue_dtmf(DtmfDigit::from_char('7').expect("a key"))),
         _ => {}
     }
@@ -34,7 +51,12 @@ fn change(pipeline: &mut SendPipeline, tick: usize) {
 #[test]
 fn mute_keys_and_changed_settings_allocate_nothing() {
     let encoder = EncoderConfig { dtx: true, ..EncoderConfig::default() };
-    let config = SendConfig { encoder, dtmf_payload_type: Some(110), ..SendConfig::default() };
+    let config = SendConfig {
+        encoder,
+        dtmf_payload_type: Some(110),
+        red_payload_type: Some(63),
+        ..SendConfig::default()
+    };
     let mut pipeline = SendPipeline::new(&config).unwrap();
     let sound = sound();
     let (mut packets, mut keys) = (0, 0);
@@ -49,7 +71,9 @@ fn mute_keys_and_changed_settings_allocate_nothing() {
         });
     }
     assert_eq!(of_this_thread() - before, 0);
-    assert!(packets > 1000 && keys > 100, "{packets} packets, {keys} of keys");
+    assert!(packets > 600 && keys > 100, "{packets} packets, {keys} of keys");
+    let stats = pipeline.stats();
+    assert!(stats.red_bytes > 0 && stats.dred_bytes > 0, "{stats:?}");
 }
 
 #[test]

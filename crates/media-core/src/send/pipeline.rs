@@ -19,7 +19,7 @@ use crate::units::{BitsPerSecond, MediaTime, PacketTime};
 /// Longest packet of any packet time.
 const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
 /// A receiver report speaks of about so many.
-const PACKETS_OF_A_RECEIVER_REPORT: u16 = 50;
+const PACKETS_OF_A_RECEIVER_REPORT: u16 = 25;
 /// A DTX packet is at most this long; only the first of a pause is sent.
 const DTX_BYTES: usize = 2;
 

@@ -7,9 +7,11 @@ const FAST: f32 = 0.917;
 const SLOW: f32 = 0.9877;
 /// So many packets without a loss are taken to have been seen before: one loss at the start is no tenth.
 const PRIOR: f32 = 25.0;
+/// And so many runs as independent losses make them.
+const PRIOR_RUNS: f32 = 12.0;
 /// Runs of each class are so long.
 const RUN_LENGTHS: [f32; 5] = [1.0, 2.0, 3.4, 6.2, 12.0];
-/// Longer gaps than these of a report are an outage: nothing that is sent all the time would bridge it.
+/// More packets than these lost in one report are an outage: no copy that is sent all the time would bridge it.
 const OUTAGE: f32 = 25.0;
 
 /// A path as the ladder sees it.
@@ -47,7 +49,7 @@ impl LossEstimate {
     pub(super) fn take(&mut self, report: &NetworkReport) {
         let expected = f32::from(report.expected);
         let lost = report.loss * expected;
-        if lost > OUTAGE && report.bursts[4] > 0 {
+        if lost > OUTAGE && report.loss > 0.5 {
             return;
         }
         let runs = report.bursts.map(f32::from);
@@ -66,7 +68,7 @@ impl LossEstimate {
         let loss = share(&self.fast).max(share(&self.slow)).clamp(0.0, 0.9);
         // Packets lost on their own make runs of 1 / (1 - loss); few runs say little.
         let alone = 1.0 / (1.0 - loss);
-        let length = (self.slow.run_packets + 4.0 * alone) / (self.slow.runs + 4.0);
+        let length = (self.slow.run_packets + PRIOR_RUNS * alone) / (self.slow.runs + PRIOR_RUNS);
         let memory = (1.0 - 1.0 / length.max(1.0) / (1.0 - loss)).clamp(0.0, 0.95);
         Path { loss, memory }
     }

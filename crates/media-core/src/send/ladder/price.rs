@@ -21,8 +21,8 @@ const QUALITY: [(f32, f32); 12] = [
 ];
 /// One percent of sound that is made up costs so much.
 const PER_PERCENT_LOST: f32 = 0.3;
-/// Ten milliseconds of delay cost so much: a percent of lost sound is worth 50 ms.
-const PER_TEN_MILLIS: f32 = 0.06;
+/// Ten milliseconds of delay cost so much: a percent of lost sound is worth nearly 40 ms, as in the receiver's own price.
+const PER_TEN_MILLIS: f32 = 0.08;
 /// What the codec's own copy, and deep redundancy, leave of the damage.
 const LEFT_BY_FEC: f32 = 0.17;
 const LEFT_BY_DRED: f32 = 0.33;
