@@ -30,14 +30,15 @@ fn change(pipeline: &mut SendPipeline, tick: usize) {
         40 => pipeline.set_bitrate(BitsPerSecond(12_000 + (tick as u32 * 7) % 52_000)),
         60 => pipeline.set_expected_loss((tick % 30) as u8),
         70 => {
-            // What the far end reports: from nothing lost to a third of it, now and then a queue.
+            // What the far end reports: from nothing lost to a third of it, later a queue.
+            let queue = if tick < 2500 { 0 } else { (tick % 5) as u64 };
             let report = NetworkReport {
                 expected: 25,
                 loss: (tick % 4) as f32 / 10.0,
                 bursts: [1, 0, (tick % 2) as u8, 0, 0],
-                queue_delay: Some(Duration::from_millis((tick % 5) as u64 * 40)),
-                standing_delay: Some(Duration::from_millis((tick % 5) as u64 * 30)),
-                queue_trend: Some(0.1),
+                queue_delay: Some(Duration::from_millis(queue * 40)),
+                standing_delay: Some(Duration::from_millis(queue * 30)),
+                queue_trend: Some(if tick < 2500 { 0.0 } else { 0.1 }),
                 received: 40_000,
                 ..NetworkReport::default()
             };
