@@ -12,6 +12,9 @@ const BETTER_RATIO: usize = 5;
 const BETTER_BINS: usize = 10;
 /// And so many packets later than the recent one asks for would have come meanwhile, had nothing changed.
 const EVIDENCE: f32 = 3.0;
+/// With so many of them, little better is enough, in bins: copies that are needed no more, or come sooner.
+const MUCH_EVIDENCE: f32 = 8.0;
+const LITTLE_BETTER: usize = 8;
 /// So many offsets in a row outside of what is known are a new route.
 const STEP_PACKETS: u32 = 25;
 /// An arrival this much above the wanted offset is a stall.
@@ -179,8 +182,11 @@ impl TargetDelay {
         let present = usize::try_from((self.wanted - anchor) / BIN).unwrap_or(0);
         let recent = self.both.cheapest(&self.prices, present);
         let long = self.long.cheapest(&self.prices, present);
-        let better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS
-            && self.long.share_above(recent) * self.both.count() >= EVIDENCE;
+        let missed = self.long.share_above(recent.min(BINS - 1)) * self.both.count();
+        let much_better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS;
+        let seen = self.both.share_above(recent.min(BINS - 1)) * self.both.count();
+        let better = (much_better && missed >= EVIDENCE)
+            || (long >= recent + LITTLE_BETTER && missed >= MUCH_EVIDENCE && 4.0 * seen <= missed);
         let bin = if better && !self.stalls_often(now) {
             // What was before is over: it must not come back when the recent picture holds less evidence.
             self.long.clear();

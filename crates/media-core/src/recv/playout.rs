@@ -24,8 +24,8 @@ const SOUND: usize = 16_384;
 const FADE: usize = 240;
 /// Concealment is added in such pieces: 5 ms.
 const PIECE: usize = 240;
-/// From this length on a hole is over: what was lost in it is replayed late if it can be restored, else jumped over: 100 ms.
-const DEEP_HOLE: i64 = 4800;
+/// From this length on a hole is over: what was lost in it is replayed late if it can be restored, else jumped over: 300 ms.
+const DEEP_HOLE: i64 = 14_400;
 /// The delay may be shorter than wanted by this before sound is stretched, in microseconds.
 const TOO_SHORT: i64 = 2000;
 /// Gaps from this length on are interruptions: 150 ms.
