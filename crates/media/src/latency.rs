@@ -10,7 +10,7 @@ pub enum LatencyMode {
     #[default]
     Normal,
     /// About 15 ms from mouth to ear plus the path, for playing music together and the like: ticks of 1.25 ms, 2.5 ms device periods, where the
-    /// device can. Costs about twice the processor time and needs real-time priority.
+    /// device can. Wants more bandwidth, twice the wake-ups and real-time priority.
     Low,
 }
 
