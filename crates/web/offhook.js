@@ -198,8 +198,9 @@ class Media {
   }
   async measure() {
     this.after('stats', 1000, () => this.measure());
-    const sample = summary(await this.pc.getStats(), this.last);
-    if (this.over) return;
+    const report = await this.pc.getStats().catch(() => undefined);
+    if (this.over || !report) return;
+    const sample = summary(report, this.last);
     this.last = sample;
     const { warnings, history } = this;
     history.push(sample);

@@ -143,7 +143,7 @@ export function run(args) {
     child.kill('SIGKILL');
     await ended;
   });
-  return { child, ended, output: () => out + err };
+  return { child, ended, output: () => out + err, stdout: () => out };
 }
 
 export async function until(what, test, patience = 20000) {
@@ -159,8 +159,8 @@ export async function until(what, test, patience = 20000) {
 /** A server with a development application. */
 export async function serve(...args) {
   const server = run(['serve', '--json', '--listen', '127.0.0.1:0', ...args]);
-  const text = await until('the server', () => server.output().includes('}') && server.output());
-  const { listen, applications } = JSON.parse(text.slice(text.indexOf('{')));
+  const line = await until('the server', () => server.stdout().endsWith('\n') && server.stdout());
+  const { listen, applications } = JSON.parse(line);
   return { ...server, host: listen, origin: `http://${listen}`, key: applications[0].key, secret: applications[0].secret };
 }
 
