@@ -140,6 +140,26 @@ test('a page that is loaded again ends its call, and can be rung at once', async
   await close(two.caller, two.callee);
 });
 
+test('a server that is killed and started again during a call: the sound goes on, and hanging up is heard', async () => {
+  const data = ['--data', join(s.scratch, 'data')];
+  const usual = server;
+  server = await s.serve('127.0.0.1:0', ...data);
+  try {
+    const two = await pair();
+    await established(two);
+    server.child.kill('SIGKILL');
+    await two.caller.waitForSelector('#presence.away');
+    assert.ok(s.likeness(SAID.b, await s.hear(two.caller, 4)) > LIKE, 'without a server');
+    await s.serve(server.host, ...data);
+    for (const page of [two.caller, two.callee]) await page.waitForSelector('#presence:not(.away)', { timeout: 30000 });
+    await two.caller.click('.hangup');
+    await s.waitState(two.callee, 'call over');
+    for (const page of [two.caller, two.callee]) await page.context().close();
+  } finally {
+    server = usual;
+  }
+});
+
 const account = (user) => ['--server', server.host, '--application-key', server.key, '--application-secret', server.secret, '--user', user];
 
 test('browser to Rust: both hear each other, and keys arrive', async () => {

@@ -157,8 +157,8 @@ export async function until(what, test, patience = 20000) {
 }
 
 /** A server with a development application. */
-export async function serve(...args) {
-  const server = run(['serve', '--json', '--listen', '127.0.0.1:0', ...args]);
+export async function serve(address = '127.0.0.1:0', ...args) {
+  const server = run(['serve', '--json', '--listen', address, ...args]);
   const line = await until('the server', () => server.stdout().endsWith('\n') && server.stdout());
   const { listen, applications } = JSON.parse(line);
   return { ...server, host: listen, origin: `http://${listen}`, key: applications[0].key, secret: applications[0].secret };
