@@ -1,10 +1,10 @@
 //! A hands-free call: loudspeaker and microphone are devices of a simulated engine, with a room between them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offhook_media::simulation::{SimulatedDevice, Simulation};
 use offhook_media::{
-    AudioElement, AudioProcessing, Device, MediaStream, Microphone, PacketPort, PcmFeeder, PcmTap,
+    AudioElement, AudioProcessing, Device, Engine, MediaStream, Microphone, PacketPort, PcmFeeder, PcmTap,
     StreamConfig, pcm_sink, pcm_source,
 };
 use offhook_media_core::recv::IncomingPacket;
@@ -194,4 +194,28 @@ fn a_device_that_is_none_of_the_system_is_left_alone_unless_asked() {
     let before = processed(&simulation);
     simulation.advance(Duration::from_millis(500));
     assert_eq!(processed(&simulation), before);
+}
+
+#[test]
+fn on_threads_of_its_own_the_worker_is_found_when_it_is_needed_and_ends_with_the_engine() {
+    let engine = Engine::builder().real_time(false).build().unwrap();
+    let (source, mut feeder) = pcm_source();
+    let microphone = engine.open_microphone(source).unwrap();
+    let processed = || engine.stats().devices[0].processed_blocks;
+    assert_eq!(processed(), 0);
+    for _ in 0..2 {
+        let before = processed();
+        microphone.set_processing(AudioProcessing::ON);
+        feeder.write(&synthetic_speech(Duration::from_secs(1), 3));
+        // However busy the machine is, some blocks come back in time.
+        let patience = Instant::now() + Duration::from_secs(60);
+        while processed() < before + 10 {
+            assert!(Instant::now() < patience, "{:?}", engine.stats());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        microphone.set_processing(AudioProcessing::OFF);
+    }
+    let begin = Instant::now();
+    engine.close();
+    assert!(begin.elapsed() < Duration::from_secs(30));
 }
