@@ -58,9 +58,12 @@ fn two_processes_hear_what_the_other_said() {
     let folder = tempfile::tempdir().unwrap();
     let person = |name| Person { server: &server, folder: folder.path(), name };
     let (alice, bob) = (person("alice"), person("bob"));
-    let answering = bob.start(&["answer", "--auto"], &["--json"]);
+    let (silent, whole) = (folder.path().join("silent.offhook"), folder.path().join("whole.offhook"));
+    let record = ["--json", "--record", silent.to_str().unwrap()];
+    let answering = bob.start(&["answer", "--auto"], &record);
     answering.wait_for("bob waits");
-    let calling = alice.start(&["call", "bob"], &["--duration", "3", "--json"]);
+    let record = ["--duration", "3", "--json", "--record", whole.to_str().unwrap(), "--record-sound"];
+    let calling = alice.start(&["call", "bob"], &record);
     let (called, answered) = (report(&calling.finish()), report(&answering.finish()));
     for (report, direction, other) in [(&called, "outbound", "bob"), (&answered, "inbound", "alice")] {
         assert_eq!((&report["direction"], &report["remote_user"]), (&direction.into(), &other.into()));
@@ -73,6 +76,30 @@ fn two_processes_hear_what_the_other_said() {
         let found = correlation_of(&speaker.spoken(), &listener.heard());
         assert!(found > 0.6, "{} heard {}: {found}", listener.name, speaker.name);
     }
+    replay_tells_the_same(&silent, &answered);
+    replay_tells_the_same(&whole, &called);
+    let again = folder.path().join("again.wav");
+    let replayed = run(&["replay", whole.to_str().unwrap(), "--output", again.to_str().unwrap()]);
+    assert_eq!(replayed.code(), 0, "{replayed:?}");
+    let found = correlation_of(&bob.spoken(), &again);
+    assert!(found > 0.6, "the replay sounds like what bob said: {found}");
+}
+
+/// What was recorded at an end plays as that end reported it.
+fn replay_tells_the_same(recording: &Path, report: &Value) {
+    let replayed = run(&["replay", recording.to_str().unwrap(), "--json"]);
+    assert_eq!(replayed.code(), 0, "{replayed:?}");
+    let replayed = replayed.json();
+    let number = |of: &Value, pointer: &str| {
+        of.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {of}"))
+    };
+    let (played, received) = (number(&replayed, "/packets_played"), number(report, "/packets_received"));
+    // The end of a call is played to its last packet only in the replay; the device's pulls differ.
+    assert!((played - received).abs() <= 0.1 * received, "{replayed} {report}");
+    let (again, heard) = (number(&replayed, "/time_ms/decoded"), number(report, "/heard_ms/decoded"));
+    assert!((again - heard).abs() <= 0.1 * heard + 200.0, "{replayed} {report}");
+    let (again, delay) = (number(&replayed, "/buffer_ms"), number(report, "/playout_delay_ms"));
+    assert!((again - delay).abs() <= 30.0, "{replayed} {report}");
 }
 
 #[test]
