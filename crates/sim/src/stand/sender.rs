@@ -84,8 +84,10 @@ impl Sender {
     /// Hears every report that came by `now`.
     fn hear(&mut self, now: i64) {
         let cx = RtContext::new(MediaTime::from_micros(now));
-        while let Some((_, report)) = self.reports.pop_front_if(|(due, _)| *due <= now) {
-            self.pipeline.network_report(&cx, &report);
+        while self.reports.front().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, report)) = self.reports.pop_front() {
+                self.pipeline.network_report(&cx, &report);
+            }
         }
     }
 
