@@ -34,7 +34,7 @@ fn recorded(speech: &[f32], kept: Kept) -> Vec<u8> {
         let mut cx = RtContext::new(MediaTime::from_micros(sent));
         sender.push(&mut cx, samples, &mut |packet| {
             number += 1;
-            if number % 10 == 0 {
+            if number.is_multiple_of(10) {
                 return;
             }
             recorder.packet(&IncomingPacket {
