@@ -2,6 +2,7 @@
 //!
 //! Where such a server cannot be started the test says so and is skipped; with `OFFHOOK_REQUIRE_PULSE=1` it fails instead.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test by panicking")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a process of a test says how far it came")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -4,8 +4,8 @@ use webrtc_util::marshal::{Marshal, Unmarshal};
 
 use crate::codec::telephone_event::TelephoneEvent;
 use crate::codec::{DecoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc, red};
-use crate::recording::{FlightRecorder, Kept, MOST_PAYLOAD, Record, Recording};
 use crate::feedback::{LENGTH, NetworkReport};
+use crate::recording::{FlightRecorder, Kept, MOST_PAYLOAD, Record, Recording};
 use crate::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline, ReceiveStats};
 use crate::rt_context::RtContext;
 use crate::units::MediaTime;
@@ -163,6 +163,22 @@ fn assert_accounts(stats: &ReceiveStats, pulled: u64) {
     assert_eq!(made as i64, gone as i64 + stats.resampled);
 }
 
+/// Any bytes as a short report: what is read is in range and makes the same bytes again.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn network_report(data: &[u8]) {
+    let Ok(report) = NetworkReport::parse(data) else {
+        return;
+    };
+    for share in [report.loss, report.late, report.recovered_red, report.unrecovered] {
+        assert!((0.0..=1.0).contains(&share));
+    }
+    let mut bytes = [0; LENGTH];
+    assert_eq!(report.write(&mut bytes), Ok(LENGTH));
+    assert_eq!(bytes, data);
+}
+
 /// Any bytes as a flight recording: what is read can be recorded again and is the same.
 ///
 /// # Panics
@@ -197,20 +213,4 @@ pub fn recording(data: &[u8]) {
             (one, other) => assert_eq!(one, other),
         }
     }
-}
-
-/// Any bytes as a short report: what is read is in range and makes the same bytes again.
-///
-/// # Panics
-/// When an invariant is broken.
-pub fn network_report(data: &[u8]) {
-    let Ok(report) = NetworkReport::parse(data) else {
-        return;
-    };
-    for share in [report.loss, report.late, report.recovered_red, report.unrecovered] {
-        assert!((0.0..=1.0).contains(&share));
-    }
-    let mut bytes = [0; LENGTH];
-    assert_eq!(report.write(&mut bytes), Ok(LENGTH));
-    assert_eq!(bytes, data);
 }

@@ -1,5 +1,8 @@
 //! What a flight recorder keeps, forgets and leaves out.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may allocate")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test by panicking")]
+
 use offhook_media_core::codec::opus_toc::Toc;
 use offhook_media_core::codec::{EncoderConfig, OpusEncoder};
 use offhook_media_core::recording::{

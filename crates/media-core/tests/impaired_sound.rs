@@ -1,5 +1,8 @@
 //! Made-up sound is told by the length of its gap.
 
+#![expect(clippy::disallowed_methods, reason = "tests may allocate")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test by panicking")]
+
 use offhook_media_core::codec::{EncoderConfig, OpusEncoder};
 use offhook_media_core::jitter::ReceiveStats;
 use offhook_media_core::recv::{IncomingPacket, ReceiveConfig, ReceivePipeline};

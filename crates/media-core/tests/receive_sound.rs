@@ -108,7 +108,7 @@ fn a_tenth_lost_and_twenty_milliseconds_of_jitter_leave_no_silence() {
 fn a_packet_that_is_late_costs_only_what_it_is_late_by() {
     let packets = packets(&voice(6 * 48_000));
     let late = |k: usize| if k == 300 || k == 301 { 15_000 - (k as i64 - 300) * 10_000 } else { 0 };
-    let mut receiver = || ReceivePipeline::new(&ReceiveConfig::default()).unwrap();
+    let receiver = || ReceivePipeline::new(&ReceiveConfig::default()).unwrap();
     let (clean, _) = played(&mut receiver(), &packets, |_| Some(0));
     let (heard, stats) = played(&mut receiver(), &packets, |k| Some(late(k)));
     assert!(stats.concealed > 0 && stats.concealed <= 1200 && stats.stretches == 0, "{stats:?}");

@@ -60,7 +60,7 @@ impl Limiter {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may allocate")]
+#[expect(clippy::disallowed_methods, reason = "tests may allocate")]
 mod tests {
     use super::*;
 
