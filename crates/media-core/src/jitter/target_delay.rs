@@ -27,7 +27,9 @@ const STALL_APART: i64 = 1_000_000;
 const STALLS_TO_HOLD: usize = 3;
 /// So many packets that are late, each at another moment, within the recent span raise the delay at once.
 const LATES_TO_RAISE: usize = 4;
-const LATES_APART: i64 = 10_000;
+const LATES_APART: i64 = 4000;
+/// And so many with none in time between them.
+const LATES_IN_A_ROW: u32 = 2;
 /// Offsets of the latest packets, for the step detector.
 const RECENT: usize = STEP_PACKETS as usize;
 /// Least time between two searches for the cheapest offset.
@@ -56,6 +58,7 @@ pub struct TargetDelay {
     last_stalled: Option<MediaTime>,
     lates: [MediaTime; LATES_TO_RAISE],
     late_count: u32,
+    lates_in_a_row: u32,
 }
 
 impl TargetDelay {
@@ -83,6 +86,7 @@ impl TargetDelay {
             last_stalled: None,
             lates: [MediaTime::ZERO; LATES_TO_RAISE],
             late_count: 0,
+            lates_in_a_row: 0,
         }
     }
 
@@ -123,6 +127,7 @@ impl TargetDelay {
         self.stall_count = 0;
         self.last_stalled = None;
         self.late_count = 0;
+        self.lates_in_a_row = 0;
     }
 
     fn count(&mut self, now: MediaTime, offset: i64, share: f32) {
@@ -219,17 +224,28 @@ impl TargetDelay {
 
     /// What comes at once is late for one reason.
     fn note_late(&mut self, now: MediaTime, offset: i64) {
-        let last = self.lates[(self.late_count as usize).wrapping_sub(1) % LATES_TO_RAISE];
-        if self.anchor.is_some() && offset > self.wanted && now.micros_since(last) >= LATES_APART {
-            self.lates[self.late_count as usize % LATES_TO_RAISE] = now;
-            self.late_count = self.late_count.wrapping_add(1);
+        if self.anchor.is_none() || offset <= self.wanted {
+            self.lates_in_a_row = 0;
+            return;
         }
+        let last = self.lates[(self.late_count as usize).wrapping_sub(1) % LATES_TO_RAISE];
+        if self.late_count > 0 && now.micros_since(last) < LATES_APART {
+            return;
+        }
+        // One of which nothing could be heard counts twice.
+        let is_missed = (offset - self.wanted) / BIN >= self.prices.packet_bins as i64;
+        for _ in 0..=u32::from(is_missed) {
+            self.lates[self.late_count as usize % LATES_TO_RAISE] = now;
+            self.late_count = self.late_count.wrapping_add(1).max(1);
+        }
+        self.lates_in_a_row += 1;
     }
 
     /// Whether the recent picture may ask for more: one packet that is late tells nothing.
     fn late_of_late(&self, now: MediaTime) -> bool {
         let first = self.lates[self.late_count as usize % LATES_TO_RAISE];
-        self.late_count as usize >= LATES_TO_RAISE && now.micros_since(first) < RECENT_SPAN
+        let many = self.late_count as usize >= LATES_TO_RAISE && now.micros_since(first) < RECENT_SPAN;
+        many || self.lates_in_a_row >= LATES_IN_A_ROW
     }
 
     /// A route that changed shows as a run of packets that all lie outside of what is known.

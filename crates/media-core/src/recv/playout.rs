@@ -403,17 +403,18 @@ impl<D: SlotDecoder> Playout<D> {
             return self.play(tick, &due, gap < 0);
         }
         if self.state == State::Holding {
-            if self.deep_is_coming(tick, &due) {
+            let after_pause = due.sequence == self.played_sequence + 1;
+            // In a pause nothing was said.
+            let was_said = !self.is_pause && !after_pause;
+            if was_said && self.deep_is_coming(tick, &due) {
                 return self.bridge(tick);
             }
-            if self.hole >= DEEP_HOLE && self.patch(gap) {
+            if was_said && self.hole >= DEEP_HOLE && self.patch(gap) {
                 return;
             }
             // What lies between is over: go on with what came as soon as that is not too early.
             if self.clock.offset(tick.now, due.timestamp) >= self.wanted(tick) - TOO_SHORT {
-                let after_pause = due.sequence == self.played_sequence + 1;
-                // In a pause nothing was said.
-                self.stats.skipped += if self.is_pause || after_pause { 0 } else { gap as u64 };
+                self.stats.skipped += if was_said { gap as u64 } else { 0 };
                 self.next = due.timestamp;
                 return self.play(tick, &Due { after_pause, ..due }, true);
             }

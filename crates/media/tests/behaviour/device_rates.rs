@@ -48,10 +48,11 @@ fn check(device: SimulatedDevice) {
         assert!(counters.xruns <= 2, "{counters:?}");
         assert_eq!(counters.sample_rate, device.sample_rate);
     }
-    // How the packets come is learned in the beginning; after that next to nothing has to be made up or stretched.
+    // How the packets come is learned in the beginning. Where the beat of two clocks makes a packet come a period later once a minute, to make
+    // up a tenth of a percent costs less than ten milliseconds of delay for good.
     let (early, late) = (minute.early, minute.late);
-    assert!(late.concealed - early.concealed <= 960, "{device:?}: {early:?} {late:?}");
-    assert!(late.stretches - early.stretches <= 6, "{device:?}: {early:?} {late:?}");
+    assert!(late.concealed - early.concealed <= 3600, "{device:?}: {early:?} {late:?}");
+    assert!(late.stretches - early.stretches <= 8, "{device:?}: {early:?} {late:?}");
     assert_eq!(late.packets_lost, 0);
 }
 

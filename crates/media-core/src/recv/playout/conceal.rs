@@ -120,7 +120,9 @@ impl<D: SlotDecoder> Playout<D> {
     fn make_up(&mut self, samples: usize) {
         self.leave_mark();
         let out = &mut self.scratch[..];
-        if self.hole >= SILENT_AFTER && !self.is_pause {
+        // Who pauses says so again two or three times a second; who does not any more is gone, or holds the call.
+        let silent_after = if self.is_pause { ENDED_AFTER } else { SILENT_AFTER };
+        if self.hole >= silent_after {
             out[..samples].fill(0.0);
             self.spare_len = 0;
             return;
@@ -138,9 +140,9 @@ impl<D: SlotDecoder> Playout<D> {
             self.spare_len = made - samples;
             self.spare[..self.spare_len].copy_from_slice(&out[samples..made]);
         }
-        if !self.is_pause && self.hole > SILENT_AFTER / 2 {
+        if self.hole > silent_after / 2 {
             for (at, sample) in (self.hole..).zip(&mut out[..samples]) {
-                *sample *= ((SILENT_AFTER - at) as f32 / (SILENT_AFTER / 2) as f32).max(0.0);
+                *sample *= ((silent_after - at) as f32 / (silent_after / 2) as f32).max(0.0);
             }
         }
     }
