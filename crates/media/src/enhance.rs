@@ -2,9 +2,9 @@
 //! activity.
 //!
 //! The chain is plain computing on blocks of 10 ms, without threads or clocks; but it allocates, so it runs neither on the media thread nor in a
-//! device's callback. The [`worker`] runs it, on a thread of its own or, in a simulation, whenever it is told to. A [`port`] is the media
-//! thread's end: raw blocks out, enhanced blocks in. What was put before the loudspeakers comes to the worker through the [`link`] too, and waits
-//! in the [`reference`] until the microphone could have heard it.
+//! device's callback. The `worker` runs it, on a thread of its own or, in a simulation, whenever it is told to. A `port` is the media
+//! thread's end: raw blocks out, enhanced blocks in. What was put before the loudspeakers comes to the worker through the `link` too, and waits
+//! in the `reference` until the microphone could have heard it.
 
 mod chain;
 mod echo;
