@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook::{
-    AudioElement, Call, CallEvent, Client, ClientEvent, ClientEvents, Device, DeviceDirection, DeviceEvent,
-    Engine, LossCause, MachineAddresses, devices,
+    AudioElement, AudioProcessing, Call, CallEvent, Client, ClientEvent, ClientEvents, Device,
+    DeviceDirection, DeviceEvent, Engine, LossCause, MachineAddresses, devices,
 };
 use offhook_server::{DevelopmentApplication, RunningServer, Server, ServerConfig};
 use offhook_sim::measure::{DelaySearch, correlation, delay_track};
@@ -289,7 +289,9 @@ impl Person {
         let engine = Engine::builder().build().unwrap();
         let speaker =
             engine.open_element(device(&format!("{name}_speaker"), DeviceDirection::Render)).unwrap();
+        // The sound is synthetic and comes back through monitors: what keeps noise and echo from others would keep it too.
         let client = Client::builder()
+            .audio_processing(AudioProcessing::OFF)
             .application_key(application.key().as_str())
             .user_id(name)
             .environment_host(server.url())

@@ -79,7 +79,7 @@ pub enum SendRtpError {
     /// No keys or no way to the peer yet (or consent was lost): drop the packet and go on.
     #[error("not connected")]
     NotConnected,
-    /// The negotiated direction does not let this side send: drop the packet.
+    /// The negotiated direction does not let this side send, and what was under way when that was agreed is out: drop the packet.
     #[error("on hold: this side does not send")]
     OnHold,
     /// The payload type was not negotiated; use one from [`Session::media`](crate::Session::media).

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::outbound::LAST_WORDS;
 use crate::event::{AudioLevel, ReceivedRtp};
 use crate::feedback::ArrivalRecorder;
 use crate::rtcp::{ReceptionStats, StreamReception};
@@ -28,6 +29,8 @@ pub(super) struct Inbound {
     pub(super) overruns: u64,
     /// The peer said good-bye.
     pub(super) ended: bool,
+    /// When the last packet off hold came: what ends the peer's sound comes soon after it, or never.
+    heard: Option<Instant>,
     start: Instant,
 }
 
@@ -54,6 +57,7 @@ impl Inbound {
             totals: StreamStats::default(),
             overruns: 0,
             ended: false,
+            heard: None,
             start,
         }
     }
@@ -87,7 +91,9 @@ impl Inbound {
         self.measure(now, &header, media);
         self.totals.packets += 1;
         self.totals.payload_bytes += length as u64;
-        if !media.direction.receives() {
+        if media.direction.receives() {
+            self.heard = Some(now);
+        } else if self.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= 2 * LAST_WORDS) {
             return Ok(());
         }
         if self.waiting.len() >= MAX_WAITING {

@@ -1,6 +1,6 @@
 //! The stream we send: its numbers and its packets before protection.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rtp::extension::audio_level_extension::AudioLevelExtension;
@@ -8,6 +8,7 @@ use rtp::extension::transport_cc_extension::TransportCcExtension;
 use rtp::header::Header;
 use webrtc_util::marshal::{Marshal, MarshalSize};
 
+use crate::config::Direction;
 use crate::event::RtpToSend;
 use crate::feedback::SentHistory;
 use crate::rtcp::CNAME_LENGTH;
@@ -16,6 +17,10 @@ use crate::stats::StreamStats;
 
 /// The longest payload of one packet: with all headers and the tag it passes every path (1280 bytes of IPv6 and more).
 pub const MAX_PAYLOAD: usize = 1150;
+
+/// A hold is agreed in a few milliseconds; the sound that fades out and the packets that announce the pause come after it. Without them the
+/// peer would take the silence for a loss.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(150);
 
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -26,6 +31,8 @@ pub(super) struct Outbound {
     pub(super) totals: StreamStats,
     /// Timestamp at 48 kHz and time of the newest packet, for sender reports.
     pub(super) newest: Option<(u32, Instant)>,
+    /// When the last packet before a hold was sent; `None` off hold.
+    held_after: Option<Instant>,
     /// Packets up to the last report.
     pub(super) reported: u64,
     /// Packets up to the peer's last report.
@@ -45,10 +52,23 @@ impl Outbound {
             history: SentHistory::default(),
             totals: StreamStats::default(),
             newest: None,
+            held_after: None,
             reported: 0,
             heard_of: 0,
             buffer: Vec::with_capacity(MAX_PAYLOAD + 64),
         }
+    }
+
+    /// Whether a packet may still go out: always off hold, and for [`LAST_WORDS`] after the last one before it.
+    pub(super) fn may_send(&mut self, now: Instant, direction: Direction) -> bool {
+        if direction.sends() {
+            self.held_after = None;
+            return true;
+        }
+        if self.held_after.is_none() {
+            self.held_after = self.newest.map(|(_, sent)| sent);
+        }
+        self.held_after.is_some_and(|sent| now.saturating_duration_since(sent) < LAST_WORDS)
     }
 
     /// Header and payload in one buffer: packet, header length, sequence number. `None`: an extension does not fit.

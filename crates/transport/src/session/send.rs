@@ -23,7 +23,7 @@ impl Session {
         let media = self.negotiation.media.as_ref().ok_or(SendRtpError::NotConnected)?;
         let (source, destination) = self.ice.path().ok_or(SendRtpError::NotConnected)?;
         let srtp = self.srtp.as_mut().ok_or(SendRtpError::NotConnected)?;
-        if !media.direction.sends() {
+        if !self.outbound.may_send(now, media.direction) {
             return Err(SendRtpError::OnHold);
         }
         if !media.has_payload_type(rtp.payload_type) {

@@ -15,6 +15,9 @@ const DRAINS: f32 = -0.02;
 const GROWS: f32 = 0.06;
 const GROWING_REPORTS: u8 = 3;
 const GROWN: Duration = Duration::from_millis(50);
+/// A queue that was full before the first packet shows no growth, only that so much of what is sent does not fit, report after report.
+const OVERFLOWS: f32 = 0.4;
+const OVERFLOWING_REPORTS: u8 = 6;
 /// Of what passes through, so much is used while the queue drains, and at most afterwards.
 const WHILE_DRAINING: f32 = 0.8;
 const AT_MOST: f32 = 0.9;
@@ -41,6 +44,7 @@ pub(super) struct Congestion {
     changed: Option<(MediaTime, Duration)>,
     clear_since: Option<MediaTime>,
     growing: u8,
+    overflowing: u8,
     /// Delay that stays when less is sent: the path is longer, not full.
     excused: Duration,
 }
@@ -53,6 +57,7 @@ impl Congestion {
 
     /// Takes a report on what `rung` did.
     pub(super) fn take(&mut self, now: MediaTime, report: &NetworkReport, rung: &Rung) {
+        self.overflowing = if report.loss >= OVERFLOWS { self.overflowing.saturating_add(1) } else { 0 };
         let (Some(trend), Some(high)) = (report.queue_trend, report.queue_delay) else {
             return;
         };
@@ -62,7 +67,7 @@ impl Congestion {
         self.growing = if trend > GROWS { self.growing.saturating_add(1) } else { 0 };
         let stands = own > MOST_STANDING && trend > DRAINS;
         let will_stand = self.growing >= GROWING_REPORTS && high > self.excused + GROWN;
-        if stands || will_stand {
+        if stands || will_stand || self.overflowing >= OVERFLOWING_REPORTS {
             self.clear_since = None;
             self.shrink(now, report, rung, standing);
         } else if own <= MOST_STANDING {
@@ -163,6 +168,18 @@ mod tests {
         }
         let later = congestion.room().unwrap();
         assert!(later > first && later < 44_000, "{first}, {later}");
+    }
+
+    #[test]
+    fn a_queue_that_was_full_from_the_beginning_takes_room_too() {
+        let mut congestion = Congestion::default();
+        let full = NetworkReport { loss: 0.58, ..report(3, 0.0) };
+        for n in 0..OVERFLOWING_REPORTS - 1 {
+            congestion.take(at(i64::from(n) * 250), &full, &rung());
+        }
+        assert_eq!(congestion.room(), None);
+        congestion.take(at(1500), &full, &rung());
+        assert!(congestion.room().is_some_and(|room| room < 40_000), "{congestion:?}");
     }
 
     #[test]
