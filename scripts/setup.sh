@@ -16,7 +16,7 @@ peers_packages=(
     python3 python3-dev python3-venv python3-gi python3-gst-1.0 gir1.2-gst-plugins-base-1.0
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 )
-test_packages=(pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv chromium nodejs npm)
+test_packages=(pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
 
 say() { printf '[setup] %s\n' "$*" >&2; }
 
@@ -70,15 +70,22 @@ install_python_peer() {
 }
 
 # Drives Chromium, and audits pages for accessibility. The browser itself is the system's.
+# Chromium, node and what drives them. A machine where they cannot be had runs all other tests; the runner says which it leaves out.
 install_browser_tools() {
-    local folder=.tools/browser
-    if [ -d "$folder/node_modules/playwright-core" ] && [ -d "$folder/node_modules/axe-core" ]; then
+    local folder=.tools/browser wanted=()
+    if [ -d "$folder/node_modules/playwright-core" ] && [ -d "$folder/node_modules/axe-core" ] &&
+        command -v node >/dev/null && command -v chromium >/dev/null; then
         say "browser tools are in place: $folder"
         return
     fi
+    # Whoever brought their own node keeps it: the distribution's npm would not go with it.
+    command -v chromium >/dev/null || wanted+=(chromium)
+    command -v node >/dev/null || wanted+=(nodejs)
+    command -v npm >/dev/null || wanted+=(npm)
     say "installing the browser tools (playwright-core, axe-core) in $folder"
-    mkdir -p "$folder"
-    npm install --prefix "$folder" --no-audit --no-fund --silent playwright-core@1.56 axe-core@4.11
+    { [ ${#wanted[@]} -eq 0 ] || (install_packages "${wanted[@]}"); } && mkdir -p "$folder" &&
+        npm install --prefix "$folder" --no-audit --no-fund --silent playwright-core@1.56 axe-core@4.11 ||
+        say "the browser tools could not be installed: the tests that need them will not run"
 }
 
 # A Python environment with the public measures of speech quality; their models come with the packages.
