@@ -79,7 +79,7 @@ async fn losses_that_are_reported_are_made_good_by_copies() {
     assert!(red > 0 && concealed < lost / 3.0, "{lost} lost, {concealed} made up, {red} samples from copies");
 }
 
-#[ignore = "fails in some runs on a machine with more to do than it can: run by name"]
+#[ignore = "open defect: in some runs, also on an idle machine, nothing that was lost is restored"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_knows_neither_copies_nor_reports_hears_what_opus_carries() {
     let (talk, _) = call(lossy, |bob| bob.plain_rtp(true)).await;
@@ -103,7 +103,7 @@ fn narrow(seed: u64) -> LinkConfig {
 }
 
 /// Of ten-millisecond packets the headers alone fill such a link.
-#[ignore = "fails in some runs on a machine with more to do than it can: run by name"]
+#[ignore = "open defect: fails in some runs on a busy machine, the cause is not known; run by name"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_narrow_link_is_left_without_a_standing_queue() {
     let kinds: [fn(ClientBuilder) -> ClientBuilder; 2] = [|bob| bob, |bob| bob.plain_rtp(true)];

@@ -128,7 +128,7 @@ def table(results):
     yield "|---|---|---|---|"
     yield from rows("noise", "%.2f")
     yield ""
-    yield "CPU time per 10 ms, microseconds (libwebrtc's with Python's share):"
+    yield "Time per 10 ms, microseconds (by the wall clock for Offhook; libwebrtc's is CPU time with Python's share):"
     yield ""
     yield "| what | mean |"
     yield "|---|---|"
