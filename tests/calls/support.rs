@@ -3,7 +3,6 @@
 use std::f64::consts::TAU;
 use std::fmt::Debug;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -93,8 +92,15 @@ impl Person {
     }
 
     pub(crate) async fn start_with(builder: ClientBuilder, user: &str, hum: f64) -> Self {
+        Self::start_saying(builder, user, &tone(hum, 0.3, Duration::from_secs(40))).await
+    }
+
+    /// Somebody who says `sound`.
+    pub(crate) async fn start_saying(builder: ClientBuilder, user: &str, sound: &[f32]) -> Self {
         let voice = tempfile::tempdir().unwrap();
-        let client = builder.microphone(Device::wav(humming(&voice, hum))).build().unwrap();
+        let path = voice.path().join("voice.wav");
+        save_wav(&path, sound).unwrap();
+        let client = builder.microphone(Device::wav(path)).build().unwrap();
         let mut events = client.start().await.unwrap();
         register(&mut events, &token(user)).await;
         Self { client, events, ear: Ear::open(), _voice: voice }
@@ -111,12 +117,6 @@ impl Person {
         })
         .await
     }
-}
-
-fn humming(folder: &tempfile::TempDir, hum: f64) -> PathBuf {
-    let path = folder.path().join("hum.wav");
-    save_wav(&path, &tone(hum, 0.3, Duration::from_secs(40))).unwrap();
-    path
 }
 
 /// Gives the token when it is asked for, and waits for `Started`.
