@@ -42,10 +42,22 @@ class Media {
     stream.getTracks().forEach((track) => this.outgoing.addTrack(track));
     this.apply();
   }
+  /** Each call has servers of its own, where the server names some. */
+  configuration() {
+    const own = this.call._record?.iceServers ?? [];
+    const iceServers = (own.length ? own : this.client._machine.iceServers).map((server) => ({ ...server }));
+    return { iceServers, iceTransportPolicy: this.client._relayOnly ? 'relay' : 'all', bundlePolicy: 'max-bundle' };
+  }
+  /** The server named its servers, or none: an outgoing call looks for its own addresses from here on. */
+  gather() {
+    const { offered } = this;
+    if (!this.pc || this.over) return;
+    this.pc.setConfiguration(this.configuration());
+    this.offered = undefined;
+    if (offered) this.then(() => this.pc.setLocalDescription(offered));
+  }
   connect() {
-    const iceServers = this.client._machine.iceServers.map((server) => ({ ...server }));
-    const iceTransportPolicy = this.client._relayOnly ? 'relay' : 'all';
-    const pc = (this.pc = new this.env.RTCPeerConnection({ iceServers, iceTransportPolicy, bundlePolicy: 'max-bundle' }));
+    const pc = (this.pc = new this.env.RTCPeerConnection(this.configuration()));
     pc.onicecandidate = ({ candidate }) => {
       const end = !candidate?.candidate;
       const { sdpMid: mid, usernameFragment: ufrag } = candidate ?? {};
@@ -70,8 +82,8 @@ class Media {
   async offer() {
     const pc = this.connect();
     this.addTracks();
-    await pc.setLocalDescription(await pc.createOffer());
-    return pc.localDescription.sdp;
+    this.offered = await pc.createOffer();
+    return this.offered.sdp;
   }
   async answer(sdp) {
     const pc = this.connect();
@@ -86,6 +98,7 @@ class Media {
     this.work = this.work.then(() => this.over || todo()).catch((error) => this.env.console?.debug('offhook:', error));
   }
   answered(sdp) {
+    if (this.offered) this.gather();
     this.then(async () => {
       try {
         await this.pc.setRemoteDescription({ type: 'answer', sdp });
@@ -136,7 +149,7 @@ class Media {
     this.then(async () => {
       const { pc } = this;
       if (this.wanted !== 'restart') this.wanted = why;
-      if (!pc || pc.signalingState !== 'stable') return;
+      if (!pc || this.offered || pc.signalingState !== 'stable') return;
       const iceRestart = this.wanted === 'restart';
       this.wanted = undefined;
       await pc.setLocalDescription(await pc.createOffer({ iceRestart }));
@@ -157,6 +170,7 @@ class Media {
     } else if ((state === 'disconnected' || state === 'failed') && record.mediaConnected) {
       if (!this.timers.get('lost')) this.after('lost', 15000, () => this.fail('inactive'));
       const search = () => {
+        this.client._act((machine) => record.isOver || machine.renewIceServers(record.id));
         this.negotiate('restart');
         this.after('search', 3000, search);
       };
@@ -389,11 +403,13 @@ class Call extends Listeners {
     if (is.remote_description !== undefined) media.answered(is.remote_description);
     else if (is.remote_candidate) media.candidate(is.remote_candidate);
     else if (is.remote_update) media.update(is.remote_update);
+    else if (is.ice_servers) media.gather();
     else if (is.ended) {
       media.close();
       this._client._calls.delete(this.id);
       this._tell('onCallEnded');
     } else {
+      if (is === 'progressing') media.gather();
       if (is === 'answered' && this._record.outgoing) media.after('media', 20000, () => media.fail('failure'));
       this._tell(`onCall${is[0].toUpperCase()}${is.slice(1)}`);
     }

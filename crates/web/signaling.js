@@ -74,10 +74,11 @@ const form = (members) => (value) =>
 const headersForm = (value) => isObject(value) && Object.values(value).every(text()) && headerBytes(value) <= MOST.headers;
 const issued = form({ secret: text(), expires: number });
 const outcomeForm = form({ 'of?': text(), 'error?': text(), 'message?': text() });
+const serversForm = list(form({ urls: list(text()), 'username?': text(), 'credential?': text() }));
 const FORMS = {
   welcome: form({
     session: isId, resume_token: text(), epoch: text(), resumed: flag, heartbeat_ms: number, server_time: number, limits: isObject,
-    'credential?': issued, 'ice_servers?': list(form({ urls: list(text()), 'username?': text(), 'credential?': text() })),
+    'credential?': issued, 'ice_servers?': serversForm,
   }),
   snapshot: form({
     calls: list(form({
@@ -90,8 +91,9 @@ const FORMS = {
   bye: form({ action: among({ resume: 1, reconnect: 1, stop: 1 }), 'error?': text(), 'retry_after_ms?': number }),
   ack: isObject,
   pong: isObject,
-  'call.incoming': form({ from: isId, sdp: text(MOST.sdp), 'headers?': headersForm }),
-  'call.progressing': isObject,
+  'call.incoming': form({ from: isId, sdp: text(MOST.sdp), 'headers?': headersForm, 'ice_servers?': serversForm }),
+  'call.progressing': form({ 'ice_servers?': serversForm }),
+  'call.ice_servers': form({ 'ice_servers?': serversForm }),
   'call.ringing': isObject,
   'call.established': isObject,
   'call.answered': form({ 'sdp?': text(MOST.sdp) }),
@@ -164,6 +166,8 @@ class CallRecord {
   cause = 'none';
   error = undefined;
   offer = undefined;
+  /** The servers for this call alone. */
+  iceServers = [];
   mediaConnected = false;
   held = [];
   remoteCandidates = [];
@@ -304,6 +308,11 @@ class Machine {
     if (!this.known(id).isAnswered) throw wrongState();
     this.command(id, 'call.update', update);
   }
+  /** Asks for STUN and TURN servers with credentials that have not ended. */
+  renewIceServers(id) {
+    this.known(id, true);
+    this.command(id, 'call.ice_servers', {});
+  }
   mediaConnected(now, id) {
     const call = this.calls.get(id);
     if (!call) return;
@@ -359,8 +368,11 @@ class Machine {
     else if (type === 'registered') this.keep(now, body.credential);
     else if (type === 'outcome' || type === 'error') this.handleOutcome(now, body);
     else if (type === 'bye') this.handleBye(now, body);
-    else if (type === 'call.incoming') this.handleIncoming(now, call, body.from, body.headers ?? {}, body.sdp);
-    else if (type === 'call.progressing') this.advance(now, call, CallState.Progressing, 'progressing');
+    else if (type === 'call.incoming') this.handleIncoming(now, call, body.from, body.headers ?? {}, body.sdp, body.ice_servers);
+    else if (type === 'call.progressing') {
+      this.takeIceServers(call, body.ice_servers);
+      this.advance(now, call, CallState.Progressing, 'progressing');
+    } else if (type === 'call.ice_servers') this.takeIceServers(call, body.ice_servers);
     else if (type === 'call.ringing') this.advance(now, call, CallState.Ringing, 'ringing');
     else if (type === 'call.answered') this.handleAnswered(now, call, body.sdp ?? '');
     else if (type === 'call.candidate') this.handleCandidate(call, body);
@@ -612,14 +624,21 @@ class Machine {
       this.command(id, 'call.hangup', { cause: 'inactive' });
     }
   }
-  handleIncoming(now, id, from, headers, sdp) {
-    if (this.calls.has(id)) return;
+  handleIncoming(now, id, from, headers, sdp, servers = []) {
+    if (this.calls.has(id)) return void this.takeIceServers(id, servers);
     const call = new CallRecord(now, id, false, from, headers);
     call.offer = sdp;
+    call.iceServers = servers;
     this.calls.set(id, call);
     this.timers.set(SETUP + id, now + 65000);
     this.command(id, 'call.ringing', {});
     this.emit({ incoming: { call: id, from, headers } });
+  }
+  takeIceServers(id, servers) {
+    const call = this.calls.get(id);
+    if (!call || call.isOver || !servers?.length) return;
+    call.iceServers = servers;
+    this.tell(id, { ice_servers: servers });
   }
   handleAnswered(now, id, sdp) {
     const call = this.calls.get(id);

@@ -41,6 +41,7 @@ function world() {
     iceConnectionState = 'new';
     constructor(config) { this.config = config; }
     addTrack() {}
+    setConfiguration() {}
     async createOffer() { return { type: 'offer', sdp: 'v=0 offer' }; }
     async createAnswer() { return { type: 'answer', sdp: 'v=0 answer' }; }
     async setLocalDescription(description) { this.localDescription = description; }

@@ -35,6 +35,7 @@ function act(machine, now, [what, ...args]) {
     refuse_busy: () => machine.refuseBusy(now, args[0]),
     candidate: () => machine.localCandidate(args[0], whole(args[1])),
     update: () => machine.update(...args),
+    renew_ice_servers: () => machine.renewIceServers(args[0]),
     media_connected: () => machine.mediaConnected(now, args[0]),
     media_failed: () => machine.mediaFailed(now, args[0], args[1]),
   };

@@ -3,7 +3,7 @@
 use crate::call::CallEndCause;
 use crate::error::ClientError;
 use crate::id::{CallId, UserId};
-use crate::message::{Candidate, Headers, Update, WireError};
+use crate::message::{Candidate, Headers, IceServer, Update, WireError};
 
 /// News of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub enum CallEvent {
     RemoteCandidate(Candidate),
     /// A renegotiation by the other side.
     RemoteUpdate(Update),
+    /// STUN and TURN servers for this call, instead of those known so far. An incoming call brings its first by itself.
+    IceServers(Vec<IceServer>),
     /// The call is over.
     Ended {
         /// Why.

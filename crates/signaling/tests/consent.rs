@@ -10,7 +10,7 @@ use offhook_signaling::call::{CallEndCause, CallState};
 use offhook_signaling::client::{ClientConfig, ClientMachine, Output, StoredCredential};
 use offhook_signaling::message::{
     Answered, Bye, ByeAction, CallSnapshot, Candidate, Empty, Ended, Incoming, IssuedCredential, Limits,
-    Outcome, Registered, SdpKind, Snapshot, Update, Welcome, WireError,
+    Outcome, Progressing, Registered, SdpKind, Snapshot, Update, Welcome, WireError,
 };
 use offhook_signaling::wire::{self, Frame};
 use offhook_signaling::{
@@ -67,7 +67,8 @@ fn credential() -> IssuedCredential {
 
 fn messages() -> impl Strategy<Value = ServerMessage> {
     let sdp = || "v=0".to_owned();
-    let incoming = Incoming { from: user("eve"), headers: BTreeMap::new(), sdp: sdp() };
+    let incoming =
+        Incoming { from: user("eve"), headers: BTreeMap::new(), sdp: sdp(), ice_servers: Vec::new() };
     let outcome = |of: String, error| Outcome { of: MessageId::new(of).ok(), error, message: String::new() };
     let state = prop::sample::select(vec![
         CallState::Init,
@@ -94,7 +95,7 @@ fn messages() -> impl Strategy<Value = ServerMessage> {
         4 => Just(ServerMessage::CallIncoming(incoming)),
         4 => Just(ServerMessage::CallAnswered(Answered { sdp: sdp() })),
         2 => Just(ServerMessage::CallAnswered(Answered { sdp: String::new() })),
-        1 => Just(ServerMessage::CallProgressing(Empty {})),
+        1 => Just(ServerMessage::CallProgressing(Progressing::default())),
         1 => Just(ServerMessage::CallRinging(Empty {})),
         2 => Just(ServerMessage::CallEstablished(Empty {})),
         2 => Just(ServerMessage::CallCandidate(Candidate::default())),
@@ -217,7 +218,12 @@ fn own_candidates_wait_for_the_person_and_leave_after_the_answer() {
     let mut victim = Victim::new();
     let call = CallId::new("one").unwrap();
     victim.suffer(Attack::Say(welcome(true), 0, 0));
-    let incoming = Incoming { from: user("eve"), headers: BTreeMap::new(), sdp: "v=0".to_owned() };
+    let incoming = Incoming {
+        from: user("eve"),
+        headers: BTreeMap::new(),
+        sdp: "v=0".to_owned(),
+        ice_servers: Vec::new(),
+    };
     victim.suffer(Attack::Say(ServerMessage::CallIncoming(incoming), 0, 1));
     victim.suffer(Attack::Candidate(0));
     victim.machine.answer(victim.now, &call, "v=0 answer".to_owned()).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{CallEndCause, CallState, CallTimers};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
-    Answered, CallSnapshot, CallStart, Candidate, Empty, Ended, Incoming, LiveCall, ServerMessage,
+    Answered, CallSnapshot, CallStart, Candidate, Ended, Incoming, LiveCall, Progressing, ServerMessage,
 };
 
 const MOST_CANDIDATES: usize = 64;
@@ -135,7 +135,7 @@ impl Owner {
             timers: [(OwnerTimer::Progress, now + limits.progress), (OwnerTimer::Setup, now + limits.setup)]
                 .into(),
         };
-        owner.to_caller(ServerMessage::CallProgressing(Empty {}), out);
+        owner.to_caller(ServerMessage::CallProgressing(Progressing::default()), out);
         for device in devices {
             owner.offer(device, out);
         }
@@ -340,6 +340,7 @@ impl Owner {
             from: self.caller.user.clone(),
             headers: self.start.headers.clone(),
             sdp: self.start.sdp.clone(),
+            ice_servers: Vec::new(),
         }
     }
 

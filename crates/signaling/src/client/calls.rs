@@ -9,7 +9,7 @@ use crate::event::{CallEvent, ClientEvent};
 use crate::id::{CallId, UserId};
 use crate::message::{
     Answered, CallSnapshot, CallStart, Candidate, ClientMessage, Description, Empty, Ended, Hangup, Headers,
-    Incoming, Limits, ServerMessage, Snapshot, Update, WireError,
+    IceServer, Incoming, Limits, ServerMessage, Snapshot, Update, WireError,
 };
 use crate::wire;
 
@@ -34,6 +34,7 @@ pub struct ClientCall {
     media_connected: bool,
     held: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
+    ice_servers: Vec<IceServer>,
 }
 
 impl ClientCall {
@@ -48,6 +49,7 @@ impl ClientCall {
             media_connected: false,
             held: Vec::new(),
             remote_candidates: Vec::new(),
+            ice_servers: Vec::new(),
         }
     }
 
@@ -85,6 +87,12 @@ impl ClientCall {
     #[must_use]
     pub fn offer(&self) -> Option<&str> {
         self.offer.as_deref()
+    }
+
+    /// STUN and TURN servers for this call, the latest that the server named; empty when it named none.
+    #[must_use]
+    pub fn ice_servers(&self) -> &[IceServer] {
+        &self.ice_servers
     }
 
     /// Whether it was accepted and is not over.
@@ -211,6 +219,17 @@ impl<E: EntropySource> ClientMachine<E> {
         Ok(())
     }
 
+    /// Asks for STUN and TURN servers with credentials that have not ended: before an ICE restart late in a call.
+    /// [`CallEvent::IceServers`] brings them.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownCall`] when there is none, or it is over.
+    pub fn renew_ice_servers(&mut self, id: &CallId) -> Result<(), CommandError> {
+        self.calls.get(id).filter(|call| !call.is_over()).ok_or(CommandError::UnknownCall)?;
+        self.send_command(Some(id.clone()), ClientMessage::CallIceServers(Empty {}));
+        Ok(())
+    }
+
     /// Media of this call is connected at this end.
     pub fn media_connected(&mut self, now: Instant, id: &CallId) {
         let Some(call) = self.calls.get_mut(id) else { return };
@@ -245,13 +264,15 @@ impl<E: EntropySource> ClientMachine<E> {
     pub(super) fn handle_call_event(&mut self, now: Instant, id: &CallId, message: ServerMessage) {
         match message {
             ServerMessage::CallIncoming(incoming) => self.handle_incoming(now, id, incoming),
-            ServerMessage::CallProgressing(_) => {
+            ServerMessage::CallProgressing(progressing) => {
+                self.take_ice_servers(id, progressing.ice_servers);
                 self.advance(now, id, CallState::Progressing, CallEvent::Progressing)
             }
             ServerMessage::CallRinging(_) => self.advance(now, id, CallState::Ringing, CallEvent::Ringing),
             ServerMessage::CallAnswered(answered) => self.handle_answered(now, id, answered),
             ServerMessage::CallCandidate(candidate) => self.handle_candidate(id, candidate),
             ServerMessage::CallUpdate(update) => self.handle_update(id, update),
+            ServerMessage::CallIceServers(servers) => self.take_ice_servers(id, servers.ice_servers),
             ServerMessage::CallEnded(ended) => self.end(now, id, ended),
             _ => {}
         }
@@ -308,7 +329,13 @@ impl<E: EntropySource> ClientMachine<E> {
                 self.handle_incoming(
                     now,
                     &id,
-                    Incoming { from: snapshot.remote, headers: snapshot.headers, sdp },
+                    Incoming {
+                        from: snapshot.remote,
+                        headers: snapshot.headers,
+                        sdp,
+                        // They come with the event that follows a snapshot.
+                        ice_servers: Vec::new(),
+                    },
                 );
             }
             // Its event follows: it did not fit into the snapshot.
@@ -323,11 +350,12 @@ impl<E: EntropySource> ClientMachine<E> {
 
     fn handle_incoming(&mut self, now: Instant, id: &CallId, incoming: Incoming) {
         if self.calls.contains_key(id) {
-            return;
+            return self.take_ice_servers(id, incoming.ice_servers);
         }
-        let Incoming { from, headers, sdp } = incoming;
+        let Incoming { from, headers, sdp, ice_servers } = incoming;
         let mut call = ClientCall::new(now, self.wall_now(now), false, from.clone(), headers.clone());
         call.offer = Some(sdp);
+        call.ice_servers = ice_servers;
         self.calls.insert(id.clone(), call);
         self.timers.insert(Timer::CallSetup(id.clone()), now + self.config.timers.setup + SERVER_LATE);
         self.send_command(Some(id.clone()), ClientMessage::CallRinging(Empty {}));
@@ -360,6 +388,14 @@ impl<E: EntropySource> ClientMachine<E> {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.is_answered()) else { return };
         call.remote_candidates.clear();
         self.tell(id, CallEvent::RemoteUpdate(update));
+    }
+
+    fn take_ice_servers(&mut self, id: &CallId, servers: Vec<IceServer>) {
+        let Some(call) = self.calls.get_mut(id).filter(|call| !call.is_over() && !servers.is_empty()) else {
+            return;
+        };
+        call.ice_servers.clone_from(&servers);
+        self.emit(ClientEvent::Call(id.clone(), CallEvent::IceServers(servers)));
     }
 
     fn establish_if_ready(&mut self, now: Instant, id: &CallId) {

@@ -133,7 +133,7 @@ impl Seen {
                 assert!(self.outgoing && !std::mem::replace(&mut self.described, true));
                 return;
             }
-            CallEvent::RemoteUpdate(_) => return,
+            CallEvent::RemoteUpdate(_) | CallEvent::IceServers(_) => return,
         };
         assert!(self.state.may_become(next, self.outgoing), "{:?} then {next:?}", self.state);
         assert!(self.outgoing || next != CallState::Answered || self.accepted, "answered by nobody");

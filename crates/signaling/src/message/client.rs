@@ -35,6 +35,9 @@ pub enum ClientMessage {
     /// Media is connected at this end.
     #[serde(rename = "call.established")]
     CallEstablished(Empty),
+    /// Asks for STUN and TURN servers with credentials that have not ended: before an ICE restart late in a call.
+    #[serde(rename = "call.ice_servers")]
+    CallIceServers(Empty),
     /// Denies, cancels or ends a call.
     #[serde(rename = "call.hangup")]
     CallHangup(Hangup),
@@ -155,7 +158,7 @@ pub struct Hangup {
 
 impl ClientMessage {
     /// Every `type` of this direction.
-    pub const TYPES: [&'static str; 11] = [
+    pub const TYPES: [&'static str; 12] = [
         "hello",
         "register",
         "call.start",
@@ -164,6 +167,7 @@ impl ClientMessage {
         "call.candidate",
         "call.update",
         "call.established",
+        "call.ice_servers",
         "call.hangup",
         "ack",
         "ping",

@@ -7,6 +7,6 @@ mod server;
 pub use client::{CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, Register, Resume};
 pub use common::{Candidate, Description, Empty, Headers, IceServer, Limits, SdpKind, Update, WireError};
 pub use server::{
-    Answered, Bye, ByeAction, CallSnapshot, Ended, Incoming, IssuedCredential, Outcome, Registered,
-    ServerMessage, Snapshot, Welcome,
+    Answered, Bye, ByeAction, CallSnapshot, Ended, IceServers, Incoming, IssuedCredential, Outcome,
+    Progressing, Registered, ServerMessage, Snapshot, Welcome,
 };

@@ -29,7 +29,7 @@ pub enum ServerMessage {
     CallIncoming(Incoming),
     /// The callee is being reached.
     #[serde(rename = "call.progressing")]
-    CallProgressing(Empty),
+    CallProgressing(Progressing),
     /// A device of the callee rings.
     #[serde(rename = "call.ringing")]
     CallRinging(Empty),
@@ -45,6 +45,9 @@ pub enum ServerMessage {
     /// The other side's media is connected.
     #[serde(rename = "call.established")]
     CallEstablished(Empty),
+    /// STUN and TURN servers for this call, as asked for.
+    #[serde(rename = "call.ice_servers")]
+    CallIceServers(IceServers),
     /// The call is over.
     #[serde(rename = "call.ended")]
     CallEnded(Ended),
@@ -79,7 +82,7 @@ pub struct Welcome {
     pub limits: Limits,
     /// The server's clock.
     pub server_time: UnixSeconds,
-    /// STUN and TURN servers.
+    /// STUN and TURN servers of calls that name none of their own.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
     /// A new device credential, after a token was used.
@@ -136,6 +139,25 @@ pub struct Incoming {
     pub headers: Headers,
     /// The offer.
     pub sdp: String,
+    /// STUN and TURN servers for this call and device; where there are none, those of `welcome`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// The callee is being reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progressing {
+    /// STUN and TURN servers for this call and device; where there are none, those of `welcome`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// STUN and TURN servers for one call and device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IceServers {
+    /// The servers.
+    #[serde(default)]
+    pub ice_servers: Vec<IceServer>,
 }
 
 /// The callee accepted.
@@ -209,7 +231,7 @@ pub struct Bye {
 
 impl ServerMessage {
     /// Every `type` of this direction.
-    pub const TYPES: [&'static str; 16] = [
+    pub const TYPES: [&'static str; 17] = [
         "welcome",
         "snapshot",
         "registered",
@@ -221,6 +243,7 @@ impl ServerMessage {
         "call.candidate",
         "call.update",
         "call.established",
+        "call.ice_servers",
         "call.ended",
         "ack",
         "pong",

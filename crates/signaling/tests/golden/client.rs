@@ -84,6 +84,7 @@ fn act(machine: &mut ClientMachine<Counting>, now: Instant, todo: &Value) -> Vec
         "refuse_busy" => machine.refuse_busy(now, &call()),
         "candidate" => machine.local_candidate(&call(), read(arg(2))),
         "update" => machine.update(&call(), read(arg(2))),
+        "renew_ice_servers" => machine.renew_ice_servers(&call()),
         "media_connected" => {
             machine.media_connected(now, &call());
             Ok(())
@@ -145,6 +146,7 @@ fn shown_event(event: ClientEvent) -> Value {
 fn shown_call_event(event: CallEvent) -> Value {
     match event {
         CallEvent::Progressing => json!("progressing"),
+        CallEvent::IceServers(servers) => json!({ "ice_servers": servers }),
         CallEvent::Ringing => json!("ringing"),
         CallEvent::Answered => json!("answered"),
         CallEvent::Established => json!("established"),

@@ -65,6 +65,8 @@ impl SignalingDriver {
             MachineEvent::Ringing => return core.emit(&CallEvent::Ringing),
             MachineEvent::Answered => return core.emit(&CallEvent::Answered),
             MachineEvent::Established => return core.emit(&CallEvent::Established),
+            // The media driver looks for relayed addresses with the servers of the welcome.
+            MachineEvent::IceServers(_) => return,
             MachineEvent::Ended { .. } => return self.end(id, core),
             MachineEvent::RemoteDescription(sdp) => ToMedia::RemoteAnswer(sdp),
             MachineEvent::RemoteCandidate(candidate) => ToMedia::RemoteCandidate(candidate),

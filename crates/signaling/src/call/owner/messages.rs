@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{DeviceAddress, Leg, MOST_CANDIDATES, Outputs, Owner, OwnerOutput, OwnerTimer, ended};
 use crate::call::CallEndCause;
 use crate::message::{
-    Answered, Candidate, ClientMessage, Empty, Ended, Hangup, ServerMessage, Update, WireError,
+    Answered, Candidate, ClientMessage, Empty, Ended, Hangup, IceServers, ServerMessage, Update, WireError,
 };
 
 impl Owner {
@@ -32,6 +32,13 @@ impl Owner {
             ClientMessage::CallCandidate(candidate) => self.handle_callee_candidate(from, candidate, out),
             ClientMessage::CallUpdate(update) => self.handle_update(caller, update, out),
             ClientMessage::CallEstablished(_) => self.handle_established(caller, out),
+            ClientMessage::CallIceServers(_) => {
+                out.push(OwnerOutput::Send(
+                    from.clone(),
+                    ServerMessage::CallIceServers(IceServers::default()),
+                ));
+                Ok(())
+            }
             ClientMessage::CallHangup(hangup) => {
                 self.handle_hangup(now, from, hangup, out);
                 Ok(())
