@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use offhook_client::PacketTime;
+use offhook_client::{IceServer, PacketTime};
 use offhook_sim::stand::Redundancy;
 
 use crate::media_options;
@@ -240,6 +240,18 @@ pub(crate) struct SoundArguments {
     pub(crate) no_auto_gain: bool,
 }
 
+/// Which network paths a call may take.
+#[derive(Debug, Args)]
+pub(crate) struct PathArguments {
+    /// Use addresses on TURN servers and no others: the far end learns none of this machine's.
+    #[arg(long)]
+    pub(crate) relay_only: bool,
+    /// A STUN or TURN server besides those the server names, e.g. `stun:192.0.2.1` or `turn:192.0.2.1:3478?transport=tcp,USER,PASSWORD`;
+    /// repeat for several.
+    #[arg(long, value_name = "URL[,USER,PASSWORD]", value_parser = media_options::ice_server)]
+    pub(crate) ice_server: Vec<IceServer>,
+}
+
 /// What both ends of a call choose.
 #[derive(Debug, Args)]
 pub(crate) struct TalkArguments {
@@ -249,6 +261,8 @@ pub(crate) struct TalkArguments {
     pub(crate) sound: SoundArguments,
     #[command(flatten)]
     pub(crate) media: MediaArguments,
+    #[command(flatten)]
+    pub(crate) path: PathArguments,
     #[command(flatten)]
     pub(crate) record: RecordArguments,
     /// Hang up after this many seconds of talking.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use offhook_client::{BitsPerSecond, Call, ClientBuilder, FlightRecording, LatencyMode, PacketTime};
+use offhook_client::{
+    BitsPerSecond, Call, ClientBuilder, FlightRecording, IceServer, LatencyMode, PacketTime,
+};
 use offhook_sim::stand::Redundancy;
 
 use crate::args::{MediaArguments, RecordArguments};
@@ -30,6 +32,21 @@ pub(crate) fn redundancy(name: &str) -> Result<Redundancy, String> {
         "dred" => Redundancy::Dred,
         _ => return Err("must be auto, none, fec, red or dred".to_owned()),
     })
+}
+
+/// Reads `--ice-server`: the client checks the URL.
+pub(crate) fn ice_server(text: &str) -> Result<IceServer, String> {
+    let mut parts = text.splitn(3, ',');
+    let url = parts.next().unwrap_or_default().to_owned();
+    match (parts.next(), parts.next()) {
+        (None, None) => Ok(IceServer { urls: vec![url], username: None, credential: None }),
+        (Some(user), Some(password)) if !user.is_empty() && !password.is_empty() => Ok(IceServer {
+            urls: vec![url],
+            username: Some(user.to_owned()),
+            credential: Some(password.to_owned()),
+        }),
+        _ => Err("after the URL come a user name and a password, with commas between".to_owned()),
+    }
 }
 
 /// What [`redundancy`] reads as this.

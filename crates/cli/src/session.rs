@@ -84,7 +84,7 @@ impl Session {
 }
 
 fn client(talk: &TalkArguments, engine: Engine) -> Result<Client, Failure> {
-    let TalkArguments { identity, sound, media, record, .. } = talk;
+    let TalkArguments { identity, sound, media, path, record, .. } = talk;
     let microphone = sound::microphone(sound)?;
     let processing = sound::processing(sound, &microphone);
     let mut builder = Client::builder()
@@ -92,7 +92,11 @@ fn client(talk: &TalkArguments, engine: Engine) -> Result<Client, Failure> {
         .user_id(&identity.user)
         .environment_host(&identity.server)
         .engine(engine)
-        .microphone(microphone);
+        .microphone(microphone)
+        .relay_only(path.relay_only);
+    for server in &path.ice_server {
+        builder = builder.ice_server(server.clone());
+    }
     if let Some(path) = &identity.credentials {
         builder = builder.credential_store(Arc::new(FileStore::new(path)));
     }

@@ -9,8 +9,9 @@ use offhook_media::{AudioProcessing, Device, Engine, LatencyMode};
 use offhook_media_core::send::Redundancy;
 use offhook_media_core::units::{BitsPerSecond, PacketTime};
 use offhook_signaling::call::CallTimers;
+use offhook_signaling::message::IceServer;
 use offhook_signaling::{ApplicationKey, DeviceId, UserId};
-use offhook_transport::DtlsVersions;
+use offhook_transport::{DtlsVersions, IceService, IceUrl};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 
@@ -88,6 +89,8 @@ pub struct ClientBuilder {
     light: bool,
     addresses: Option<Arc<dyn AddressSource>>,
     stun: Vec<SocketAddr>,
+    ice_servers: Vec<IceServer>,
+    relay_only: bool,
     path: Option<PacketPathFactory>,
     roots: Vec<Vec<u8>>,
     dtls: DtlsVersions,
@@ -223,6 +226,28 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks these STUN and TURN servers for addresses of calls, before those that the signaling server names. Host names are looked up at
+    /// each start.
+    #[must_use]
+    pub fn ice_server(mut self, server: IceServer) -> Self {
+        self.ice_servers.push(server);
+        self
+    }
+
+    /// Calls use addresses on TURN servers and no others, and the far end learns none of this machine's (published as
+    /// `setUseRelayIceCandidatesOnly`). Without a TURN server no call connects then. By default whatever path works best.
+    #[must_use]
+    pub fn relay_only(mut self, relay_only: bool) -> Self {
+        self.relay_only = relay_only;
+        self
+    }
+
+    /// [`relay_only`](Self::relay_only) in its published spelling.
+    #[must_use]
+    pub fn set_use_relay_ice_candidates_only(self, relay_only: bool) -> Self {
+        self.relay_only(relay_only)
+    }
+
     /// What outgoing datagrams of each call pass before the socket: an emulated network, for tests and measurements.
     #[must_use]
     pub fn packet_path(mut self, factory: PacketPathFactory) -> Self {
@@ -269,6 +294,7 @@ impl ClientBuilder {
         let device_id = self.device_id.map(DeviceId::new).transpose().map_err(BuildError::DeviceId)?;
         let roots: Vec<_> = self.roots.into_iter().map(CertificateDer::from).collect();
         check_roots(&roots)?;
+        self.ice_servers.iter().try_for_each(check_ice_server)?;
         let addresses = self.addresses.unwrap_or_else(|| {
             let local = endpoint.is_loopback();
             Arc::new(if local { MachineAddresses::with_loopback() } else { MachineAddresses::new() })
@@ -294,6 +320,8 @@ impl ClientBuilder {
             light: self.light,
             addresses,
             stun: self.stun,
+            ice_servers: self.ice_servers,
+            relay_only: self.relay_only,
             path: self.path,
             dtls: self.dtls,
             timeouts: self.timeouts,
@@ -320,6 +348,19 @@ fn check_roots(roots: &[CertificateDer<'static>]) -> Result<(), BuildError> {
     Ok(())
 }
 
+fn check_ice_server(server: &IceServer) -> Result<(), BuildError> {
+    for url in &server.urls {
+        let parsed = IceUrl::parse(url).map_err(|error| BuildError::IceServer { url: url.clone(), error })?;
+        let is_named = [&server.username, &server.credential]
+            .into_iter()
+            .all(|value| value.as_ref().is_some_and(|value| !value.is_empty()));
+        if matches!(parsed.service, IceService::Turn(_)) && !is_named {
+            return Err(BuildError::IceServerCredentials(url.clone()));
+        }
+    }
+    Ok(())
+}
+
 /// A checked configuration.
 pub(crate) struct Settings {
     pub(crate) account: Account,
@@ -338,6 +379,8 @@ pub(crate) struct Settings {
     pub(crate) light: bool,
     pub(crate) addresses: Arc<dyn AddressSource>,
     pub(crate) stun: Vec<SocketAddr>,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) relay_only: bool,
     pub(crate) path: Option<PacketPathFactory>,
     pub(crate) dtls: DtlsVersions,
     pub(crate) timeouts: Timeouts,
@@ -370,6 +413,22 @@ mod tests {
         assert_eq!(missing(builder().application_key("")), BuildError::Missing("application_key"));
         assert_eq!(missing(ClientBuilder::default().application_key(KEY)), BuildError::Missing("user_id"));
         assert_eq!(missing(builder().environment_host("")), BuildError::Missing("environment_host"));
+    }
+
+    #[test]
+    fn servers_for_candidates_are_checked() {
+        let build = |url: &str, username: Option<&str>| {
+            let server = IceServer {
+                urls: vec![url.to_owned()],
+                username: username.map(str::to_owned),
+                credential: username.map(str::to_owned),
+            };
+            builder().ice_server(server).build()
+        };
+        assert!(build("stun:192.0.2.1", None).is_ok());
+        assert!(build("turns:turn.example.com", Some("u")).is_ok());
+        assert!(matches!(build("turn:192.0.2.1", None), Err(BuildError::IceServerCredentials(_))));
+        assert!(matches!(build("http://x", None), Err(BuildError::IceServer { .. })));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The tasks behind the handles. One signaling driver per started client owns the client machine and the connection; one media driver per
 //! call owns the transport session, the sockets and the packet port. They talk by bounded queues, and none waits for another.
 
+mod ice_servers;
 mod keeper;
 mod media;
 mod prepare;
 mod runtime;
 mod signaling;
 mod start;
-mod stun;
 
 use std::fmt;
 
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::call::Call;
 use crate::error::RegisterError;
 
+pub(crate) use ice_servers::{IceServers, TurnTarget};
 pub(crate) use prepare::{PreparedMedia, prepare};
 pub(crate) use start::prepare_start;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use offhook_media::{OpenDeviceError, StartEngineError};
 use offhook_signaling::client::CommandError;
+use offhook_transport::IceUrlError;
 use thiserror::Error;
 
 pub use crate::credential::CredentialError;
@@ -29,6 +30,17 @@ pub enum BuildError {
     /// The environment host does not name a server.
     #[error("environment host: {0}")]
     EnvironmentHost(#[from] EndpointError),
+    /// The URL of a STUN or TURN server cannot be used.
+    #[error("{url}: {error}")]
+    IceServer {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        error: IceUrlError,
+    },
+    /// A TURN server needs a user name and a password.
+    #[error("{0}: a TURN server needs a user name and a password")]
+    IceServerCredentials(String),
     /// A root certificate is not DER of an X.509 certificate.
     #[error("root certificate: {0}")]
     RootCertificate(String),

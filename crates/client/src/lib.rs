@@ -35,6 +35,7 @@ mod report;
 mod shared;
 mod snapshot;
 mod stats;
+mod turn_stream;
 mod udp;
 mod websocket;
 
@@ -69,8 +70,11 @@ pub use offhook_media_core::units::{BitsPerSecond, PacketTime};
 pub use offhook_signaling::call::{CallDetails, CallEndCause, CallState, CallTimers};
 pub use offhook_signaling::client::StoredCredential;
 pub use offhook_signaling::error::{ClientErrorCode, ErrorDomain};
-pub use offhook_signaling::message::{Headers, WireError};
+pub use offhook_signaling::message::{Headers, IceServer, WireError};
 pub use offhook_signaling::{
     ApplicationKey, ClientError, DeviceCredential, DeviceId as InstallationId, UnixSeconds, UserId,
 };
-pub use offhook_transport::{DtlsVersion, DtlsVersions, SrtpProfile, Transmit, TransportStats};
+pub use offhook_transport::{
+    CandidateKind, Carrier, DtlsVersion, DtlsVersions, IceUrlError, PathEnd, RelayProtocol, SrtpProfile,
+    Transmit, TransportStats,
+};

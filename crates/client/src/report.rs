@@ -33,6 +33,8 @@ struct Flat {
     dtls: Option<String>,
     srtp: Option<String>,
     ice: Path,
+    /// From the far end's description to media that flows.
+    setup_ms: Option<f64>,
     round_trip_ms: Option<f64>,
     jitter_ms: Option<f64>,
     /// The far end's mouth to this ear, without what the sound devices add.
@@ -73,6 +75,11 @@ struct Reached {
 struct Path {
     local: Option<String>,
     remote: Option<String>,
+    /// host, srflx, prflx or relay.
+    local_kind: Option<String>,
+    remote_kind: Option<String>,
+    /// How the TURN server is spoken to, where the local address is one of its: udp, tcp or tls.
+    relay: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,7 +126,11 @@ impl Flat {
             ice: transport.path.as_ref().map_or_else(Path::default, |(local, remote)| Path {
                 local: Some(local.address.to_string()),
                 remote: Some(remote.address.to_string()),
+                local_kind: local.kind.map(|kind| kind.to_string()),
+                remote_kind: remote.kind.map(|kind| kind.to_string()),
+                relay: local.relay.map(|protocol| protocol.to_string()),
             }),
+            setup_ms: transport.setup.map(ms),
             round_trip_ms: round_trip.map(ms),
             jitter_ms: transport.jitter.map(ms),
             latency_ms: stats.latency.map(ms),

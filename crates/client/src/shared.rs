@@ -1,16 +1,17 @@
 //! What the handles and the drivers of one client share.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offhook_signaling::CallId;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
 
 use crate::builder::Settings;
 use crate::call::Call;
-use crate::driver::Command;
+use crate::driver::{Command, IceServers};
 use crate::event::ClientEvent;
 use crate::listener::Listeners;
 use crate::microphone::Sound;
@@ -18,6 +19,9 @@ use crate::queue::EventHub;
 
 /// Calls that are over and can still be looked at.
 const MOST_OVER: usize = 16;
+
+/// So long a call waits for the addresses of servers that are being looked up.
+const LOOKUP: Duration = Duration::from_secs(4);
 
 /// One client, for its handles and drivers.
 #[derive(Debug)]
@@ -30,8 +34,15 @@ pub(crate) struct Shared {
     run: Mutex<Option<Run>>,
     /// All live calls and the last ones that are over, the oldest first.
     calls: Mutex<VecDeque<Call>>,
-    /// STUN servers the signaling server named.
-    stun: Mutex<Vec<SocketAddr>>,
+    ice_servers: watch::Sender<Lookup>,
+}
+
+/// Servers for candidates, as far as they are looked up.
+#[derive(Debug, Default)]
+struct Lookup {
+    servers: IceServers,
+    /// Look-ups under way.
+    pending: u32,
 }
 
 /// From one start to its end.
@@ -107,7 +118,7 @@ impl Shared {
             listeners: Listeners::default(),
             run: Mutex::new(None),
             calls: Mutex::new(VecDeque::new()),
-            stun: Mutex::new(Vec::new()),
+            ice_servers: watch::Sender::new(Lookup::default()),
         }
     }
 
@@ -150,14 +161,32 @@ impl Shared {
         self.lock_calls().iter().filter(|call| !call.is_over()).cloned().collect()
     }
 
-    /// STUN servers for a new call: the application's own first.
-    pub(crate) fn stun_servers(&self) -> Vec<SocketAddr> {
-        let named = self.stun.lock().unwrap_or_else(PoisonError::into_inner);
-        self.settings.stun.iter().chain(named.iter()).copied().collect()
+    /// Servers for a new call, the application's own first; waits for a look-up that is under way.
+    pub(crate) async fn ice_servers(&self) -> IceServers {
+        let mut watch = self.ice_servers.subscribe();
+        // After the time-out what is known has to do. The sender lives as long as this.
+        let _ = timeout(LOOKUP, watch.wait_for(|lookup| lookup.pending == 0)).await;
+        self.known_ice_servers()
     }
 
-    pub(crate) fn set_stun_servers(&self, named: Vec<SocketAddr>) {
-        *self.stun.lock().unwrap_or_else(PoisonError::into_inner) = named;
+    /// Servers for candidates as far as they are known now.
+    pub(crate) fn known_ice_servers(&self) -> IceServers {
+        let mut servers = self.ice_servers.borrow().servers.clone();
+        servers.stun.splice(0..0, self.settings.stun.iter().copied());
+        servers
+    }
+
+    /// A look-up begins.
+    pub(crate) fn begin_lookup(&self) {
+        self.ice_servers.send_modify(|lookup| lookup.pending += 1);
+    }
+
+    /// A look-up has ended.
+    pub(crate) fn end_lookup(&self, servers: IceServers) {
+        self.ice_servers.send_modify(|lookup| {
+            lookup.pending = lookup.pending.saturating_sub(1);
+            lookup.servers = servers;
+        });
     }
 
     fn lock_run(&self) -> MutexGuard<'_, Option<Run>> {

@@ -7,6 +7,7 @@ use offhook_media_core::jitter::ReceiveStats;
 use offhook_media_core::quality::{DelayDistribution, DelayPercentiles, Heard, Score};
 use offhook_media_core::recording::Second;
 use offhook_media_core::units::{Dbov, MediaTime, SampleCount};
+use offhook_transport::PathEnd;
 
 use crate::stats::{CallReport, DriverStats, latency};
 
@@ -29,6 +30,8 @@ pub enum CallMeasure {
 pub struct CallSnapshot {
     /// Since media was connected.
     pub elapsed: Duration,
+    /// This end and the far end of the path in use, with their kinds and how a relay of ours is spoken to.
+    pub path: Option<(PathEnd, PathEnd)>,
     /// Round trip, newest.
     pub round_trip: Option<Duration>,
     /// Interarrival jitter (RFC 3550).
@@ -151,6 +154,7 @@ impl Meter {
         let received = before.driver.transport.received.payload_bytes;
         Some(CallSnapshot {
             elapsed: look.driver.connected.map_or(Duration::ZERO, |at| look.at.saturating_duration_since(at)),
+            path: transport.path,
             round_trip: transport.rtt.or(transport.ice_rtt),
             jitter: transport.jitter,
             loss: look.loss,

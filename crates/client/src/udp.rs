@@ -99,6 +99,8 @@ impl Sockets {
 mod tests {
     use std::future::poll_fn;
 
+    use offhook_transport::Carrier;
+
     use super::*;
 
     #[tokio::test]
@@ -107,6 +109,7 @@ mod tests {
         let one = sockets.bind("127.0.0.1".parse().unwrap()).unwrap();
         let two = sockets.bind("127.0.0.2".parse().unwrap()).unwrap();
         assert!(sockets.send(&Transmit {
+            carrier: Carrier::Udp,
             source: one,
             destination: two,
             contents: b"hello".as_slice().into()
@@ -118,6 +121,11 @@ mod tests {
         }
         assert_eq!(got, [(two, one, b"hello".to_vec())]);
         sockets.remove(one);
-        assert!(!sockets.send(&Transmit { source: one, destination: two, contents: b"x".as_slice().into() }));
+        assert!(!sockets.send(&Transmit {
+            carrier: Carrier::Udp,
+            source: one,
+            destination: two,
+            contents: b"x".as_slice().into()
+        }));
     }
 }

@@ -82,7 +82,8 @@ impl Dialer {
         connected.map(|(socket, _)| socket).map_err(|error| unanswered(&error))
     }
 
-    async fn tls_config(&self) -> Result<Arc<ClientConfig>, String> {
+    /// Trust and TLS versions, made once.
+    pub(crate) async fn tls_config(&self) -> Result<Arc<ClientConfig>, String> {
         let make = || async {
             let own = self.roots.clone();
             // The system's roots are files.

@@ -144,6 +144,9 @@ pub struct SessionConfig {
     pub direction: Direction,
     /// Only answer connectivity checks, never send any (RFC 8445, section 2.5). For hosts with a public address.
     pub ice_lite: bool,
+    /// Only relayed addresses are gathered, told and used: the peer learns none of this side's own. Published as
+    /// `setUseRelayIceCandidatesOnly`. Without a TURN server such a session never connects.
+    pub relay_only: bool,
     /// From the remote description to keys on both sides; then [`Event::Failed`](crate::Event::Failed).
     pub connect_timeout: Duration,
     /// Without an answered check for this long the peer is lost (RFC 7675: at most 30 s).
@@ -168,6 +171,7 @@ impl SessionConfig {
             telephone_event_8k: 126,
             direction: Direction::SendRecv,
             ice_lite: false,
+            relay_only: false,
             connect_timeout: Duration::from_secs(30),
             consent_timeout: Duration::from_secs(25),
             feedback_interval: Duration::from_millis(100),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::TransportError;
 use crate::path_report::PathReport;
+use crate::relay::{RelayError, RelayProtocol};
 use crate::rtcp::ShortReport;
 
 /// One output of [`Session::poll_output`](crate::Session::poll_output).
@@ -21,10 +22,23 @@ pub enum Output {
     Timeout(Instant),
 }
 
-/// A datagram to send.
+/// What carries bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Carrier {
+    /// A socket for datagrams.
+    #[default]
+    Udp,
+    /// A connection, plain or inside TLS: the bytes follow those before.
+    Tcp,
+}
+
+/// A datagram to send, or bytes for a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// The local socket to send from: one given to `add_local_candidate`.
+    /// What to send by.
+    pub carrier: Carrier,
+    /// The local socket to send from: one given to `add_local_candidate`; or the local end of a connection given to
+    /// `add_turn_connection`.
     pub source: SocketAddr,
     /// Where to.
     pub destination: SocketAddr,
@@ -64,6 +78,19 @@ pub enum Event {
     PathReport(PathReport),
     /// How the peer receives our packets, in its own words: only where [`Media::short_reports`](crate::Media::short_reports) is agreed.
     ShortReport(ShortReport),
+    /// A TURN server gives no relayed address, or the address has ended. Other paths go on.
+    RelayFailed {
+        /// The socket or connection it was asked through.
+        local: SocketAddr,
+        /// The server.
+        server: SocketAddr,
+        /// How it was spoken to.
+        protocol: RelayProtocol,
+        /// The address that has ended; `None` when there was none yet.
+        relayed: Option<SocketAddr>,
+        /// Why.
+        error: RelayError,
+    },
     /// The session is over.
     Failed(TransportError),
 }
@@ -88,6 +115,8 @@ pub struct PathEnd {
     pub address: SocketAddr,
     /// How the address was found; `None` when the pair is known only by its address.
     pub kind: Option<CandidateKind>,
+    /// How the TURN server of our own relayed address is spoken to; `None` for every other address.
+    pub relay: Option<RelayProtocol>,
 }
 
 /// Kinds of candidates (RFC 8445, section 4).

@@ -1,6 +1,6 @@
 //! ICE (RFC 8445, trickle RFC 8838) around `is`: candidates, the nominated path, addresses that proved themselves, consent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Proto
 use crate::candidate::{MAX_CANDIDATES, UsableCandidate};
 use crate::consent::{Consent, ConsentChange};
 use crate::error::LocalCandidateError;
-use crate::event::{CandidateKind, IceState, PathEnd, Transmit};
+use crate::event::{CandidateKind, Carrier, IceState, PathEnd, Transmit};
 
 const MAX_LOCAL: usize = 32;
 /// Pairs of addresses that may be in use at the same time or one after the other.
@@ -22,6 +22,8 @@ const TURNS_PER_MESSAGE: u8 = 3;
 const TURNS_AT_START: u8 = 6;
 /// A lost check is repeated after this time, doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
+/// So much less is a relayed address worth that is reached over a connection: what is lost there holds up all that comes after it.
+const CONNECTION_MALUS: u32 = 4096;
 
 /// News for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl Ice {
         agent.set_controlling(controlling);
         agent.set_ice_lite(lite);
         agent.set_initial_stun_rto(FIRST_RETRY);
+        agent.set_local_preference(local_preference);
         Self {
             agent,
             lite,
@@ -95,6 +98,19 @@ impl Ice {
         self.add_local(Candidate::server_reflexive(outside, local, "udp"))
     }
 
+    /// Adds an address on a TURN server, reached by datagrams or over a connection.
+    pub(crate) fn add_relayed(
+        &mut self,
+        relayed: SocketAddr,
+        carrier: Carrier,
+    ) -> Result<Option<Candidate>, LocalCandidateError> {
+        let base = match carrier {
+            Carrier::Udp => relayed,
+            Carrier::Tcp => SocketAddr::new(unspecified(relayed), relayed.port()),
+        };
+        self.add_local(Candidate::relayed(relayed, base, "udp"))
+    }
+
     fn add_local(
         &mut self,
         candidate: Result<Candidate, is::IceError>,
@@ -106,10 +122,10 @@ impl Ice {
         Ok(self.agent.add_local_candidate(candidate).cloned())
     }
 
-    /// Forgets all candidates of a socket that is gone.
+    /// Forgets all candidates of a socket, or the one of a relayed address, that is gone.
     pub(crate) fn remove_local(&mut self, local: SocketAddr) {
-        let gone: Vec<Candidate> =
-            self.agent.local_candidates().filter(|known| known.local() == local).collect();
+        let is_gone = |known: &Candidate| known.local() == local || is_relayed(known, local);
+        let gone: Vec<Candidate> = self.agent.local_candidates().filter(is_gone).collect();
         for candidate in &gone {
             self.agent.invalidate_candidate(candidate);
         }
@@ -206,7 +222,12 @@ impl Ice {
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.agent.poll_transmit()?;
         let contents = Bytes::copy_from_slice(&transmit.contents);
-        Some(Transmit { source: transmit.source, destination: transmit.destination, contents })
+        Some(Transmit {
+            carrier: Carrier::Udp,
+            source: transmit.source,
+            destination: transmit.destination,
+            contents,
+        })
     }
 
     /// What happened since the last call.
@@ -249,16 +270,33 @@ impl Ice {
     /// Both ends of the nominated pair with their kinds.
     pub(crate) fn path_ends(&self) -> Option<(PathEnd, PathEnd)> {
         let (local, remote) = self.nominated?;
-        let local_kind =
-            self.agent.local_candidates().find(|known| known.local() == local).map(|known| kind_of(&known));
+        let is_ours = |known: &Candidate| known.local() == local || is_relayed(known, local);
+        let local_kind = self.agent.local_candidates().find(is_ours).map(|known| kind_of(&known));
         let remote_kind =
             self.agent.remote_candidates().find(|known| known.addr() == remote).map(|known| kind_of(&known));
-        Some((PathEnd { address: local, kind: local_kind }, PathEnd { address: remote, kind: remote_kind }))
+        let end = |address, kind| PathEnd { address, kind, relay: None };
+        Some((end(local, local_kind), end(remote, remote_kind)))
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.agent.nominated_pair_rtt()
     }
+}
+
+fn is_relayed(candidate: &Candidate, address: SocketAddr) -> bool {
+    candidate.kind() == is::CandidateKind::Relayed && candidate.addr() == address
+}
+
+/// As the agent has it by default; the base tells what is reached over a connection.
+fn local_preference(candidate: &Candidate, same_kind: usize) -> u32 {
+    let usual = is::default_local_preference(candidate, same_kind);
+    let is_connection =
+        candidate.kind() == is::CandidateKind::Relayed && candidate.local().ip().is_unspecified();
+    if is_connection { usual.saturating_sub(CONNECTION_MALUS) } else { usual }
+}
+
+fn unspecified(like: SocketAddr) -> IpAddr {
+    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
 
 /// The line of a candidate in another generation than the agent's.

@@ -19,7 +19,9 @@ mod feedback;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ice;
+mod ice_url;
 mod path_report;
+mod relay;
 pub mod rtcp;
 pub mod rtp_header;
 pub mod sdp;
@@ -35,10 +37,12 @@ pub use error::{
     SessionError, TransportError,
 };
 pub use event::{
-    AudioLevel, CandidateKind, Connected, DtlsVersion, Event, FeedbackReport, IceState, Output, PacketFate,
-    PathEnd, ReceivedRtp, RtpToSend, SrtpProfile, Transmit,
+    AudioLevel, CandidateKind, Carrier, Connected, DtlsVersion, Event, FeedbackReport, IceState, Output,
+    PacketFate, PathEnd, ReceivedRtp, RtpToSend, SrtpProfile, Transmit,
 };
+pub use ice_url::{IceService, IceUrl, IceUrlError};
 pub use path_report::PathReport;
+pub use relay::{RelayError, RelayProtocol, TurnServer};
 pub use sdp::Media;
 pub use session::{MAX_PAYLOAD, Session};
 pub use stats::{RejectReason, RejectedDatagrams, StreamStats, TransportStats};

@@ -5,6 +5,7 @@ mod inbound;
 mod negotiate;
 mod outbound;
 mod receive;
+mod relayed;
 mod report;
 mod send;
 
@@ -19,6 +20,7 @@ use crate::error::{CandidateError, LocalCandidateError, SessionError};
 use crate::event::{Event, Output, ReceivedRtp, Transmit};
 use crate::ice::{Ice, line_of};
 use crate::path_report::PathMeter;
+use crate::relay::Relays;
 use crate::rtcp::ReportSchedule;
 use crate::sdp::Media;
 use crate::srtp::Srtp;
@@ -47,6 +49,7 @@ pub struct Session {
     stage: Stage,
     ice: Ice,
     gatherer: StunGatherer,
+    relays: Relays,
     gathering: Gathering,
     negotiation: Negotiation,
     dtls: Option<DtlsEndpoint>,
@@ -87,6 +90,7 @@ struct Gathering {
 enum Timer {
     Ice,
     Gather,
+    Relay,
     Dtls,
     /// No connection in time.
     Connect,
@@ -100,6 +104,8 @@ struct Timers {
     /// The fixed instant times are counted from.
     start: Instant,
     dtls: Option<Instant>,
+    /// The peer's first description.
+    described: Option<Instant>,
     connect: Option<Instant>,
     feedback: Option<Instant>,
 }
@@ -119,11 +125,12 @@ impl Session {
         Ok(Self {
             ice: Ice::new(config.role == Role::Offerer, config.ice_lite, config.consent_timeout),
             gatherer: StunGatherer::new(transaction),
+            relays: Relays::new(now),
             negotiation: Negotiation::new(word(0) >> 2, config.direction),
             inbound: Inbound::new(now),
             outbound: Outbound::new(word(8)),
             schedule: ReportSchedule::new(now, word(16)),
-            timers: Timers { start: now, dtls: None, connect: None, feedback: None },
+            timers: Timers { start: now, dtls: None, described: None, connect: None, feedback: None },
             stage: Stage::Connecting,
             gathering: Gathering::default(),
             dtls: None,
@@ -150,12 +157,14 @@ impl Session {
         if self.stage == Stage::Ended || self.gathering.sockets.contains(&local) {
             return Ok(());
         }
-        let candidate = self.ice.add_host(local)?;
+        let hidden = self.config.relay_only;
+        let candidate = if hidden { None } else { self.ice.add_host(local)? };
         self.gathering.sockets.push(local);
         self.announce(candidate);
-        for server in &self.gathering.servers {
+        for server in self.gathering.servers.iter().filter(|_| !hidden) {
             self.gatherer.ask(now, local, *server);
         }
+        self.relays.add_socket(now, local);
         self.drive(now);
         Ok(())
     }
@@ -166,7 +175,7 @@ impl Session {
             return;
         }
         self.gathering.servers.push(server);
-        for local in &self.gathering.sockets {
+        for local in self.gathering.sockets.iter().filter(|_| !self.config.relay_only) {
             self.gatherer.ask(now, *local, server);
         }
         self.drive(now);
@@ -182,13 +191,14 @@ impl Session {
         local: SocketAddr,
         outside: SocketAddr,
     ) -> Result<(), LocalCandidateError> {
-        let candidate = self.ice.add_reflexive(local, outside)?;
+        let candidate = if self.config.relay_only { None } else { self.ice.add_reflexive(local, outside)? };
         self.announce(candidate);
         self.drive(now);
         Ok(())
     }
 
-    /// Says that no more sockets come: [`Event::GatheringDone`] follows once the STUN servers answered or were given up.
+    /// Says that no more sockets come: [`Event::GatheringDone`] follows once the STUN and TURN servers answered or were
+    /// given up.
     pub fn end_of_local_candidates(&mut self, now: Instant) {
         self.gathering.complete = true;
         self.drive(now);
@@ -198,6 +208,9 @@ impl Session {
     pub fn remove_local_candidate(&mut self, now: Instant, local: SocketAddr) {
         self.gathering.sockets.retain(|known| *known != local);
         self.ice.remove_local(local);
+        for relayed in self.relays.remove_socket(local) {
+            self.ice.remove_local(relayed);
+        }
         self.drive(now);
     }
 
@@ -281,7 +294,7 @@ impl Session {
         let reception = self.inbound.reception_stats();
         TransportStats {
             ice_rtt: self.ice.rtt(),
-            path: self.ice.path_ends(),
+            path: self.path_ends(),
             sent: self.outbound.totals,
             received: self.inbound.totals,
             jitter: reception.jitter,
@@ -301,6 +314,7 @@ impl Session {
         }
         self.send_goodbye(now);
         self.close_dtls(now);
+        self.close_relays(now);
         self.stage = Stage::Ended;
     }
 
@@ -316,7 +330,16 @@ impl Session {
         }
     }
 
-    fn transmit(&mut self, transmit: Transmit) {
+    /// Sends from one of our candidates: a socket's address, or a relayed one.
+    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+        let Transmit { source, destination, contents, .. } = &transmit;
+        match self.relays.send(now, *source, *destination, contents) {
+            Some(through_relay) => through_relay.into_iter().for_each(|transmit| self.put_out(transmit)),
+            None => self.put_out(transmit),
+        }
+    }
+
+    fn put_out(&mut self, transmit: Transmit) {
         if self.transmits.len() < MAX_TRANSMITS {
             self.transmits.push_back(transmit);
         }

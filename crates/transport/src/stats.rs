@@ -35,6 +35,8 @@ pub struct TransportStats {
     pub srtp: Option<SrtpProfile>,
     /// Our and the peer's end of the path in use.
     pub path: Option<(PathEnd, PathEnd)>,
+    /// From the first description of the peer to media that flows; `None` before.
+    pub setup: Option<Duration>,
     /// DTLS handshakes that had to be begun again.
     pub dtls_restarts: u32,
     /// Received packets that found the queue of [`Session::poll_rtp`](crate::Session::poll_rtp) full.
@@ -77,11 +79,13 @@ pub enum RejectReason {
     PayloadType,
     /// Authenticated RTCP that breaks its own lengths.
     MalformedRtcp,
+    /// From a TURN server, but no answer to what was asked and no packet of a peer it lets through.
+    Relay,
 }
 
 impl RejectReason {
     /// All reasons, in the order of declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unknown,
         Self::Stun,
         Self::UnvalidatedSource,
@@ -93,6 +97,7 @@ impl RejectReason {
         Self::TooManySources,
         Self::PayloadType,
         Self::MalformedRtcp,
+        Self::Relay,
     ];
 }
 

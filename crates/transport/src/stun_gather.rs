@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::event::Transmit;
+use crate::event::{Carrier, Transmit};
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -74,7 +74,7 @@ impl StunGatherer {
             request.next = now + FIRST_WAIT * (1 << request.sent);
             request.sent += 1;
             let contents = Bytes::copy_from_slice(&binding_request(request.transaction));
-            Transmit { source: request.local, destination: request.server, contents }
+            Transmit { carrier: Carrier::Udp, source: request.local, destination: request.server, contents }
         })
         .collect()
     }

@@ -51,6 +51,8 @@ impl PacketPath for Emulated {
 
 #[cfg(test)]
 mod tests {
+    use offhook_client::Carrier;
+
     use super::*;
 
     #[test]
@@ -63,6 +65,7 @@ mod tests {
         let mut path = path(10.0, Duration::from_millis(20), 1).unwrap().unwrap()();
         let start = Instant::now();
         let datagram = || Transmit {
+            carrier: Carrier::Udp,
             source: "127.0.0.1:1".parse().unwrap(),
             destination: "127.0.0.1:2".parse().unwrap(),
             contents: vec![0; 100].into(),

@@ -3,6 +3,7 @@
 mod feedback;
 mod negotiate;
 mod recover;
+mod relay;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -17,7 +18,7 @@ use offhook_media_core::recv::IncomingPacket;
 use offhook_media_core::send::OutgoingPacket;
 use offhook_signaling::call::{CallEndCause, CallState};
 use offhook_signaling::message::Candidate;
-use offhook_transport::{AudioLevel, Event, Output, RtpToSend, Session, Transmit};
+use offhook_transport::{AudioLevel, Carrier, Event, Output, RtpToSend, Session, Transmit};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::sleep_until;
 
@@ -32,6 +33,7 @@ use crate::event::CallEvent;
 use crate::shared::Shared;
 use crate::snapshot::Meter;
 use crate::stats::{CallStats, DriverStats};
+use crate::turn_stream::TurnStreams;
 use crate::udp::{PacketPath, Sockets};
 
 /// How long after a look at the packet ring the next one is due. The timer has a resolution of 1 ms and rounds up: this is one look per
@@ -50,6 +52,7 @@ pub(super) struct MediaDriver {
     /// When the session wants to be called again.
     session_due: Instant,
     sockets: Sockets,
+    turn_streams: TurnStreams,
     path: Option<Box<dyn PacketPath>>,
     port: PacketPort,
     stream: Arc<MediaStream>,
@@ -77,7 +80,7 @@ impl MediaDriver {
     ) {
         let Some(engine) = shared.sound.engine() else { return };
         let now = Instant::now();
-        let PreparedMedia { session, sockets, stream, port, config, offer } = media;
+        let PreparedMedia { session, sockets, turn_streams, stream, port, config, offer } = media;
         let driver = Self {
             clock: engine.clock(),
             path: shared.settings.path.as_ref().map(|make| make()),
@@ -88,6 +91,7 @@ impl MediaDriver {
             session,
             session_due: now,
             sockets,
+            turn_streams,
             port,
             stream_events: stream.events(),
             stream,
@@ -113,10 +117,11 @@ impl MediaDriver {
             if self.over {
                 break;
             }
-            let (inbox, sockets) = (&mut self.inbox, &self.sockets);
+            let (inbox, sockets, streams) = (&mut self.inbox, &self.sockets, &mut self.turn_streams);
             tokio::select! {
                 message = inbox.recv() => self.handle_message(message.unwrap_or(ToMedia::End)),
                 () = poll_fn(|cx| sockets.poll_readable(cx)) => self.receive(),
+                () = poll_fn(|cx| streams.poll(cx)) => self.take_stream_news(),
                 () = sleep_until(wake.into()) => {}
             }
         }
@@ -181,6 +186,7 @@ impl MediaDriver {
                 self.stats.datagrams_not_sent += u64::from(!self.sockets.send(&transmit));
             }
         }
+        self.turn_streams.flush();
         while let Some(rtp) = self.session.poll_rtp() {
             let packet = IncomingPacket {
                 arrival: self.clock.media_time(rtp.arrival),
@@ -197,9 +203,17 @@ impl MediaDriver {
     }
 
     fn transmit(&mut self, now: Instant, transmit: Transmit) {
-        match &mut self.path {
-            Some(path) => path.submit(now, transmit),
-            None => self.stats.datagrams_not_sent += u64::from(!self.sockets.send(&transmit)),
+        let sent = match (&mut self.path, transmit.carrier) {
+            (_, Carrier::Tcp) => self.turn_streams.send(&transmit),
+            (Some(path), Carrier::Udp) => {
+                path.submit(now, transmit);
+                true
+            }
+            (None, Carrier::Udp) => self.sockets.send(&transmit),
+        };
+        if !sent {
+            self.stats.datagrams_not_sent += 1;
+            self.upkeep.doubt_addresses();
         }
     }
 
@@ -249,6 +263,10 @@ impl MediaDriver {
             }
             Event::ShortReport(report) => self.take_short_report(report.as_bytes()),
             Event::PathReport(path) => self.take_network_report(network_report_of(&path)),
+            Event::RelayFailed { local, server, protocol, relayed, error } => {
+                tracing::info!(call = %self.core.id, %server, %protocol, %error, "no relayed address");
+                self.relay_failed(now, local, protocol, relayed);
+            }
             Event::RemoteBye => self.recovery.expect_end(now),
             Event::Failed(error) => {
                 tracing::info!(call = %self.core.id, %error, "media failed");

@@ -11,9 +11,11 @@ use offhook_transport::{
 };
 use thiserror::Error;
 
+use super::IceServers;
 use super::runtime::media_runtime;
 use crate::builder::Settings;
 use crate::shared::Shared;
+use crate::turn_stream::TurnStreams;
 use crate::udp::Sockets;
 
 /// Short frames without the speech layer need more for the same sound.
@@ -44,6 +46,7 @@ pub(crate) enum PrepareError {
 pub(crate) struct PreparedMedia {
     pub(crate) session: Session,
     pub(crate) sockets: Sockets,
+    pub(crate) turn_streams: TurnStreams,
     pub(crate) stream: Arc<MediaStream>,
     pub(crate) port: PacketPort,
     pub(crate) config: StreamConfig,
@@ -57,12 +60,13 @@ pub(crate) async fn prepare(shared: &Arc<Shared>, role: Role) -> Result<Prepared
     let engine = shared.sound.engine().ok_or(PrepareError::NoEngine)?;
     // Codec state takes milliseconds to make.
     let opening = tokio::task::spawn_blocking(move || engine.open_stream(&config));
-    let (mut session, sockets) = open_session(shared, role)?;
+    let servers = shared.ice_servers().await;
+    let (mut session, sockets, turn_streams) = open_session(shared, role, servers)?;
     let offer = (role == Role::Offerer).then(|| session.create_offer()).transpose()?;
     let stream = opening.await.map_err(|_| PrepareError::NoEngine)??;
     stream.set_sending(false);
     let port = stream.take_packet_port().ok_or(PrepareError::NoEngine)?;
-    Ok(PreparedMedia { session, sockets, stream: Arc::new(stream), port, config, offer })
+    Ok(PreparedMedia { session, sockets, turn_streams, stream: Arc::new(stream), port, config, offer })
 }
 
 fn stream_config(settings: &Settings) -> StreamConfig {
@@ -88,7 +92,11 @@ fn stream_config(settings: &Settings) -> StreamConfig {
     config
 }
 
-fn open_session(shared: &Shared, role: Role) -> Result<(Session, Sockets), PrepareError> {
+fn open_session(
+    shared: &Shared,
+    role: Role,
+    servers: IceServers,
+) -> Result<(Session, Sockets, TurnStreams), PrepareError> {
     // The sockets belong to the media driver's runtime.
     let runtime = media_runtime()?;
     let _inside = runtime.enter();
@@ -106,11 +114,18 @@ fn open_session(shared: &Shared, role: Role) -> Result<(Session, Sockets), Prepa
     if sockets.addresses().next().is_none() {
         return Err(PrepareError::NoAddress);
     }
-    for server in shared.stun_servers() {
+    let mut streams = TurnStreams::new(Arc::clone(&shared.settings.dialer));
+    servers.connections().for_each(|target| streams.open(target));
+    for server in servers.stun {
         session.add_stun_server(now, server);
     }
-    session.end_of_local_candidates(now);
-    Ok((session, sockets))
+    for target in servers.turn {
+        session.add_turn_server(now, target.server);
+    }
+    if !streams.is_opening() {
+        session.end_of_local_candidates(now);
+    }
+    Ok((session, sockets, streams))
 }
 
 fn session_config(settings: &Settings, role: Role) -> Result<SessionConfig, CertificateError> {
@@ -128,6 +143,7 @@ fn session_config(settings: &Settings, role: Role) -> Result<SessionConfig, Cert
         config.red_payload_type = None;
         config.short_reports = false;
     }
+    config.relay_only = settings.relay_only;
     config.connect_timeout = settings.timeouts.media;
     config.consent_timeout = settings.timeouts.consent.min(Duration::from_secs(30));
     Ok(config)

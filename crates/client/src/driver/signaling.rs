@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::keeper::Keeper;
 use super::start::OsEntropy;
-use super::{Command, stun};
+use super::{Command, ice_servers};
 use crate::call::CallCore;
 use crate::credential::Registration;
 use crate::error::RegisterError;
@@ -190,8 +190,8 @@ impl SignalingDriver {
     fn note_reconnect(&mut self) {
         if self.reconnecting && self.machine.is_online() {
             self.reconnecting = false;
+            self.look_up_ice_servers();
             self.shared.events.send(&ClientEvent::Reconnected);
-            self.look_up_stun_servers();
         }
     }
 
@@ -237,8 +237,9 @@ impl SignalingDriver {
             }
             MachineEvent::Started => {
                 self.run.signal.set_started(true);
+                // A call that is made at once waits for it.
+                self.look_up_ice_servers();
                 self.shared.events.send(&ClientEvent::Started);
-                self.look_up_stun_servers();
             }
             MachineEvent::Failed(mut error) => {
                 self.end_all_calls(Instant::now());
@@ -257,12 +258,12 @@ impl SignalingDriver {
         }
     }
 
-    fn look_up_stun_servers(&self) {
-        let servers = self.machine.ice_servers().to_vec();
+    fn look_up_ice_servers(&self) {
         let shared = Arc::clone(&self.shared);
-        if !servers.is_empty() {
-            tokio::spawn(async move { shared.set_stun_servers(stun::resolve(servers).await) });
-        }
+        let own = shared.settings.ice_servers.iter();
+        let servers = own.chain(self.machine.ice_servers()).cloned().collect();
+        shared.begin_lookup();
+        tokio::spawn(async move { shared.end_lookup(ice_servers::resolve(servers).await) });
     }
 
     /// Lets calls, connection and store end, for a bounded time.

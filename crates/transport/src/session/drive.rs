@@ -6,7 +6,7 @@ use super::{Session, Stage, Timer};
 use crate::consent::ConsentChange;
 use crate::dtls::{DtlsEndpoint, DtlsOutput};
 use crate::error::TransportError;
-use crate::event::{Connected, DtlsVersion, Event, SrtpProfile, Transmit};
+use crate::event::{Carrier, Connected, DtlsVersion, Event, SrtpProfile, Transmit};
 use crate::ice::IceEvent;
 use crate::srtp::Srtp;
 
@@ -16,6 +16,7 @@ impl Session {
         if self.stage == Stage::Ended {
             return;
         }
+        self.drive_relays(now);
         self.drive_gathering(now);
         self.drive_ice(now);
         self.drive_dtls(now);
@@ -34,6 +35,7 @@ impl Session {
         let times = [
             (Timer::Ice, self.ice.timeout()),
             (Timer::Gather, self.gatherer.timeout()),
+            (Timer::Relay, self.relays.timeout()),
             (Timer::Dtls, self.timers.dtls),
             (Timer::Connect, self.timers.connect),
             (Timer::Report, reports),
@@ -44,9 +46,10 @@ impl Session {
 
     fn drive_gathering(&mut self, now: Instant) {
         for transmit in self.gatherer.poll(now) {
-            self.transmit(transmit);
+            self.put_out(transmit);
         }
-        if self.gathering.complete && !self.gathering.announced && self.gatherer.is_done() {
+        let is_done = self.gatherer.is_done() && !self.relays.is_gathering();
+        if self.gathering.complete && !self.gathering.announced && is_done {
             self.gathering.announced = true;
             self.emit(Event::GatheringDone);
         }
@@ -55,7 +58,7 @@ impl Session {
     fn drive_ice(&mut self, now: Instant) {
         self.ice.handle_timeout(now);
         while let Some(transmit) = self.ice.poll_transmit() {
-            self.transmit(transmit);
+            self.transmit(now, transmit);
         }
         let mut events = Vec::new();
         self.ice.poll_events(now, &mut events);
@@ -63,6 +66,7 @@ impl Session {
             match event {
                 IceEvent::State(state) => self.emit(Event::IceState(state)),
                 IceEvent::Nominated { local, remote } => {
+                    self.relays.bind(now, local, remote);
                     if self.stage == Stage::Connected {
                         self.emit(Event::PathChanged { local, remote });
                     }
@@ -97,7 +101,7 @@ impl Session {
             match output {
                 DtlsOutput::Packet(contents) => {
                     if let Some((source, destination)) = self.ice.path() {
-                        self.transmit(Transmit { source, destination, contents });
+                        self.transmit(now, Transmit { carrier: Carrier::Udp, source, destination, contents });
                     }
                 }
                 DtlsOutput::Keys { material, profile, version } => {
@@ -119,8 +123,9 @@ impl Session {
         self.stats.dtls = Some(version);
         self.stats.srtp = Some(profile);
         self.timers.connect = None;
+        self.stats.setup = self.timers.described.map(|described| now.saturating_duration_since(described));
         self.schedule.restart(now);
-        if let Some((local, remote)) = self.ice.path_ends() {
+        if let Some((local, remote)) = self.path_ends() {
             self.emit(Event::Connected(Connected { dtls: version, srtp: profile, local, remote }));
         }
     }

@@ -81,12 +81,13 @@ impl Session {
     }
 
     /// Makes an offer with new ICE credentials, after the machine's address changed or the peer was lost. Media keeps the old
-    /// path until a new one is found; DTLS and its keys stay.
+    /// path until a new one is found; DTLS and its keys stay. TURN servers whose address has ended are asked again.
     ///
     /// # Errors
     /// [`SessionError::WrongState`] while an answer is awaited, [`SessionError::Ended`].
     pub fn restart_ice(&mut self, now: Instant) -> Result<String, SessionError> {
         let offer = self.offer(Some(IceCreds::new()))?;
+        self.ask_relays_again(now);
         self.drive(now);
         Ok(offer)
     }
@@ -203,6 +204,7 @@ impl Session {
             let certificate = Arc::clone(&self.config.certificate);
             let dtls = DtlsEndpoint::new(certificate, self.config.dtls, active, remote.fingerprint, now)?;
             self.dtls = Some(dtls);
+            self.timers.described = Some(now);
             self.timers.connect = Some(now + self.config.connect_timeout);
         }
         self.negotiation.sources.clone_from(&remote.sources);

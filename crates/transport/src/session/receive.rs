@@ -32,7 +32,7 @@ impl Session {
         self.drive(now);
     }
 
-    fn take(
+    pub(super) fn take(
         &mut self,
         now: Instant,
         local: SocketAddr,
@@ -40,6 +40,9 @@ impl Session {
         datagram: &[u8],
     ) -> Result<(), RejectReason> {
         let protocol = classify(datagram).ok_or(RejectReason::Unknown)?;
+        if self.is_from_server(now, local, remote, protocol, datagram)? {
+            return Ok(());
+        }
         if protocol == Protocol::Stun {
             return self.take_stun(now, local, remote, datagram);
         }

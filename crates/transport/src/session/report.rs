@@ -7,7 +7,7 @@ use webrtc_util::marshal::Marshal;
 
 use super::{Session, Stage};
 use crate::error::SendReportError;
-use crate::event::Transmit;
+use crate::event::{Carrier, Transmit};
 use crate::rtcp::{Report, SenderInfo, ShortReport, goodbye, report, short_report};
 
 /// Seconds of our NTP clock at the start of the session. Peers use differences only, and no clock is read here.
@@ -22,7 +22,7 @@ impl Session {
         if self.schedule.take(now) {
             let last = self.make_report(now);
             let bytes = report(last.borrow(self), None);
-            self.send_rtcp(bytes);
+            self.send_rtcp(now, bytes);
         }
         let feedback = *self.timers.feedback.get_or_insert(now + self.config.feedback_interval);
         if now >= feedback {
@@ -35,7 +35,7 @@ impl Session {
         if self.stage == Stage::Connected {
             let last = self.make_report(now);
             let bytes = goodbye(last.borrow(self));
-            self.send_rtcp(bytes);
+            self.send_rtcp(now, bytes);
         }
     }
 
@@ -52,11 +52,11 @@ impl Session {
         let alone = media.reduced_size_rtcp;
         let packet = short_report(self.outbound.ssrc, &short);
         if alone {
-            self.send_rtcp(Some(packet));
+            self.send_rtcp(now, Some(packet));
         } else {
             let last = self.make_report(now);
             let compound = report(last.borrow(self), None).map(|first| [first, packet].concat().into());
-            self.send_rtcp(compound);
+            self.send_rtcp(now, compound);
         }
         Ok(())
     }
@@ -73,15 +73,15 @@ impl Session {
             let last = self.make_report(now);
             report(last.borrow(self), Some(Box::new(feedback)))
         };
-        self.send_rtcp(bytes);
+        self.send_rtcp(now, bytes);
     }
 
-    fn send_rtcp(&mut self, plain: Option<Bytes>) {
+    fn send_rtcp(&mut self, now: Instant, plain: Option<Bytes>) {
         let Some((source, destination)) = self.ice.path() else { return };
         let protected = plain.and_then(|plain| self.srtp.as_mut()?.protect_rtcp(&plain));
         if let Some(contents) = protected {
             self.outbound.totals.rtcp_packets += 1;
-            self.transmit(Transmit { source, destination, contents });
+            self.transmit(now, Transmit { carrier: Carrier::Udp, source, destination, contents });
         }
     }
 

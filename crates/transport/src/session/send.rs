@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::outbound::MAX_PAYLOAD;
 use super::{Session, Stage};
 use crate::error::SendRtpError;
-use crate::event::{RtpToSend, Transmit};
+use crate::event::{Carrier, RtpToSend, Transmit};
 use crate::rtp_header::RtpHeader;
 
 impl Session {
@@ -36,7 +36,7 @@ impl Session {
         let (packet, header, sequence) = self.outbound.assemble(rtp, media).ok_or(SendRtpError::Protect)?;
         let contents = srtp.protect_rtp(packet, header, ssrc, sequence).ok_or(SendRtpError::Protect)?;
         self.outbound.sent(now, rtp, media, contents.len());
-        self.transmit(Transmit { source, destination, contents });
+        self.transmit(now, Transmit { carrier: Carrier::Udp, source, destination, contents });
         Ok(())
     }
     /// Any RTP or RTCP under our keys, for the fuzz targets and tests that play a hostile peer. `None`: not connected, or not

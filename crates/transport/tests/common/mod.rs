@@ -2,13 +2,15 @@
 #![expect(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "whatever fails here fails the test")]
 
+pub(crate) mod turn;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use offhook_sim::rng::Rng;
 use offhook_transport::{
-    Certificate, Event, Output, Role, RtpToSend, Session, SessionConfig, TransportError,
+    Carrier, Certificate, Event, Output, Role, RtpToSend, Session, SessionConfig, TransportError,
 };
 
 pub(crate) const ALICE: usize = 0;
@@ -58,6 +60,7 @@ pub(crate) struct Peer {
 #[derive(Debug, Clone)]
 pub(crate) struct Datagram {
     pub(crate) due: Instant,
+    pub(crate) carrier: Carrier,
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) contents: Vec<u8>,
@@ -72,6 +75,10 @@ pub(crate) struct World {
     pub(crate) translator: Option<(SocketAddr, SocketAddr)>,
     /// What the link never carries.
     pub(crate) swallows: fn(&[u8]) -> bool,
+    /// What a firewall lets nobody carry.
+    pub(crate) blocks: fn(&Datagram) -> bool,
+    /// A TURN server, where there is one.
+    pub(crate) turn: Option<turn::TurnNode>,
     pub(crate) delay: Duration,
     pub(crate) signal_delay: Duration,
     /// Everything that was put on the link, lost or not.
@@ -106,6 +113,8 @@ impl World {
             loss: 0.0,
             translator: None,
             swallows: |_| false,
+            blocks: |_| false,
+            turn: None,
             delay: Duration::from_millis(25),
             signal_delay: Duration::from_millis(5),
             tapped: Vec::new(),
@@ -242,10 +251,22 @@ impl World {
             destination = if destination == outside { inside } else { destination };
         }
         let contents = transmit.contents.to_vec();
-        let datagram = Datagram { due: self.now + self.delay, source, destination, contents };
+        let carrier = transmit.carrier;
+        let datagram = Datagram { due: self.now + self.delay, carrier, source, destination, contents };
         self.tapped.push(datagram.clone());
         let has_socket = self.peers.iter().any(|peer| peer.sockets.contains(&transmit.source));
-        if has_socket && !(self.swallows)(&transmit.contents) && !self.rng.chance(self.loss) {
+        if carrier == Carrier::Tcp {
+            if !(self.blocks)(&datagram) {
+                self.link.push(datagram);
+            }
+        } else if has_socket && !(self.swallows)(&transmit.contents) && !self.rng.chance(self.loss) {
+            self.carry(datagram);
+        }
+    }
+
+    /// A datagram sets out.
+    fn carry(&mut self, datagram: Datagram) {
+        if !(self.blocks)(&datagram) {
             self.link.push(datagram);
         }
     }
@@ -269,7 +290,16 @@ impl World {
     fn deliver(&mut self) {
         let now = self.now;
         for datagram in self.link.extract_if(.., |datagram| datagram.due <= now).collect::<Vec<_>>() {
-            self.inject(datagram.source, datagram.destination, datagram.contents);
+            if self.turn.as_ref().is_some_and(|turn| turn.listens(datagram.destination)) {
+                self.at_turn_server(&datagram);
+            } else if datagram.carrier == Carrier::Tcp {
+                let Datagram { source, destination, contents, .. } = datagram;
+                for peer in &mut self.peers {
+                    peer.session.handle_stream(now, destination, source, &contents);
+                }
+            } else {
+                self.inject(datagram.source, datagram.destination, datagram.contents);
+            }
         }
         for (_, side, line) in self.lines.extract_if(.., |(due, ..)| *due <= now).collect::<Vec<_>>() {
             self.peers[side].session.add_remote_candidate(now, &line).unwrap();
@@ -288,6 +318,21 @@ impl World {
         self.collect_rtp(side);
     }
 
+    fn at_turn_server(&mut self, datagram: &Datagram) {
+        let Some(turn) = &mut self.turn else { return };
+        let mut out = Vec::new();
+        turn.receive(self.now, datagram, &mut out);
+        for mut datagram in out {
+            // From one of its addresses to another it takes no time.
+            if self.turn.as_ref().is_some_and(|turn| turn.listens(datagram.destination)) {
+                self.at_turn_server(&datagram);
+            } else {
+                datagram.due += self.delay;
+                self.carry(datagram);
+            }
+        }
+    }
+
     /// XOR-MAPPED-ADDRESS of the sender, as it looks from outside.
     fn answer_as_server(&mut self, outside: SocketAddr, request: &[u8]) {
         let SocketAddr::V4(seen) = outside else { return };
@@ -300,6 +345,7 @@ impl World {
         let destination = inside.map_or(outside, |(inside, _)| inside);
         self.link.push(Datagram {
             due: self.now + self.delay,
+            carrier: Carrier::Udp,
             source: address(STUN_SERVER),
             destination,
             contents,

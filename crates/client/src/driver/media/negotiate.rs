@@ -194,7 +194,10 @@ impl MediaDriver {
         };
         self.session.rollback();
         let offer = match wanted {
-            Wanted::Restart => self.session.restart_ice(now),
+            Wanted::Restart => {
+                self.open_turn_streams();
+                self.session.restart_ice(now)
+            }
             Wanted::Direction => self.session.create_offer(),
         };
         match offer {

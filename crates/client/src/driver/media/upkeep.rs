@@ -16,23 +16,40 @@ use crate::snapshot::{CallMeasure, Look};
 /// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
 const PUBLISH: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
+/// Between two looks at the machine's addresses, and after which one is looked at again when it did not send.
+const ADDRESSES: Duration = SECOND;
+const DOUBT: Duration = Duration::from_millis(100);
 
 /// When what is due, and what the last second was compared with.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     publish: Instant,
     second: Instant,
+    addresses: Instant,
+    looked: Instant,
     lost: i64,
     received: u64,
 }
 
 impl Upkeep {
     pub(super) fn new(now: Instant) -> Self {
-        Self { publish: now, second: now + SECOND, lost: 0, received: 0 }
+        Self {
+            publish: now,
+            second: now + SECOND,
+            addresses: now + ADDRESSES,
+            looked: now,
+            lost: 0,
+            received: 0,
+        }
     }
 
     pub(super) fn due(&self) -> Instant {
-        self.publish.min(self.second)
+        self.publish.min(self.second).min(self.addresses)
+    }
+
+    /// What a socket does not send may be because its address is gone: looks soon.
+    pub(super) fn doubt_addresses(&mut self) {
+        self.addresses = self.addresses.min(self.looked + DOUBT);
     }
 
     /// Share of the packets expected since the last look that was lost; `None` when none was expected.
@@ -52,11 +69,14 @@ impl MediaDriver {
             self.upkeep.publish = now + PUBLISH;
             self.publish();
         }
+        if now >= self.upkeep.addresses {
+            (self.upkeep.looked, self.upkeep.addresses) = (now, now + ADDRESSES);
+            self.follow_addresses(now);
+        }
         if now >= self.upkeep.second {
             self.upkeep.second = now + SECOND;
             // The message that says so finds no room in a queue that is full, and nobody sends it when the client's runtime is gone.
             self.over |= self.core.state() == CallState::Ended || self.commands.is_closed();
-            self.follow_addresses(now);
             self.judge(now);
             self.offer_if_wanted(now);
         }
@@ -128,6 +148,9 @@ impl MediaDriver {
             for local in gone {
                 self.session.remove_local_candidate(now, local);
                 self.sockets.remove(local);
+            }
+            for (local, server) in self.turn_streams.remove_gone(&addresses) {
+                self.session.handle_stream_closed(now, local, server);
             }
         }
         if (added || moved) && self.is_negotiated() {

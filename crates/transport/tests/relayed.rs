@@ -1,0 +1,226 @@
+//! Calls through a TURN server: where nothing else passes, and where nothing else is wanted.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::turn::{PASSWORD, TURN_SERVER, TurnNode, USER};
+use common::{ALICE, BOB, Datagram, World, address, config};
+use offhook_transport::{CandidateKind, Carrier, Event, RelayError, RelayProtocol, TurnServer};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn server(protocol: RelayProtocol) -> TurnServer {
+    TurnServer {
+        address: address(TURN_SERVER),
+        protocol,
+        username: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+    }
+}
+
+/// Two sides and a TURN server; who is in `hidden` uses nothing else.
+fn world(hidden: [bool; 2], seed: u64) -> World {
+    let configs = [ALICE, BOB].map(|side| {
+        let mut config = config(side);
+        config.relay_only = hidden[side];
+        config
+    });
+    let mut world = World::new(configs, seed);
+    world.turn = Some(TurnNode::new(world.start));
+    world
+}
+
+fn ask(world: &mut World, side: usize) {
+    let now = world.now;
+    let session = &mut world.peers[side].session;
+    session.add_turn_server(now, server(RelayProtocol::Udp));
+    session.end_of_local_candidates(now);
+}
+
+fn connect(world: &mut World) {
+    world.negotiate();
+    let connected = world.run_until(LIMIT, World::both_connected);
+    assert!(connected, "{:?}\n{:?}", world.peers[ALICE].events, world.peers[BOB].events);
+}
+
+/// Both hear each other, every packet.
+fn talk(world: &mut World) {
+    let before = [ALICE, BOB].map(|side| world.peers[side].heard.len());
+    world.talk(Duration::from_secs(1));
+    world.run(Duration::from_millis(200));
+    for side in [ALICE, BOB] {
+        assert_eq!(world.peers[side].heard.len() - before[side], 50, "side {side}");
+    }
+}
+
+fn is_turn(address: SocketAddr) -> bool {
+    address.ip() == common::address(TURN_SERVER).ip()
+}
+
+/// Everything that does not go to or come from the server.
+fn direct(datagram: &Datagram) -> bool {
+    !is_turn(datagram.source) && !is_turn(datagram.destination)
+}
+
+fn candidates(world: &World, side: usize) -> Vec<&String> {
+    let events = world.peers[side].events.iter();
+    let lines = events.filter_map(|event| match event {
+        Event::LocalCandidate(line) => Some(line),
+        _ => None,
+    });
+    lines.collect()
+}
+
+#[test]
+fn where_nothing_passes_directly_one_relay_connects_them() {
+    let mut world = world([false, false], 1);
+    world.blocks = direct;
+    ask(&mut world, ALICE);
+    connect(&mut world);
+    let (ours, theirs) = world.peers[ALICE].session.stats().path.unwrap();
+    assert_eq!((ours.kind, ours.relay), (Some(CandidateKind::Relayed), Some(RelayProtocol::Udp)));
+    assert!(!is_turn(theirs.address));
+    let (_, relay) = world.peers[BOB].session.stats().path.unwrap();
+    assert_eq!(relay.address, ours.address);
+    assert_eq!(relay.relay, None, "it is the other side's");
+    talk(&mut world);
+}
+
+#[test]
+fn media_passes_through_a_channel() {
+    let mut world = world([true, false], 2);
+    ask(&mut world, ALICE);
+    connect(&mut world);
+    world.run(Duration::from_secs(1));
+    let before = world.turn.as_ref().unwrap().channel_frames;
+    talk(&mut world);
+    assert!(world.turn.as_ref().unwrap().channel_frames >= before + 50);
+}
+
+#[test]
+fn who_hides_behind_relays_tells_no_address_of_their_own() {
+    let mut world = world([true, true], 3);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    connect(&mut world);
+    talk(&mut world);
+    for side in [ALICE, BOB] {
+        let lines = candidates(&world, side);
+        assert!(lines.iter().all(|line| line.contains(" typ relay raddr 0.0.0.0 rport 0")), "{lines:?}");
+        assert_eq!(lines.len(), 1);
+        let (ours, theirs) = world.peers[side].session.stats().path.unwrap();
+        assert!(is_turn(ours.address) && is_turn(theirs.address));
+    }
+    assert!(world.tapped.iter().all(|datagram| is_turn(datagram.destination)), "nothing goes past the relay");
+}
+
+#[test]
+fn a_direct_path_is_taken_where_there_is_one() {
+    let mut world = world([false, false], 4);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    world.run(Duration::from_secs(1));
+    connect(&mut world);
+    let (ours, theirs) = world.peers[ALICE].session.stats().path.unwrap();
+    assert_eq!((ours.kind, theirs.kind), (Some(CandidateKind::Host), Some(CandidateKind::Host)));
+    assert!(world.peers[ALICE].session.stats().setup.unwrap() < Duration::from_secs(1));
+}
+
+#[test]
+fn wrong_credentials_are_told_and_end_gathering() {
+    let mut world = world([false, false], 5);
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.add_turn_server(now, TurnServer { password: "wrong".to_owned(), ..server(RelayProtocol::Udp) });
+    session.end_of_local_candidates(now);
+    world.run(Duration::from_secs(1));
+    assert_eq!(failures(&world, ALICE), [RelayError::Credentials]);
+    assert!(world.peers[ALICE].events.contains(&Event::GatheringDone));
+}
+
+#[test]
+fn a_server_that_does_not_answer_does_not_hold_up_the_end_of_gathering() {
+    let mut world = world([false, false], 6);
+    world.turn = None;
+    ask(&mut world, ALICE);
+    let done = |world: &World| world.peers[ALICE].events.contains(&Event::GatheringDone);
+    assert!(!world.run_until(Duration::from_secs(1), done));
+    assert!(world.run_until(Duration::from_secs(6), done));
+    assert_eq!(failures(&world, ALICE), [RelayError::NoAnswer]);
+    connect(&mut world);
+}
+
+fn failures(world: &World, side: usize) -> Vec<RelayError> {
+    let failure = |event: &Event| match event {
+        Event::RelayFailed { error, .. } => Some(*error),
+        _ => None,
+    };
+    world.peers[side].events.iter().filter_map(failure).collect()
+}
+
+#[test]
+fn lost_datagrams_are_repeated() {
+    for seed in 10..20 {
+        let mut world = world([true, true], seed);
+        world.loss = 0.1;
+        ask(&mut world, ALICE);
+        ask(&mut world, BOB);
+        connect(&mut world);
+    }
+}
+
+/// Allocations last ten minutes, permissions five: both are renewed.
+#[test]
+fn an_hour_through_a_relay() {
+    let mut world = world([true, true], 7);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    connect(&mut world);
+    world.run(Duration::from_secs(3600));
+    assert!(world.both_connected());
+    talk(&mut world);
+    assert!(failures(&world, ALICE).is_empty());
+}
+
+#[test]
+fn a_call_through_a_relay_survives_a_new_address() {
+    let mut world = world([true, true], 8);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    connect(&mut world);
+    world.talk(Duration::from_secs(1));
+    let (old, new) = (address("127.0.0.1:4000"), address("127.0.0.2:4000"));
+    world.peers[ALICE].sockets = vec![new];
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.add_local_candidate(now, new).unwrap();
+    session.remove_local_candidate(now, old);
+    let offer = session.restart_ice(now).unwrap();
+    world.talk(Duration::from_millis(60));
+    world.exchange(ALICE, &offer);
+    let before = world.peers[BOB].heard.len();
+    world.talk(Duration::from_secs(3));
+    let heard = world.peers[BOB].heard.len() - before;
+    assert!(heard >= 100, "less than a second was lost of three: {heard}");
+    let longest =
+        world.peers[BOB].heard.windows(2).map(|pair| pair[1].arrival - pair[0].arrival).max().unwrap();
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+}
+
+#[test]
+fn addresses_are_given_back_at_the_end() {
+    let mut world = world([true, true], 9);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    connect(&mut world);
+    world.tapped.clear();
+    let now = world.now;
+    world.peers[ALICE].session.close(now);
+    world.run(Duration::from_millis(200));
+    let is_refresh = |datagram: &&Datagram| datagram.contents.starts_with(&[0, 4]);
+    assert_eq!(world.tapped.iter().filter(is_refresh).count(), 1);
+    assert!(world.peers[BOB].events.contains(&Event::RemoteBye), "said before the address was given back");
+    assert_eq!(world.tapped.iter().filter(|datagram| datagram.carrier == Carrier::Tcp).count(), 0);
+}
