@@ -9,7 +9,7 @@ use crate::send::redundancy::{MOST_COPIES, Redundancy, Rung};
 use crate::units::{BitsPerSecond, PacketTime};
 
 /// A copy lies back at most so far: what the receiver would wait for longer, it plays too late for a conversation.
-const FURTHEST: Duration = Duration::from_millis(100);
+const FURTHEST: Duration = Duration::from_millis(120);
 /// Sound is not made coarser than this for copies.
 const LEAST_RATE_WITH_COPIES: f32 = 12_000.0;
 /// And not coarser than this at all, in bits per second.

@@ -11,10 +11,15 @@ use crate::units::MediaTime;
 const MOST_STANDING: Duration = Duration::from_millis(25);
 /// It is not one of ours while it shrinks faster than this, in seconds per second.
 const DRAINS: f32 = -0.02;
-/// A queue that grows faster than this for so many reports will stand.
+/// A queue that grows faster than this for so many reports will stand: not even the fastest packets pass it by, as they do in jitter.
 const GROWS: f32 = 0.06;
 const GROWING_REPORTS: u8 = 3;
 const GROWN: Duration = Duration::from_millis(50);
+const FASTEST_GROWS: Duration = Duration::from_millis(4);
+/// A delay that came in one step and keeps still for so many reports is the path's: queues grow.
+const STILL_REPORTS: u8 = 2;
+const STILL: f32 = 0.02;
+const SAME: Duration = Duration::from_millis(10);
 /// A queue that was full before the first packet shows no growth, only that so much of what is sent does not fit, report after report.
 const OVERFLOWS: f32 = 0.4;
 const OVERFLOWING_REPORTS: u8 = 6;
@@ -44,6 +49,11 @@ pub(super) struct Congestion {
     changed: Option<(MediaTime, Duration)>,
     clear_since: Option<MediaTime>,
     growing: u8,
+    /// The queue grew for several reports, and has not been gone since.
+    grown: bool,
+    still: u8,
+    /// The standing delay of the last report.
+    standing: Duration,
     overflowing: u8,
     /// Delay that stays when less is sent: the path is longer, not full.
     excused: Duration,
@@ -62,17 +72,32 @@ impl Congestion {
             return;
         };
         let standing = report.standing_delay.unwrap_or(Duration::ZERO);
+        self.watch(trend, standing);
         self.excused = self.excused.min(standing);
         let own = standing - self.excused;
-        self.growing = if trend > GROWS { self.growing.saturating_add(1) } else { 0 };
-        let stands = own > MOST_STANDING && trend > DRAINS;
+        if own > MOST_STANDING && !self.grown && self.room.is_none() && self.still >= STILL_REPORTS {
+            self.excused = standing;
+            return;
+        }
+        let stands = own > MOST_STANDING && trend > DRAINS && (self.grown || self.room.is_some());
         let will_stand = self.growing >= GROWING_REPORTS && high > self.excused + GROWN;
         if stands || will_stand || self.overflowing >= OVERFLOWING_REPORTS {
             self.clear_since = None;
             self.shrink(now, report, rung, standing);
         } else if own <= MOST_STANDING {
+            self.grown = false;
             self.grow(now);
         }
+    }
+
+    /// Whether the delay grows or keeps still, report after report.
+    fn watch(&mut self, trend: f32, standing: Duration) {
+        let grows = trend > GROWS && standing > self.standing + FASTEST_GROWS;
+        self.growing = if grows { self.growing.saturating_add(1) } else { 0 };
+        self.grown |= self.growing >= GROWING_REPORTS - 1;
+        let still = trend.abs() < STILL && standing.abs_diff(self.standing) < SAME;
+        self.still = if still { self.still.saturating_add(1) } else { 0 };
+        self.standing = standing;
     }
 
     fn shrink(&mut self, now: MediaTime, report: &NetworkReport, rung: &Rung, standing: Duration) {
@@ -82,7 +107,7 @@ impl Congestion {
             }
             // Less was sent, all of it came, and the delay is the same: it is the path's.
             let flat = report.queue_trend.is_some_and(|trend| trend.abs() < 0.01);
-            let same = standing.abs_diff(then) < Duration::from_millis(10);
+            let same = standing.abs_diff(then) < SAME;
             if self.room.is_some() && flat && same && report.loss < 0.02 {
                 *self = Self { excused: standing, ..Self::default() };
                 return;
@@ -157,13 +182,16 @@ mod tests {
     #[test]
     fn a_standing_queue_takes_room_and_its_end_gives_it_back_slowly() {
         let mut congestion = Congestion::default();
-        congestion.take(at(0), &report(80, 0.2), &rung());
+        for n in 0..2 {
+            assert_eq!(congestion.room(), None, "after {n}");
+            congestion.take(at(n * 250), &report(20 + 40 * n as u64, 0.2), &rung());
+        }
         let first = congestion.room().unwrap();
         assert!(first < 40_000, "{first}");
         // The step is waited for.
-        congestion.take(at(250), &report(120, 0.2), &rung());
+        congestion.take(at(500), &report(100, 0.2), &rung());
         assert_eq!(congestion.room(), Some(first));
-        for n in 2..30 {
+        for n in 3..31 {
             congestion.take(at(n * 250), &report(2, 0.0), &rung());
         }
         let later = congestion.room().unwrap();
@@ -186,8 +214,25 @@ mod tests {
     fn a_longer_path_is_no_queue() {
         let mut congestion = Congestion::default();
         for n in 0..20 {
-            congestion.take(at(n * 250), &report(80, 0.0), &rung());
+            let (standing, trend) = match n {
+                0..5 => (3, 0.0),
+                5 => (3, 0.4),
+                6 => (83, 0.2),
+                _ => (83, 0.0),
+            };
+            congestion.take(at(n * 250), &report(standing, trend), &rung());
+            assert_eq!(congestion.room(), None, "after {n}");
         }
-        assert_eq!(congestion.room(), None);
+    }
+
+    #[test]
+    fn heavy_jitter_with_trends_of_its_own_is_no_queue() {
+        let mut congestion = Congestion::default();
+        for n in 0..40_u64 {
+            let high = Some(Duration::from_millis(120));
+            let jitter = NetworkReport { queue_delay: high, ..report(3 + n % 3, 0.1) };
+            congestion.take(at(n as i64 * 250), &jitter, &rung());
+            assert_eq!(congestion.room(), None, "after {n}");
+        }
     }
 }

@@ -12,7 +12,7 @@ const PRIOR_RUNS: f32 = 12.0;
 /// Runs of each class are so long.
 const RUN_LENGTHS: [f32; 5] = [1.0, 2.0, 3.4, 6.2, 12.0];
 /// More packets than these lost in one report are an outage: no copy that is sent all the time would bridge it.
-const OUTAGE: f32 = 25.0;
+const OUTAGE: f32 = 14.0;
 
 /// A path as the ladder sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
