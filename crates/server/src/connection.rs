@@ -184,6 +184,9 @@ impl Conversation {
                 let result = self.shared.auth.register(&line.address, &register.token).await;
                 Command::Registered(line, frame.id, result)
             }
+            ClientMessage::PushSubscribe(_) | ClientMessage::PushUnsubscribe(_) => {
+                Command::Settled(line, frame.id, Some(WireError::PushOff))
+            }
             _ => Command::Frame(line, Box::new(frame)),
         }
     }

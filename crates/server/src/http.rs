@@ -18,6 +18,7 @@ use crate::accept::Guest;
 use crate::connection;
 use crate::development;
 use crate::pages;
+use crate::push;
 use crate::server::Shared;
 
 /// The default of 128 KiB would be paid by every idle connection.
@@ -34,6 +35,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/version", get(version))
         .route("/v1/development", development::routes())
+        .route("/v1/push", get(push::key))
         .fallback(get(pages::serve))
         .with_state(shared)
 }

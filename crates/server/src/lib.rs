@@ -29,6 +29,7 @@ mod hub;
 mod limit;
 mod outbox;
 mod pages;
+mod push;
 mod server;
 mod store;
 mod tls;

@@ -118,6 +118,9 @@ impl ClientError {
             Some(WireError::CredentialRefused) => {
                 "the device credential is unknown, ended or revoked: register with a new token"
             }
+            Some(WireError::UserReserved) => {
+                "this user id belongs to the server itself, as the echo user's does: take another one"
+            }
             Some(_) => "the server refused the connection",
             None => {
                 "another connection of this device took over: give each installation a device id of its own"

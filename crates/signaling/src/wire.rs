@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{CallId, MessageId};
-use crate::message::{Candidate, ClientMessage, Headers, Limits, ServerMessage, WireError};
+use crate::message::{Candidate, ClientMessage, Headers, Limits, PushSubscription, ServerMessage, WireError};
 
 /// The protocol version in `v`.
 pub const VERSION: u32 = 1;
+/// Push services use a few hundred bytes.
+const MOST_ENDPOINT: u32 = 2048;
+/// Both keys as base64url, and room for padding.
+const MOST_PUSH_KEYS: u32 = 256;
 
 /// One message with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +179,7 @@ impl Message for ClientMessage {
             Self::CallAnswer(m) => sdp(&m.sdp, limits),
             Self::CallUpdate(m) => sdp(&m.sdp, limits),
             Self::CallCandidate(m) => candidate(m),
+            Self::PushSubscribe(m) => subscription(m),
             _ => Ok(()),
         }
     }
@@ -201,6 +206,11 @@ impl Message for ServerMessage {
 
 fn candidate(m: &Candidate) -> Result<(), ParseError> {
     at_most("candidate", m.candidate.len() + m.mid.len() + m.ufrag.len(), 1024)
+}
+
+fn subscription(m: &PushSubscription) -> Result<(), ParseError> {
+    at_most("push endpoint", m.endpoint.len(), MOST_ENDPOINT)?;
+    at_most("push keys", m.p256dh.len() + m.auth.len(), MOST_PUSH_KEYS)
 }
 
 fn sdp(text: &str, limits: &Limits) -> Result<(), ParseError> {

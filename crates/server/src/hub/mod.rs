@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Unreadable(Line, Outcome),
     /// A registration was renewed, or not.
     Registered(Line, MessageId, Result<IssuedCredential, WireError>),
+    /// A command that needs no session was carried out, or not.
+    Settled(Line, MessageId, Option<WireError>),
     /// The connection is gone.
     Closed(Line),
     /// The device's credentials were revoked.
@@ -114,6 +116,7 @@ impl Hub {
             Command::Frame(line, frame) => self.handle_frame(now, &line, *frame),
             Command::Unreadable(line, outcome) => self.say(&line, ServerMessage::Error(outcome)),
             Command::Registered(line, of, result) => self.registered(&line, of, result),
+            Command::Settled(line, of, error) => self.settle(&line, of, error),
             Command::Closed(line) => self.closed(now, &line),
             Command::Revoked(address) => self.detach(now, &address, CloseReason::Revoked),
             Command::Shutdown => {}

@@ -27,6 +27,7 @@ async fn health_readiness_and_version() {
         ("/healthz", "HTTP/1.1 200", "ok"),
         ("/readyz", "HTTP/1.1 200", "ready"),
         ("/version", "HTTP/1.1 200", "offhook.v1.json"),
+        ("/v1/push", "HTTP/1.1 404", "push_off"),
         ("/nothing", "HTTP/1.1 404", ""),
         ("/v1/signal", "HTTP/1.1 400", ""),
     ] {

@@ -41,6 +41,12 @@ pub enum ClientMessage {
     /// Denies, cancels or ends a call.
     #[serde(rename = "call.hangup")]
     CallHangup(Hangup),
+    /// Asks the server to wake this device by Web Push when it is called and not connected.
+    #[serde(rename = "push.subscribe")]
+    PushSubscribe(PushSubscription),
+    /// Ends what `push.subscribe` began.
+    #[serde(rename = "push.unsubscribe")]
+    PushUnsubscribe(Empty),
     /// Acknowledges by the envelope's `ack` alone.
     #[serde(rename = "ack")]
     Ack(Empty),
@@ -156,9 +162,26 @@ pub struct Hangup {
     pub error: Option<WireError>,
 }
 
+/// Where and how a device is woken, as a browser's `PushSubscription` tells it (RFC 8030, RFC 8291).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PushSubscription {
+    /// The push service's address for this device, an https URL of at most 2048 bytes. Whoever knows it can disturb the device.
+    pub endpoint: String,
+    /// The device's public key: base64url of the 65 bytes of an uncompressed P-256 point.
+    pub p256dh: String,
+    /// The device's authentication secret: base64url of 16 bytes.
+    pub auth: String,
+}
+
+impl std::fmt::Debug for PushSubscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PushSubscription(redacted)")
+    }
+}
+
 impl ClientMessage {
     /// Every `type` of this direction.
-    pub const TYPES: [&'static str; 12] = [
+    pub const TYPES: [&'static str; 14] = [
         "hello",
         "register",
         "call.start",
@@ -169,6 +192,8 @@ impl ClientMessage {
         "call.established",
         "call.ice_servers",
         "call.hangup",
+        "push.subscribe",
+        "push.unsubscribe",
         "ack",
         "ping",
     ];

@@ -138,6 +138,12 @@ pub enum WireError {
     TokenReplayed,
     /// The device credential is unknown, ended or revoked.
     CredentialRefused,
+    /// This user id belongs to the server, for instance the echo user's: take another.
+    UserReserved,
+    /// The push subscription cannot be used: its endpoint is not a public https address, or its keys are malformed.
+    BadEndpoint,
+    /// This server sends no pushes.
+    PushOff,
     /// The server failed.
     Internal,
 }

@@ -4,7 +4,9 @@ mod client;
 mod common;
 mod server;
 
-pub use client::{CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, Register, Resume};
+pub use client::{
+    CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, PushSubscription, Register, Resume,
+};
 pub use common::{Candidate, Description, Empty, Headers, IceServer, Limits, SdpKind, Update, WireError};
 pub use server::{
     Answered, Bye, ByeAction, CallSnapshot, Ended, IceServers, Incoming, IssuedCredential, Outcome,
