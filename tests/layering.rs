@@ -10,7 +10,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("offhook-transport", &[]),
     ("offhook-sim", &["offhook-media-core", "offhook-signaling", "offhook-transport"]),
     ("offhook-media", &["offhook-media-core"]),
-    ("offhook-server", &["offhook-signaling"]),
+    ("offhook-echo", &["offhook-transport"]),
+    ("offhook-server", &["offhook-echo", "offhook-signaling"]),
     ("offhook-client", &["offhook-media", "offhook-media-core", "offhook-signaling", "offhook-transport"]),
     ("offhook", &["offhook-client"]),
     (
@@ -28,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that may neither open a socket nor run an executor: no such dependency may stand in their manifests.
-const SANS_IO: &[&str] = &["offhook-signaling", "offhook-media-core", "offhook-transport"];
+const SANS_IO: &[&str] = &["offhook-signaling", "offhook-media-core", "offhook-transport", "offhook-echo"];
 const IO_CRATES: &[&str] = &["tokio", "mio", "socket2", "axum", "hyper", "cpal", "rusqlite"];
 
 fn normal_dependencies() -> BTreeMap<String, BTreeSet<String>> {

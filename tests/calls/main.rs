@@ -7,6 +7,7 @@ mod bad_network;
 mod callee_never_answers;
 mod credential_kept;
 mod dtmf_and_mute;
+mod echo_user;
 mod examples;
 mod glare;
 mod hang_up_deny_cancel_busy;

@@ -164,6 +164,9 @@ pub(crate) struct ServeArguments {
     /// TLS private key (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Let nobody answer calls to the user `echo`, which otherwise plays everyone's voice back.
+    #[arg(long)]
+    pub(crate) no_echo_user: bool,
     /// Print one JSON line with the address and applications instead of text.
     #[arg(long)]
     pub(crate) json: bool,

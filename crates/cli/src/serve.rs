@@ -66,6 +66,9 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     if !applications.is_empty() {
         config = config.applications(applications);
     }
+    if arguments.no_echo_user {
+        config = config.echo_user(None);
+    }
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         config = config.tls(certificate, key);
     }
@@ -86,6 +89,7 @@ fn not_started(error: &StartError) -> Failure {
         StartError::Store(_) => Failure::failed(what)
             .advice("check the folder given with --data: its permissions and the disk's space"),
         StartError::Config(_) => Failure::usage(what),
+        StartError::Echo(_) => Failure::failed(what).advice("start with --no-echo-user"),
         StartError::Entropy => Failure::failed(what),
     }
 }
@@ -131,6 +135,12 @@ fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
         let program = program();
         let account =
             format!("{}--application-key {key} --application-secret {secret}", server_option(server));
+        if let Some(echo) = server.echo_user() {
+            let _ = write!(
+                text,
+                "\nAlone, to hear your own voice come back:\n\n  {program} call {echo} {account} --user alice\n"
+            );
+        }
         let _ = write!(
             text,
             "\nTwo users, each in a terminal of its own:\n\n  {program} answer {account} --user bob\n  {program} call bob {account} --user alice\n\

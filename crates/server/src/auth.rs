@@ -22,6 +22,8 @@ pub(crate) struct Auth {
     clock_tolerance: Duration,
     credential_lifetime: Duration,
     applications: HashMap<ApplicationKey, Vec<ApplicationSecret>>,
+    /// The echo user: nobody registers under its name.
+    reserved: Option<UserId>,
     store: Arc<dyn Store>,
     registrations: Mutex<Pacer<(ApplicationKey, UserId)>>,
 }
@@ -32,6 +34,7 @@ impl Auth {
         policy: TokenPolicy,
         credential_lifetime: Duration,
         registrations: Rate,
+        reserved: Option<UserId>,
         store: Arc<dyn Store>,
     ) -> Self {
         let secrets = |application: &Application| (application.key().clone(), application.secrets().to_vec());
@@ -40,6 +43,7 @@ impl Auth {
             clock_tolerance: policy.clock_tolerance,
             credential_lifetime,
             applications: applications.iter().map(secrets).collect(),
+            reserved,
             store,
             registrations: Mutex::new(Pacer::new(registrations)),
         }
@@ -71,6 +75,7 @@ impl Auth {
             tracing::debug!(%application, %error, "token refused");
             error.wire()
         })?;
+        self.check_reserved(user)?;
         if !self.may_register(application, user) {
             return Err(WireError::RateLimited);
         }
@@ -79,11 +84,16 @@ impl Auth {
     }
 
     async fn log_in(&self, address: &DeviceAddress, secret: &DeviceCredential) -> Result<(), WireError> {
+        self.check_reserved(&address.user)?;
         let record = self.store.device(CredentialHash::of(secret)).await.map_err(failed)?;
         match record {
             Some(record) if record.address == *address && record.expires > environment::wall() => Ok(()),
             _ => Err(WireError::CredentialRefused),
         }
+    }
+
+    fn check_reserved(&self, user: &UserId) -> Result<(), WireError> {
+        if self.reserved.as_ref() == Some(user) { Err(WireError::UserReserved) } else { Ok(()) }
     }
 
     async fn bind_nonce(&self, address: &DeviceAddress, claims: &Claims) -> Result<(), WireError> {

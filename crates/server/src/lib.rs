@@ -23,6 +23,7 @@ mod close;
 mod config;
 mod connection;
 mod development;
+mod echo;
 mod environment;
 mod http;
 mod hub;
@@ -36,7 +37,7 @@ mod tls;
 
 pub use application::{Application, ApplicationError, DevelopmentApplication};
 pub use close::CloseReason;
-pub use config::{ConfigError, Limits, Rate, ServerConfig, SessionTimers, TlsFiles};
+pub use config::{ConfigError, EchoUser, Limits, Rate, ServerConfig, SessionTimers, TlsFiles};
 pub use server::{RunningServer, Server, StartError};
 pub use store::{CredentialHash, DeviceRecord, MemoryStore, SqliteStore, Store, StoreError, StoreFuture};
 pub use tls::TlsError;

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use offhook_signaling::ApplicationKey;
+use offhook_echo::CertificateError;
 use offhook_signaling::PATH;
 use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::{ApplicationKey, UserId};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
@@ -17,6 +18,7 @@ use crate::accept;
 use crate::application::{Application, DevelopmentApplication};
 use crate::auth::Auth;
 use crate::config::{ConfigError, ServerConfig};
+use crate::echo::Echo;
 use crate::environment::{self, OsEntropy};
 use crate::hub::{self, Command};
 use crate::limit::Connections;
@@ -47,6 +49,9 @@ pub enum StartError {
     /// The data folder is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificate of the echo user's calls cannot be made: switch the echo user off.
+    #[error("the echo user: {0}")]
+    Echo(#[from] CertificateError),
     /// The operating system gives no random bytes: no secret can be made.
     #[error("the operating system gives no random bytes")]
     Entropy,
@@ -93,6 +98,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     /// For whose users the softphone page may have tokens: only on loopback, and never a configured application.
     pub(crate) page_application: Option<DevelopmentApplication>,
+    echo: Option<Echo>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     stop: StopSign,
 }
@@ -109,6 +115,9 @@ impl Shared {
             Some(hub) => hub.clone(),
             None => {
                 let hub = hub::spawn(self.config.clone());
+                if let Some(echo) = &self.echo {
+                    echo.attach(application.clone(), hub.clone(), self.stop());
+                }
                 hubs.insert(application.clone(), hub.clone());
                 hub
             }
@@ -160,7 +169,8 @@ impl Server {
         let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         let (stop, stopped) = watch::channel(Stop::Running);
         let for_page = development.clone().filter(|_| address.ip().is_loopback());
-        let shared = Arc::new(shared(config, store, for_page, StopSign(stopped)));
+        let echo = Echo::new(&config)?;
+        let shared = Arc::new(shared(config, store, for_page, echo, StopSign(stopped)));
         let (alive, all_gone) = mpsc::channel(1);
         tokio::spawn(prune(shared.clone(), alive.clone()));
         let server = RunningServer {
@@ -198,6 +208,7 @@ fn shared(
     config: ServerConfig,
     store: Arc<dyn Store>,
     page_application: Option<DevelopmentApplication>,
+    echo: Option<Echo>,
     stop: StopSign,
 ) -> Shared {
     let limits = config.limits;
@@ -208,6 +219,7 @@ fn shared(
         config.tokens,
         config.credential_lifetime,
         limits.registrations_per_user,
+        config.echo.as_ref().map(|echo| echo.user.clone()),
         store.clone(),
     );
     Shared {
@@ -216,6 +228,7 @@ fn shared(
         store,
         connections: Arc::new(connections),
         page_application,
+        echo,
         hubs: Mutex::default(),
         stop,
     }
@@ -281,6 +294,11 @@ impl RunningServer {
     /// The keys of all applications that may register users.
     pub fn application_keys(&self) -> impl Iterator<Item = &ApplicationKey> {
         self.shared.config.applications.iter().map(Application::key)
+    }
+
+    /// Who answers anyone in every application and plays their voice back, if the configuration has it.
+    pub fn echo_user(&self) -> Option<&UserId> {
+        self.shared.config.echo.as_ref().map(|echo| &echo.user)
     }
 
     /// Whether tokens and credentials cross a network unencrypted: it listens beyond loopback and has no TLS.

@@ -1,14 +1,15 @@
 //! The TOML file. Times are seconds and may have a fraction; unknown settings are refused, so that a slip is seen.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use offhook_signaling::UserId;
 use offhook_signaling::message::IceServer;
 use offhook_signaling::token::ApplicationSecret;
 use serde::Deserialize;
 
-use super::{ConfigError, Rate, ServerConfig, TlsFiles};
+use super::{ConfigError, EchoUser, Rate, ServerConfig, TlsFiles};
 use crate::application::{Application, ApplicationError};
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +25,18 @@ struct File {
     sessions: FileSessions,
     calls: FileCalls,
     tokens: FileTokens,
+    echo: FileEcho,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileEcho {
+    enabled: Option<bool>,
+    user: Option<UserId>,
+    delay_seconds: Option<Seconds>,
+    calls: Option<usize>,
+    longest_call_seconds: Option<Seconds>,
+    public_addresses: Option<Vec<IpAddr>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,8 +125,19 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     config.tls = file.tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key });
     config.ice_servers = file.ice_server;
     limits(&mut config, &file.limits);
+    config.echo = echo(file.echo);
     times(&mut config, &file.sessions, &file.calls, &file.tokens);
     Ok(config)
+}
+
+fn echo(file: FileEcho) -> Option<EchoUser> {
+    let mut echo = EchoUser::default();
+    set(&mut echo.user, file.user);
+    set(&mut echo.calls, file.calls);
+    set(&mut echo.public_addresses, file.public_addresses);
+    set_time(&mut echo.delay, file.delay_seconds);
+    set_time(&mut echo.longest_call, file.longest_call_seconds);
+    file.enabled.unwrap_or(true).then_some(echo)
 }
 
 fn application(file: FileApplication) -> Result<Application, ConfigError> {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use offhook_signaling::UserId;
 use offhook_signaling::call::CallTimers;
 use offhook_signaling::message::IceServer;
 use offhook_signaling::token::TokenPolicy;
@@ -28,6 +29,36 @@ pub struct ServerConfig {
     pub(crate) calls: CallTimers,
     pub(crate) tokens: TokenPolicy,
     pub(crate) credential_lifetime: Duration,
+    pub(crate) echo: Option<EchoUser>,
+}
+
+/// Who answers anyone and plays their voice back, so that one person can try a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EchoUser {
+    /// Its user id, in every application. Nobody else can register under it.
+    pub user: UserId,
+    /// From a word to its echo, beside what network and jitter buffer take: at most 1 s. Below half a second it makes people stutter.
+    pub delay: Duration,
+    /// Calls at once, of all applications together: 1 to 30. Who calls beyond is told that the callee is busy.
+    pub calls: usize,
+    /// After this long a call is hung up.
+    pub longest_call: Duration,
+    /// Addresses under which this machine is reached and which it does not know itself, for instance behind a one-to-one address
+    /// translation.
+    pub public_addresses: Vec<IpAddr>,
+}
+
+impl Default for EchoUser {
+    /// User `echo`, a second later, 16 calls of at most five minutes.
+    fn default() -> Self {
+        Self {
+            user: UserId::new("echo").expect("four letters are a well-formed identifier"),
+            delay: Duration::from_secs(1),
+            calls: 16,
+            longest_call: Duration::from_secs(300),
+            public_addresses: Vec::new(),
+        }
+    }
 }
 
 /// A certificate chain and its private key, both PEM files.
@@ -160,6 +191,7 @@ impl Default for ServerConfig {
             calls: CallTimers::default(),
             tokens: TokenPolicy::default(),
             credential_lifetime: Duration::from_secs(30 * 86_400),
+            echo: Some(EchoUser::default()),
         }
     }
 }
@@ -263,6 +295,13 @@ impl ServerConfig {
         self
     }
 
+    /// The echo user, or none.
+    #[must_use]
+    pub fn echo_user(mut self, echo: Option<EchoUser>) -> Self {
+        self.echo = echo;
+        self
+    }
+
     /// Checks what can be checked without starting.
     ///
     /// # Errors
@@ -274,6 +313,9 @@ impl ServerConfig {
             return Err(ConfigError::DuplicateApplication(twice[0].to_string()));
         }
         self.limits.validate()?;
+        if let Some(echo) = &self.echo {
+            echo.validate()?;
+        }
         self.validate_times()
     }
 
@@ -298,6 +340,21 @@ impl ServerConfig {
         }
         if self.credential_lifetime < Duration::from_secs(1) {
             return Err(ConfigError::Range { name: "credential_lifetime", rule: "at least a second" });
+        }
+        Ok(())
+    }
+}
+
+impl EchoUser {
+    fn validate(&self) -> Result<(), ConfigError> {
+        if !(1..=30).contains(&self.calls) {
+            return Err(ConfigError::Range { name: "echo.calls", rule: "1 to 30" });
+        }
+        if self.delay > Duration::from_secs(1) {
+            return Err(ConfigError::Range { name: "echo.delay", rule: "at most a second" });
+        }
+        if self.longest_call < Duration::from_secs(1) || self.longest_call > Duration::from_secs(86_400) {
+            return Err(ConfigError::Range { name: "echo.longest_call", rule: "between a second and a day" });
         }
         Ok(())
     }

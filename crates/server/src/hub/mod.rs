@@ -216,11 +216,18 @@ impl Hub {
 
     /// Makes sure that one more device fits; a device that is not connected now gives way.
     fn make_room(&mut self, now: Instant, address: &DeviceAddress) -> Result<(), CloseReason> {
+        let config = self.config.clone();
+        let echo = config.echo.as_ref().map(|echo| &echo.user);
+        if echo == Some(&address.user) {
+            return Ok(());
+        }
         if self.sessions.of_user(&address.user) >= self.config.limits.devices_per_user {
             let absent = self.sessions.longest_absent(&address.user).ok_or(CloseReason::Limited)?;
             self.detach(now, &absent, CloseReason::Gone);
         }
-        if self.sessions.len() >= self.config.limits.devices_per_application {
+        // The echo user's device takes nobody's place.
+        let own = echo.map_or(0, |echo| self.sessions.of_user(echo));
+        if self.sessions.len() - own >= self.config.limits.devices_per_application {
             return Err(CloseReason::Limited);
         }
         Ok(())
