@@ -43,7 +43,7 @@ pub struct Timeouts {
     pub silence: Duration,
     /// Without the peer's consent for this long nothing more is sent to it (RFC 7675), and new paths are looked for. At most 30 s.
     pub consent: Duration,
-    /// How long new paths are looked for; then the call ends `Inactive`.
+    /// How long new paths are looked for; then the call ends `Inactive`. Never later than 30 s after the last sign of consent.
     pub recovery: Duration,
     /// Opening a sound device.
     pub device: Duration,

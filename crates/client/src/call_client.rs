@@ -64,7 +64,8 @@ impl CallClient {
         let run = self.shared.started().ok_or(CallError::NotStarted)?;
         // A device takes its time to open: meanwhile the other side rings.
         let mut opening = Opening::begin(&self.shared);
-        let media = prepare(&self.shared, Role::Offerer).await;
+        let servers = self.shared.ice_servers().await;
+        let media = prepare(&self.shared, Role::Offerer, servers).await;
         let media = media.map_err(|error| CallError::Prepare(error.to_string()))?;
         opening.check()?;
         let offer = media.offer.clone().unwrap_or_default();

@@ -65,6 +65,8 @@ pub(crate) enum MediaNews {
     Update(Update),
     /// Media is connected.
     Connected,
+    /// Servers for candidates are wanted whose credentials have not ended.
+    RenewIceServers,
     /// Media could not connect, or the peer went away.
     Failed(CallEndCause),
 }
@@ -78,6 +80,8 @@ pub(crate) enum ToMedia {
     RemoteOffer(String),
     /// The callee's answer.
     RemoteAnswer(String),
+    /// Servers for candidates of this call.
+    IceServers(Box<IceServers>),
     /// A candidate of the peer.
     RemoteCandidate(Candidate),
     /// A later description of the peer.

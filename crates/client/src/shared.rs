@@ -166,11 +166,6 @@ impl Shared {
         let mut watch = self.ice_servers.subscribe();
         // After the time-out what is known has to do. The sender lives as long as this.
         let _ = timeout(LOOKUP, watch.wait_for(|lookup| lookup.pending == 0)).await;
-        self.known_ice_servers()
-    }
-
-    /// Servers for candidates as far as they are known now.
-    pub(crate) fn known_ice_servers(&self) -> IceServers {
         let mut servers = self.ice_servers.borrow().servers.clone();
         servers.stun.splice(0..0, self.settings.stun.iter().copied());
         servers

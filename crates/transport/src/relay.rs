@@ -136,7 +136,7 @@ impl Relays {
         Self { start, servers: Vec::new(), allocations: Vec::new() }
     }
 
-    /// Makes a server known, or its new credentials. Returns whether it was unknown.
+    /// Makes a server known, or its new credentials. `false`: there are too many.
     pub(crate) fn add_server(&mut self, server: TurnServer) -> bool {
         let known = self
             .servers
@@ -144,7 +144,7 @@ impl Relays {
             .find(|known| (known.address, known.protocol) == (server.address, server.protocol));
         if let Some(known) = known {
             *known = server;
-            return false;
+            return true;
         }
         let room = self.servers.len() < MAX_ALLOCATIONS;
         if room {

@@ -63,6 +63,7 @@ pub struct Session {
     rejected: RejectedDatagrams,
     stats: TransportStats,
     path_meter: PathMeter,
+    heard: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,7 @@ impl Session {
             rejected: RejectedDatagrams::default(),
             stats: TransportStats::default(),
             path_meter: PathMeter::new(now),
+            heard: None,
             config,
         })
     }
@@ -304,6 +306,13 @@ impl Session {
             dtls_restarts: self.dtls.as_ref().map_or(0, DtlsEndpoint::restarts),
             ..self.stats.clone()
         }
+    }
+
+    /// When the newest datagram came that was the peer's: a check with our password, or anything on a path that has passed one. Strangers
+    /// and TURN servers are not heard.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.heard
     }
 
     /// Ends the session: says good-bye by RTCP BYE and DTLS close_notify. Drain [`poll_output`](Self::poll_output) once more to

@@ -224,3 +224,131 @@ fn addresses_are_given_back_at_the_end() {
     assert!(world.peers[BOB].events.contains(&Event::RemoteBye), "said before the address was given back");
     assert_eq!(world.tapped.iter().filter(|datagram| datagram.carrier == Carrier::Tcp).count(), 0);
 }
+
+/// Alice's firewall lets no datagram out.
+fn without_udp(datagram: &Datagram) -> bool {
+    let alice = address("127.0.0.1:4000");
+    datagram.carrier == Carrier::Udp && (datagram.source == alice || datagram.destination == alice)
+}
+
+/// Alice reaches the server over a connection.
+fn over_tcp(seed: u64) -> World {
+    let mut world = world([false, false], seed);
+    world.blocks = without_udp;
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.add_turn_connection(now, address("127.0.0.1:6000"), &server(RelayProtocol::Tcp));
+    session.end_of_local_candidates(now);
+    world
+}
+
+#[test]
+fn without_any_udp_a_connection_carries_the_call() {
+    let mut world = over_tcp(21);
+    connect(&mut world);
+    let (ours, _) = world.peers[ALICE].session.stats().path.unwrap();
+    assert_eq!((ours.kind, ours.relay), (Some(CandidateKind::Relayed), Some(RelayProtocol::Tcp)));
+    world.run(Duration::from_secs(1));
+    talk(&mut world);
+}
+
+/// Packets of every length in a row, so that every padding occurs.
+#[test]
+fn frames_on_a_connection_are_whole_words() {
+    let mut world = over_tcp(22);
+    connect(&mut world);
+    talk(&mut world);
+    let frames = world.tapped.iter().filter(|datagram| datagram.carrier == Carrier::Tcp);
+    let lengths: Vec<usize> = frames.map(|frame| frame.contents.len()).collect();
+    assert!(lengths.len() > 50 && lengths.iter().all(|length| length.is_multiple_of(4)), "{lengths:?}");
+}
+
+#[test]
+fn a_relay_over_datagrams_is_preferred_to_one_over_a_connection() {
+    let mut world = world([true, false], 23);
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.add_turn_connection(now, address("127.0.0.1:6000"), &server(RelayProtocol::Tcp));
+    ask(&mut world, ALICE);
+    world.run(Duration::from_secs(1));
+    assert_eq!(candidates(&world, ALICE).len(), 2);
+    connect(&mut world);
+    world.run(Duration::from_secs(2));
+    let (ours, _) = world.peers[ALICE].session.stats().path.unwrap();
+    assert_eq!(ours.relay, Some(RelayProtocol::Udp));
+}
+
+#[test]
+fn a_connection_that_ends_takes_its_address_along() {
+    let mut world = over_tcp(24);
+    connect(&mut world);
+    let (ours, _) = world.peers[ALICE].session.stats().path.unwrap();
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.handle_stream_closed(now, address("127.0.0.1:6000"), address(TURN_SERVER));
+    world.run(Duration::from_millis(1));
+    let told = Event::RelayFailed {
+        local: address("127.0.0.1:6000"),
+        server: address(TURN_SERVER),
+        protocol: RelayProtocol::Tcp,
+        relayed: Some(ours.address),
+        error: RelayError::ConnectionClosed,
+    };
+    assert!(world.peers[ALICE].events.contains(&told), "{:?}", world.peers[ALICE].events);
+    // A new connection and an ICE restart bring the call back.
+    let session = &mut world.peers[ALICE].session;
+    session.add_turn_connection(now, address("127.0.0.1:6001"), &server(RelayProtocol::Tcp));
+    let offer = session.restart_ice(now).unwrap();
+    world.exchange(ALICE, &offer);
+    world.run(Duration::from_secs(2));
+    talk(&mut world);
+}
+
+#[test]
+fn something_else_that_listens_there_is_told() {
+    let mut world = world([false, false], 25);
+    world.turn = None;
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.add_turn_connection(now, address("127.0.0.1:6000"), &server(RelayProtocol::Tls));
+    session.handle_stream(
+        now,
+        address("127.0.0.1:6000"),
+        address(TURN_SERVER),
+        b"HTTP/1.1 400 Bad Request\r\n",
+    );
+    world.run(Duration::from_millis(1));
+    assert_eq!(failures(&world, ALICE), [RelayError::NotTurn]);
+}
+
+/// The far end's relay is gone without a word: both sides know it in time (RFC 7675).
+#[test]
+fn through_a_relay_too_a_lost_peer_is_noticed_within_thirty_seconds() {
+    let mut world = world([true, true], 26);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    connect(&mut world);
+    world.talk(Duration::from_secs(1));
+    let broke = world.now;
+    world.blocks = |_| true;
+    let lost = |world: &World| world.peers.iter().all(|peer| peer.events.contains(&Event::PeerLost));
+    assert!(world.run_until(Duration::from_secs(40), lost));
+    assert!(world.now - broke <= Duration::from_secs(30), "{:?}", world.now - broke);
+}
+
+/// Names are not looked up; the peer that has only those is reached through its own checks.
+#[test]
+fn candidates_with_names_are_passed_over() {
+    let mut world = world([false, false], 27);
+    world.peers[BOB].trickle = false;
+    let offer = world.peers[ALICE].session.create_offer().unwrap();
+    let answer = world.peers[BOB].session.handle_offer(world.now, &offer).unwrap();
+    let hidden = answer
+        .replace(" 127.0.0.1 5000 typ host", " 6f1bbf1a-7a3a-4a0e-9d0b-6f8b0a1b2c3d.local 5000 typ host");
+    assert_ne!(hidden, answer);
+    let now = world.now;
+    world.peers[ALICE].session.handle_answer(now, &hidden).unwrap();
+    assert!(world.run_until(LIMIT, World::both_connected));
+    let (_, theirs) = world.peers[ALICE].session.stats().path.unwrap();
+    assert_eq!(theirs.kind, Some(CandidateKind::PeerReflexive));
+}

@@ -10,6 +10,8 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::shared::Shared;
+
 /// A name that is not found takes seconds; a call waits no longer.
 const LOOKUP: Duration = Duration::from_secs(3);
 const MOST_STUN: usize = 4;
@@ -65,6 +67,14 @@ impl IceServers {
             }
         }
     }
+}
+
+/// Those of one call, after the application's own.
+pub(super) async fn of_call(shared: &Shared, named: Vec<IceServer>) -> IceServers {
+    let own = shared.settings.ice_servers.iter().cloned();
+    let mut servers = resolve(own.chain(named).collect()).await;
+    servers.stun.splice(0..0, shared.settings.stun.iter().copied());
+    servers
 }
 
 struct Wanted {

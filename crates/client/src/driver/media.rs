@@ -25,6 +25,7 @@ use tokio::time::sleep_until;
 use self::feedback::network_report_of;
 use self::negotiate::Negotiation;
 use self::recover::{Recovery, Sign};
+use self::relay::Gathering;
 use self::upkeep::Upkeep;
 use super::runtime::media_runtime;
 use super::{Command, MediaNews, PreparedMedia, ToMedia};
@@ -53,6 +54,7 @@ pub(super) struct MediaDriver {
     session_due: Instant,
     sockets: Sockets,
     turn_streams: TurnStreams,
+    gathering: Gathering,
     path: Option<Box<dyn PacketPath>>,
     port: PacketPort,
     stream: Arc<MediaStream>,
@@ -80,7 +82,7 @@ impl MediaDriver {
     ) {
         let Some(engine) = shared.sound.engine() else { return };
         let now = Instant::now();
-        let PreparedMedia { session, sockets, turn_streams, stream, port, config, offer } = media;
+        let PreparedMedia { session, sockets, turn_streams, servers, stream, port, config, offer } = media;
         let driver = Self {
             clock: engine.clock(),
             path: shared.settings.path.as_ref().map(|make| make()),
@@ -92,6 +94,7 @@ impl MediaDriver {
             session_due: now,
             sockets,
             turn_streams,
+            gathering: Gathering::new(servers, core.direction),
             port,
             stream_events: stream.events(),
             stream,
@@ -136,6 +139,7 @@ impl MediaDriver {
         self.look_at_ring(now);
         self.take_stream_events();
         self.hold(now, self.core.held());
+        self.end_gathering(now);
         self.recover(now);
         self.keep_up(now);
         self.flush(now);
@@ -148,16 +152,10 @@ impl MediaDriver {
 
     fn receive(&mut self) {
         let Self { sockets, session, .. } = self;
-        let refused = session.stats().rejected.total();
-        let mut taken = 0;
         sockets.receive(|arrival, local, remote, datagram| {
             session.handle_datagram(arrival, local, remote, datagram);
-            taken += 1;
         });
-        // A stranger's datagrams are no sign of the peer's life.
-        if session.stats().rejected.total() - refused < taken {
-            self.recovery.hear(Instant::now());
-        }
+        self.hear();
     }
 
     /// What the media thread has for the network.
@@ -226,6 +224,7 @@ impl MediaDriver {
                 let _ = reply.send(self.make_answer(now));
             }
             ToMedia::RemoteAnswer(sdp) => self.take_first_answer(now, &sdp),
+            ToMedia::IceServers(servers) => self.take_ice_servers(now, *servers),
             ToMedia::RemoteCandidate(candidate) => self.take_candidate(now, &candidate),
             ToMedia::RemoteUpdate(update) => self.take_update(now, &update),
             ToMedia::End => self.over = true,

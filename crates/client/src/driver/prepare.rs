@@ -47,6 +47,7 @@ pub(crate) struct PreparedMedia {
     pub(crate) session: Session,
     pub(crate) sockets: Sockets,
     pub(crate) turn_streams: TurnStreams,
+    pub(crate) servers: IceServers,
     pub(crate) stream: Arc<MediaStream>,
     pub(crate) port: PacketPort,
     pub(crate) config: StreamConfig,
@@ -55,18 +56,30 @@ pub(crate) struct PreparedMedia {
 }
 
 /// Makes stream, sockets and session, and the caller's offer.
-pub(crate) async fn prepare(shared: &Arc<Shared>, role: Role) -> Result<PreparedMedia, PrepareError> {
+pub(crate) async fn prepare(
+    shared: &Arc<Shared>,
+    role: Role,
+    servers: IceServers,
+) -> Result<PreparedMedia, PrepareError> {
     let config = stream_config(&shared.settings);
     let engine = shared.sound.engine().ok_or(PrepareError::NoEngine)?;
     // Codec state takes milliseconds to make.
     let opening = tokio::task::spawn_blocking(move || engine.open_stream(&config));
-    let servers = shared.ice_servers().await;
-    let (mut session, sockets, turn_streams) = open_session(shared, role, servers)?;
+    let (mut session, sockets, turn_streams) = open_session(shared, role, &servers)?;
     let offer = (role == Role::Offerer).then(|| session.create_offer()).transpose()?;
     let stream = opening.await.map_err(|_| PrepareError::NoEngine)??;
     stream.set_sending(false);
     let port = stream.take_packet_port().ok_or(PrepareError::NoEngine)?;
-    Ok(PreparedMedia { session, sockets, turn_streams, stream: Arc::new(stream), port, config, offer })
+    Ok(PreparedMedia {
+        session,
+        sockets,
+        turn_streams,
+        servers,
+        stream: Arc::new(stream),
+        port,
+        config,
+        offer,
+    })
 }
 
 fn stream_config(settings: &Settings) -> StreamConfig {
@@ -95,7 +108,7 @@ fn stream_config(settings: &Settings) -> StreamConfig {
 fn open_session(
     shared: &Shared,
     role: Role,
-    servers: IceServers,
+    servers: &IceServers,
 ) -> Result<(Session, Sockets, TurnStreams), PrepareError> {
     // The sockets belong to the media driver's runtime.
     let runtime = media_runtime()?;
@@ -116,14 +129,11 @@ fn open_session(
     }
     let mut streams = TurnStreams::new(Arc::clone(&shared.settings.dialer));
     servers.connections().for_each(|target| streams.open(target));
-    for server in servers.stun {
-        session.add_stun_server(now, server);
+    for server in &servers.stun {
+        session.add_stun_server(now, *server);
     }
-    for target in servers.turn {
-        session.add_turn_server(now, target.server);
-    }
-    if !streams.is_opening() {
-        session.end_of_local_candidates(now);
+    for target in &servers.turn {
+        session.add_turn_server(now, target.server.clone());
     }
     Ok((session, sockets, streams))
 }

@@ -54,7 +54,9 @@ impl Session {
             Protocol::Rtp => self.take_rtp(now, datagram),
             Protocol::Rtcp => self.take_rtcp(now, datagram),
             Protocol::Stun | Protocol::TurnChannel => Err(RejectReason::Unknown),
-        }
+        }?;
+        self.heard = Some(now);
+        Ok(())
     }
 
     fn take_stun(
@@ -70,7 +72,11 @@ impl Session {
             self.announce(candidate);
             return Ok(());
         }
-        if self.ice.handle(now, local, remote, datagram) { Ok(()) } else { Err(RejectReason::Stun) }
+        if !self.ice.handle(now, local, remote, datagram) {
+            return Err(RejectReason::Stun);
+        }
+        self.heard = Some(now);
+        Ok(())
     }
 
     fn take_dtls(&mut self, now: Instant, datagram: &[u8]) -> Result<(), RejectReason> {

@@ -11,8 +11,8 @@ use crate::stats::RejectReason;
 
 impl Session {
     /// Asks a TURN server for a relayed address through every socket that can reach it; those become candidates. Of a server over TCP
-    /// or TLS nothing is asked before [`add_turn_connection`](Self::add_turn_connection). One that is known takes the new credentials for
-    /// the sockets to come. At most 8 servers.
+    /// or TLS nothing is asked before [`add_turn_connection`](Self::add_turn_connection). One that is known takes the new credentials, for
+    /// every socket that has no address there. At most 8 servers.
     pub fn add_turn_server(&mut self, now: Instant, server: TurnServer) {
         let is_udp = server.protocol == RelayProtocol::Udp;
         if self.relays.add_server(server.clone()) && is_udp {

@@ -195,7 +195,7 @@ impl MediaDriver {
         self.session.rollback();
         let offer = match wanted {
             Wanted::Restart => {
-                self.open_turn_streams();
+                self.refresh_ice_servers(now);
                 self.session.restart_ice(now)
             }
             Wanted::Direction => self.session.create_offer(),

@@ -14,6 +14,9 @@ const CALLER_FIRST: Duration = Duration::from_secs(1);
 /// A peer that said good-bye has hung up; signaling says it better, when it still can.
 const AFTER_BYE: Duration = Duration::from_secs(1);
 
+/// From the last answered check to the end of the call (RFC 7675, section 5.1).
+const WITHOUT_CONSENT: Duration = Duration::from_secs(30);
+
 /// What is expected to happen, and until when.
 #[derive(Debug)]
 pub(super) struct Recovery {
@@ -49,9 +52,12 @@ impl Recovery {
         self.lost = None;
     }
 
-    /// Something came from the peer.
-    pub(super) fn hear(&mut self, now: Instant) {
-        self.heard = now;
+    /// The newest of the peer's came at `at`.
+    pub(super) fn hear(&mut self, at: Instant) {
+        if at <= self.heard {
+            return;
+        }
+        self.heard = at;
         if self.lost.is_some_and(|lost| lost.sign == Sign::Silence) {
             self.lost = None;
         }
@@ -70,15 +76,24 @@ impl Recovery {
 }
 
 impl MediaDriver {
+    /// Notes whether the peer lives.
+    pub(super) fn hear(&mut self) {
+        if let Some(at) = self.session.last_heard() {
+            self.recovery.hear(at);
+        }
+    }
+
     pub(super) fn begin_recovery(&mut self, now: Instant, sign: Sign) {
         tracing::info!(call = %self.core.id, ?sign, "the peer does not answer: looking for a new path");
         let patience = match self.negotiation.direction {
             CallDirection::Outbound => Duration::ZERO,
             CallDirection::Inbound => CALLER_FIRST,
         };
-        let until = now + self.shared.settings.timeouts.recovery;
+        let timeouts = &self.shared.settings.timeouts;
+        let until = now + patience_with(sign, timeouts.consent, timeouts.recovery);
         let lost = self.recovery.lost.get_or_insert(Lost { sign, until, next_try: now + patience });
         lost.sign = sign;
+        lost.until = lost.until.min(until);
     }
 
     /// Tries again, or gives up, when it is time.
@@ -106,6 +121,14 @@ impl MediaDriver {
     }
 }
 
+/// How long new paths are looked for. A call that nobody consents to is over after [`WITHOUT_CONSENT`], whatever is heard meanwhile.
+fn patience_with(sign: Sign, consent: Duration, recovery: Duration) -> Duration {
+    match sign {
+        Sign::Silence => recovery,
+        Sign::Consent => recovery.min(WITHOUT_CONSENT.saturating_sub(consent)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,8 +142,18 @@ mod tests {
         recovery.expect_end(now);
         recovery.expect_end(now + TRY_AGAIN);
         assert_eq!(recovery.due(), Some(now));
-        recovery.hear(now);
+        recovery.hear(now + Duration::from_millis(1));
         assert_eq!(recovery.due(), Some(now + AFTER_BYE));
+    }
+
+    #[test]
+    fn without_consent_a_call_is_over_after_thirty_seconds() {
+        let seconds = Duration::from_secs;
+        for consent in [5, 15, 25, 30].map(seconds) {
+            assert!(consent + patience_with(Sign::Consent, consent, seconds(15)) <= WITHOUT_CONSENT);
+        }
+        assert_eq!(patience_with(Sign::Consent, seconds(5), seconds(15)), seconds(15));
+        assert_eq!(patience_with(Sign::Silence, seconds(25), seconds(15)), seconds(15));
     }
 
     #[test]
@@ -128,7 +161,7 @@ mod tests {
         let now = Instant::now();
         let mut recovery = Recovery::new(now);
         recovery.lost = Some(Lost { sign: Sign::Consent, until: now + TRY_AGAIN, next_try: now });
-        recovery.hear(now);
+        recovery.hear(now + Duration::from_millis(1));
         assert!(recovery.due().is_some());
         recovery.end();
         assert_eq!(recovery.due(), None);

@@ -1,43 +1,79 @@
-//! Connections to TURN servers: opened, heard, opened again on a new network.
+//! STUN and TURN servers of a call: asked as they become known, connections to them opened, heard, opened again on a new network.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_transport::{Carrier, RelayProtocol};
 
-use super::MediaDriver;
+use super::{MediaDriver, MediaNews};
+use crate::driver::IceServers;
+use crate::event::CallDirection;
 use crate::turn_stream::StreamNews;
 
+/// Credentials last longer than this: they are asked for again no sooner.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// Servers of a call, and whether more may come.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    servers: IceServers,
+    /// No more servers are expected: a caller is told them when the far end is being reached.
+    complete: bool,
+    ended: bool,
+    renewed: Option<Instant>,
+}
+
+impl Gathering {
+    pub(super) fn new(servers: IceServers, direction: CallDirection) -> Self {
+        Self { servers, complete: direction == CallDirection::Inbound, ended: false, renewed: None }
+    }
+}
+
 impl MediaDriver {
+    pub(super) fn take_ice_servers(&mut self, now: Instant, servers: IceServers) {
+        for server in &servers.stun {
+            self.session.add_stun_server(now, *server);
+        }
+        for target in &servers.turn {
+            self.session.add_turn_server(now, target.server.clone());
+        }
+        servers.connections().for_each(|target| self.turn_streams.open(target));
+        self.gathering.servers = servers;
+        self.gathering.complete = true;
+    }
+
+    /// Says that no more candidates come, as soon as that is sure.
+    pub(super) fn end_gathering(&mut self, now: Instant) {
+        let complete = self.gathering.complete || self.is_negotiated();
+        if complete && !self.gathering.ended && !self.turn_streams.is_opening() {
+            self.gathering.ended = true;
+            self.session.end_of_local_candidates(now);
+        }
+    }
+
     pub(super) fn take_stream_news(&mut self) {
         let now = Instant::now();
         let Self { turn_streams, session, core, .. } = self;
-        let refused = session.stats().rejected.total();
-        let mut heard = false;
         turn_streams.take(|news| match news {
             StreamNews::Open(local, target) => session.add_turn_connection(now, local, &target.server),
             StreamNews::Unreachable(target, why) => {
                 let protocol = target.server.protocol;
                 tracing::info!(call = %core.id, server = %target.server.address, %protocol, why, "no relayed address");
             }
-            StreamNews::Bytes(local, server, bytes) => {
-                session.handle_stream(now, local, server, bytes);
-                heard = true;
-            }
+            StreamNews::Bytes(local, server, bytes) => session.handle_stream(now, local, server, bytes),
             StreamNews::Closed(local, server) => session.handle_stream_closed(now, local, server),
         });
-        if heard && session.stats().rejected.total() == refused {
-            self.recovery.hear(now);
-        }
-        if !self.turn_streams.is_opening() {
-            self.session.end_of_local_candidates(now);
-        }
+        self.hear();
     }
 
-    /// Connects to the TURN servers that want a connection and have none.
-    pub(super) fn open_turn_streams(&mut self) {
-        for target in self.shared.known_ice_servers().connections() {
-            self.turn_streams.open(target);
+    /// Before new paths are looked for: connects to the TURN servers that want a connection and have none, and asks for credentials that
+    /// have not ended.
+    pub(super) fn refresh_ice_servers(&mut self, now: Instant) {
+        self.gathering.servers.connections().for_each(|target| self.turn_streams.open(target));
+        let is_fresh = self.gathering.renewed.is_some_and(|renewed| now < renewed + FRESH);
+        if !is_fresh && !self.gathering.servers.turn.is_empty() {
+            self.gathering.renewed = Some(now);
+            self.push_news(MediaNews::RenewIceServers);
         }
     }
 

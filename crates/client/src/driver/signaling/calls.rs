@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_signaling::call::CallEndCause;
+use offhook_signaling::message::IceServer;
 use offhook_signaling::{CallEvent as MachineEvent, CallId, ClientError};
 use offhook_transport::Role;
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use super::SignalingDriver;
 use crate::call::{Call, CallCore, Ending};
 use crate::driver::media::MediaDriver;
-use crate::driver::{Command, MediaNews, NewCall, ToMedia, prepare};
+use crate::driver::{Command, MediaNews, NewCall, ToMedia, ice_servers, prepare};
 use crate::event::{CallEvent, ClientEvent};
 use crate::shared::Shared;
 
@@ -43,9 +44,10 @@ impl SignalingDriver {
         let Some(offer) = self.machine.call(&id).and_then(|call| call.offer()).map(str::to_owned) else {
             return;
         };
+        let servers = self.machine.call(&id).map(|call| call.ice_servers().to_vec()).unwrap_or_default();
         let Some((core, inbox)) = self.new_core(&id) else { return };
         core.to_media(ToMedia::RemoteOffer(offer));
-        tokio::spawn(make_ready(Arc::clone(&self.shared), core, inbox, self.run.commands.clone()));
+        tokio::spawn(make_ready(Arc::clone(&self.shared), core, inbox, self.run.commands.clone(), servers));
     }
 
     fn new_core(&mut self, id: &CallId) -> Option<(Arc<CallCore>, mpsc::Receiver<ToMedia>)> {
@@ -65,8 +67,10 @@ impl SignalingDriver {
             MachineEvent::Ringing => return core.emit(&CallEvent::Ringing),
             MachineEvent::Answered => return core.emit(&CallEvent::Answered),
             MachineEvent::Established => return core.emit(&CallEvent::Established),
-            // The media driver looks for relayed addresses with the servers of the welcome.
-            MachineEvent::IceServers(_) => return,
+            MachineEvent::IceServers(servers) => {
+                drop(tokio::spawn(tell_ice_servers(Arc::clone(&self.shared), core, servers)));
+                return;
+            }
             MachineEvent::Ended { .. } => return self.end(id, core),
             MachineEvent::RemoteDescription(sdp) => ToMedia::RemoteAnswer(sdp),
             MachineEvent::RemoteCandidate(candidate) => ToMedia::RemoteCandidate(candidate),
@@ -92,6 +96,7 @@ impl SignalingDriver {
             // Refused when the call has ended meanwhile: then nobody needs it.
             MediaNews::Candidate(candidate) => drop(self.machine.local_candidate(id, candidate)),
             MediaNews::Update(update) => drop(self.machine.update(id, update)),
+            MediaNews::RenewIceServers => drop(self.machine.renew_ice_servers(id)),
         }
     }
 
@@ -120,14 +125,28 @@ impl SignalingDriver {
     }
 }
 
+/// Looks up the servers a call was told, and tells its media driver.
+async fn tell_ice_servers(shared: Arc<Shared>, core: Arc<CallCore>, servers: Vec<IceServer>) {
+    let servers = ice_servers::of_call(&shared, servers).await;
+    if !core.to_media(ToMedia::IceServers(Box::new(servers))) {
+        tracing::debug!(call = %core.id, "the servers for candidates come too late");
+    }
+}
+
 /// Makes stream, sockets and session of an incoming call, then tells the application.
 async fn make_ready(
     shared: Arc<Shared>,
     core: Arc<CallCore>,
     inbox: mpsc::Receiver<ToMedia>,
     commands: mpsc::Sender<Command>,
+    servers: Vec<IceServer>,
 ) {
-    match prepare(&shared, Role::Answerer).await {
+    let servers = if servers.is_empty() {
+        shared.ice_servers().await
+    } else {
+        ice_servers::of_call(&shared, servers).await
+    };
+    match prepare(&shared, Role::Answerer, servers).await {
         Ok(media) => {
             let call = Call::new(Arc::clone(&core), Arc::clone(&media.stream));
             MediaDriver::spawn(core, inbox, media, &shared, commands);
