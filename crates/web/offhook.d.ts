@@ -127,20 +127,39 @@ export interface CallClient extends Listening<CallClientListener> {
   setAudioTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
   setVideoTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
 }
+export interface NotificationResult {
+  isValid: boolean;
+  isCall: boolean;
+  callId?: string;
+  remoteUserId?: string;
+  displayName?: string;
+  /** The call began more than a minute ago. */
+  isTimedOut?: boolean;
+  /** The message says that the call is over. */
+  isCallCanceled?: boolean;
+}
 export interface SinchClient extends Listening<SinchClientListener> {
   readonly userId: string;
   readonly callClient: CallClient;
-  readonly isStarted: boolean;
   pushNotificationDisplayName: string;
+  isStarted(): boolean;
+  setPushNotificationDisplayName(name: string): void;
   getCallClient(): CallClient;
   /** Resolves when registered, rejects when that fails; InvalidOperationError when already started. */
   start(): Promise<void>;
   terminate(): void;
   terminateGracefully(): Promise<void>;
-  /** These three reject: the server sends no Web Push. */
-  setSupportManagedPush(serviceWorkerPath?: string): Promise<void>;
+  /**
+   * Web Push: asks the person, registers the service worker and subscribes. Rejects with a SinchError where the browser has none, the server
+   * sends none, the person does not allow notifications, or the worker cannot be loaded; calls then come in while a page is open.
+   */
+  setSupportManagedPush(serviceWorkerPath?: string, options?: RegistrationOptions): Promise<void>;
+  /** Ends the subscription. */
   unregisterPushToken(): Promise<void>;
-  relayRemotePushNotification(payload: unknown): Promise<never>;
+  /** The same, and unregisters the service worker. */
+  disableManagedPushSupport(): Promise<void>;
+  /** Tells what a pushed message says, and starts the client when its user is called. */
+  relayRemotePushNotification(payload: unknown): NotificationResult;
   setUseRelayIceCandidatesOnly(only: boolean): void;
 }
 export interface SinchClientBuilder {

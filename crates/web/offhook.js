@@ -1,283 +1,31 @@
 /**
- * Offhook for browsers: voice and video calls with the names of the published Sinch JavaScript API.
+ * Offhook for browsers: voice and video calls with the names of the published Sinch JavaScript API (offhook.d.ts).
  *
- * `signaling.js` decides what is said to the server; here are `Media`, the peer connection of one call, and the API. Everything of the
- * browser is reached through the `env` given to `createSinch`, so that the whole runs under node as well.
+ * `signaling.js` decides what is said to the server, `media.js` holds the peer connection of one call. Everything of the browser is
+ * reached through the `env` given to `createSinch`, so that the whole runs under node as well.
  */
 
-import { Machine, SUBPROTOCOL, MOST, CAUSES, CallState, CallEndCause, ErrorType, ErrorCode, SinchError, ArgumentError, InvalidOperationError, headerBytes, isId, isObject, text, uuid, wrongState } from './signaling.js';
+import {
+  ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, SinchError, notPossible, wrongState,
+} from './errors.js';
+import { CAUSES, areHeaders, isId, isObject, text } from './frames.js';
+import { Media } from './media.js';
+import { Push } from './push.js';
+import { Machine, SUBPROTOCOL, checkHeaders, uuid } from './signaling.js';
+
+export { ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, SinchError };
 
 const VERSION = '0.1.0';
-/** @enum {string} Who called. */
-const CallDirection = Object.freeze({ Inbound: 'Inbound', Outbound: 'Outbound' });
+const ID_RULE = '1 to 255 characters of A-Z a-z 0-9 - _ =';
 
-// ---------------------------------------------------------------- media
-
-/** The peer connection of one call, as perfect negotiation has it: the callee gives way. */
-class Media {
-  muted = false;
-  paused = false;
-  held = false;
-  history = [];
-  warnings = new Set();
-
-  constructor(client, call) {
-    this.client = client;
-    this.env = client._env;
-    this.call = call;
-    this.incoming = new this.env.MediaStream();
-    this.outgoing = new this.env.MediaStream();
-    this.queued = [];
-    this.timers = new Map();
-    this.work = Promise.resolve();
-  }
-  after(name, ms, todo) {
-    this.env.clearTimeout(this.timers.get(name));
-    this.timers.set(name, ms === undefined ? undefined : this.env.setTimeout(todo, ms));
-  }
-  /** Opens microphone and camera: only when the local person calls or accepts. */
-  async open(video) {
-    const stream = await this.client._capture({ audio: true, video });
-    if (this.over) return void stream.getTracks().forEach((track) => track.stop());
-    stream.getTracks().forEach((track) => this.outgoing.addTrack(track));
-    this.apply();
-  }
-  /** Each call has servers of its own, where the server names some. */
-  configuration() {
-    const own = this.call._record?.iceServers ?? [];
-    const iceServers = (own.length ? own : this.client._machine.iceServers).map((server) => ({ ...server }));
-    return { iceServers, iceTransportPolicy: this.client._relayOnly ? 'relay' : 'all', bundlePolicy: 'max-bundle' };
-  }
-  /** The server named its servers, or none: an outgoing call looks for its own addresses from here on. */
-  gather() {
-    const { offered } = this;
-    if (!this.pc || this.over) return;
-    this.pc.setConfiguration(this.configuration());
-    this.offered = undefined;
-    if (offered) this.then(() => this.pc.setLocalDescription(offered));
-  }
-  connect() {
-    const pc = (this.pc = new this.env.RTCPeerConnection(this.configuration()));
-    pc.onicecandidate = ({ candidate }) => {
-      const end = !candidate?.candidate;
-      const { sdpMid: mid, usernameFragment: ufrag } = candidate ?? {};
-      this.send({ candidate: end ? '' : candidate.candidate, mid: mid ?? '0', ufrag: ufrag ?? '', end });
-    };
-    pc.ontrack = ({ track }) => {
-      this.incoming.addTrack(track);
-      this.call._tell('onRemoteTrack', track);
-    };
-    pc.onconnectionstatechange = () => this.watch(pc.connectionState);
-    return pc;
-  }
-  send(candidate) {
-    const { id } = this.call;
-    if (!id) return void this.queued.push(candidate);
-    // A call that is over needs no candidates.
-    if (!this.call._record.isOver) this.client._act((machine) => machine.localCandidate(id, candidate));
-  }
-  addTracks() {
-    for (const track of this.outgoing.getTracks()) this.pc.addTrack(track, this.outgoing);
-  }
-  async offer() {
-    const pc = this.connect();
-    this.addTracks();
-    this.offered = await pc.createOffer();
-    return this.offered.sdp;
-  }
-  async answer(sdp) {
-    const pc = this.connect();
-    await pc.setRemoteDescription({ type: 'offer', sdp });
-    this.addTracks();
-    await pc.setLocalDescription(await pc.createAnswer());
-    this.flush();
-    return pc.localDescription.sdp;
-  }
-  /** Remote news one after the other, in their order. */
-  then(todo) {
-    this.work = this.work.then(() => this.over || todo()).catch((error) => this.env.console?.debug('offhook:', error));
-  }
-  answered(sdp) {
-    if (this.offered) this.gather();
-    this.then(async () => {
-      try {
-        await this.pc.setRemoteDescription({ type: 'answer', sdp });
-      } catch {
-        this.fail('failure');
-      }
-      this.flush();
-    });
-  }
-  candidate(candidate) {
-    this.then(async () => {
-      if (!this.pc?.remoteDescription) return void (this.early ??= []).push(candidate);
-      const { mid, ufrag, end } = candidate;
-      const line = end ? '' : candidate.candidate;
-      await this.pc.addIceCandidate({ candidate: line, sdpMid: mid || '0', usernameFragment: ufrag || undefined });
-    });
-  }
-  flush() {
-    for (const candidate of this.early?.splice(0) ?? []) this.candidate(candidate);
-  }
-  update({ kind, sdp }) {
-    this.then(async () => {
-      const { pc } = this;
-      if (kind === 'answer') {
-        if (pc.signalingState !== 'have-local-offer') return;
-        await pc.setRemoteDescription({ type: 'answer', sdp });
-        this.after('repeat');
-        this.flush();
-      } else if (sdp === this.taken?.offer) {
-        // Sent again, because our answer did not come through.
-        this.sendUpdate('answer', this.taken.sdp);
-      } else if (pc.signalingState === 'stable' || !this.call._record.outgoing) {
-        if (pc.signalingState !== 'stable') this.wanted ??= 'direction';
-        await pc.setRemoteDescription({ type: 'offer', sdp });
-        await pc.setLocalDescription(await pc.createAnswer());
-        this.taken = { offer: sdp, sdp: pc.localDescription.sdp };
-        this.sendUpdate('answer', this.taken.sdp);
-        this.flush();
-      }
-      if (this.wanted) this.negotiate(this.wanted);
-    });
-  }
-  sendUpdate(kind, sdp) {
-    if (this.call._record.isAnswered) this.client._act((machine) => machine.update(this.call.id, { kind, sdp }));
-  }
-  /** Offers again: to look for new paths, or because the direction changed. */
-  negotiate(why) {
-    this.then(async () => {
-      const { pc } = this;
-      if (this.wanted !== 'restart') this.wanted = why;
-      if (!pc || this.offered || pc.signalingState !== 'stable') return;
-      const iceRestart = this.wanted === 'restart';
-      this.wanted = undefined;
-      await pc.setLocalDescription(await pc.createOffer({ iceRestart }));
-      const { sdp } = pc.localDescription;
-      const again = (wait) => {
-        this.sendUpdate('offer', sdp);
-        this.after('repeat', wait, () => again(Math.min(wait * 2, 80000)));
-      };
-      again(5000);
-    });
-  }
-  watch(state) {
-    const { _record: record } = this.call;
-    if (state === 'connected') {
-      for (const timer of ['media', 'lost', 'search']) this.after(timer);
-      this.client._act((machine, now) => machine.mediaConnected(now, record.id));
-      if (!this.timers.get('stats')) this.measure();
-    } else if ((state === 'disconnected' || state === 'failed') && record.mediaConnected) {
-      if (!this.timers.get('lost')) this.after('lost', 15000, () => this.fail('inactive'));
-      const search = () => {
-        this.client._act((machine) => record.isOver || machine.renewIceServers(record.id));
-        this.negotiate('restart');
-        this.after('search', 3000, search);
-      };
-      if (!this.timers.get('search')) this.after('search', record.outgoing ? 0 : 1000, search);
-    } else if (state === 'failed') this.fail('failure');
-  }
-  fail(cause) {
-    this.client._act((machine, now) => machine.mediaFailed(now, this.call.id, cause));
-  }
-  apply() {
-    for (const track of this.outgoing.getTracks()) {
-      track.enabled = !this.held && !(track.kind === 'audio' ? this.muted : this.paused);
-    }
-  }
-  hold(held) {
-    if (this.held === held) return;
-    this.held = held;
-    this.apply();
-    for (const transceiver of this.pc?.getTransceivers() ?? []) {
-      if (held) transceiver._before = transceiver.direction;
-      transceiver.direction = held ? 'inactive' : (transceiver._before ?? 'sendrecv');
-    }
-    this.negotiate('direction');
-  }
-  async replace(kind, constraints) {
-    const sender = this.pc?.getSenders().find(({ track }) => track?.kind === kind);
-    if (!sender || this.over) return;
-    const [track] = (await this.client._capture({ [kind]: constraints })).getTracks();
-    const { track: old } = sender;
-    await sender.replaceTrack(track);
-    this.outgoing.removeTrack(old);
-    this.outgoing.addTrack(track);
-    old.stop();
-    if (this.over) track.stop();
-    this.apply();
-  }
-  sender(kind) {
-    return this.pc?.getSenders().find((sender) => sender.track?.kind === kind);
-  }
-  async measure() {
-    this.after('stats', 1000, () => this.measure());
-    const report = await this.pc.getStats().catch(() => undefined);
-    if (this.over || !report) return;
-    const sample = summary(report, this.last);
-    this.last = sample;
-    const { warnings, history } = this;
-    history.push(sample);
-    if (history.length > 20) history.shift();
-    if (this.call.state !== CallState.Established) return;
-    const connected = ['connected', 'completed'].includes(this.pc.iceConnectionState);
-    for (const [name, isBad] of Object.entries(WARNINGS)) {
-      const bad = isBad(history, connected, this);
-      if (bad === warnings.has(name)) continue;
-      if (bad) warnings.add(name);
-      else warnings.delete(name);
-      this.call._tell('onCallQualityWarningEvent', { name, type: bad ? 'Trigger' : 'Recover', mediaStreamType: 'Audio' });
-    }
-  }
-  close() {
-    this.over = true;
-    for (const timer of this.timers.keys()) this.after(timer);
-    for (const track of this.outgoing.getTracks()) track.stop();
-    this.pc?.close();
-  }
-}
-
-/** One second of a call out of getStats: milliseconds, percent, levels of 0 to 1; what was not measured is undefined. */
-function summary(report, last) {
-  const sample = { at: Date.now() };
-  const ms = (seconds) => (seconds === undefined ? undefined : seconds * 1000);
-  for (const stat of report.values()) {
-    const isAudio = stat.kind === 'audio';
-    if (stat.type === 'remote-inbound-rtp' && isAudio) sample.rtt = ms(stat.roundTripTime);
-    else if (stat.type === 'media-source' && isAudio) sample.outboundLevel = stat.audioLevel;
-    else if (stat.type === 'candidate-pair' && stat.nominated) sample.pathRtt = ms(stat.currentRoundTripTime);
-    else if (stat.type === 'inbound-rtp' && isAudio) {
-      const { packetsReceived: received, packetsLost: lost } = stat;
-      Object.assign(sample, { received, lost, bytes: stat.bytesReceived, jitter: ms(stat.jitter), inboundLevel: stat.audioLevel });
-      const due = received + lost - (last?.received + last?.lost);
-      if (due > 0) sample.loss = Math.max(0, ((lost - last.lost) * 100) / due);
-      if (sample.bytes >= last?.bytes) sample.kbps = ((sample.bytes - last.bytes) * 8) / (sample.at - last.at);
-    }
-  }
-  return sample;
-}
-
-const often = (history, isBad) => history.slice(-4).filter(isBad).length >= 3;
-const silent = (history, side) => history.length >= 5 && history.slice(-5).every((sample) => sample[side] === 0);
-function constant(history, side) {
-  const levels = history.map((sample) => sample[side]).filter((level) => level !== undefined);
-  const mean = levels.reduce((sum, level) => sum + level, 0) / levels.length;
-  return levels.length === 20 && mean > 0 && Math.sqrt(levels.reduce((sum, level) => sum + (level - mean) ** 2, 0) / 20) < 0.005;
-}
-const mine = (judge) => (history, _, media) => !media.muted && !media.held && judge(history, 'outboundLevel');
-const theirs = (judge) => (history, _, media) => !media.held && judge(history, 'inboundLevel');
-const WARNINGS = {
-  HighRemoteInboundRtt: (history) => history.at(-1).rtt > 300,
-  HighInboundJitter: (history) => often(history, ({ jitter }) => jitter > 30),
-  HighInboundPacketLoss: (history) => often(history, ({ loss }) => loss > 1),
-  MissingMediaStream: (_, connected) => !connected,
-  ConstantOutboundAudioLevel: mine(constant),
-  ConstantInboundAudioLevel: theirs(constant),
-  ZeroOutboundAudioLevel: mine(silent),
-  ZeroInboundAudioLevel: theirs(silent),
+/** Members of an object that whoever looks at it does not see. */
+const hide = (object, members) => {
+  for (const [name, value] of Object.entries(members)) Object.defineProperty(object, name, { value, writable: true });
 };
-
-// ---------------------------------------------------------------- the API
+function required(name, value, isRight, rule) {
+  if (value === undefined || value === null || value === '') throw new ArgumentError(`${name} is missing`);
+  if (!isRight(value)) throw new ArgumentError(`${name} must be ${rule}`);
+}
 
 /** Who listens; any member of a listener may be absent. */
 class Listeners {
@@ -315,7 +63,7 @@ class Listeners {
 class CallDetails {
   constructor(call) {
     const { times, cause, error, offer, mediaConnected } = call._record;
-    const { _now: now, _media: media } = call;
+    const { _client: { _now: now }, _media: media } = call;
     const date = (at) => (at === undefined ? undefined : new Date(Date.now() - (now() - at)));
     const between = (from, to) => (from === undefined || to === undefined ? undefined : to - from);
     for (const name of ['started', 'progressed', 'rung', 'answered', 'established', 'ended']) this[`${name}Time`] = date(times[name]);
@@ -340,10 +88,8 @@ class CallDetails {
 class Call extends Listeners {
   constructor(client, record, video) {
     super();
-    Object.defineProperties(this, {
-      _client: { value: client }, _record: { value: record, writable: true }, _now: { value: client._now },
-      _video: { value: video }, _media: { value: new Media(client, this) }, _answering: { writable: true },
-    });
+    hide(this, { _client: client, _record: record, _video: video, _answering: false });
+    hide(this, { _media: new Media(client, this) });
   }
   get id() { return this._record?.id; }
   get callId() { return this.id; }
@@ -369,7 +115,7 @@ class Call extends Listeners {
       await media.open(this.details.isVideoOffered);
       const sdp = await media.answer(record.offer);
       client._act((machine, now) => machine.answer(now, record.id, sdp));
-      media.after('media', 20000, () => media.fail('failure'));
+      media.expect();
     } finally {
       this._answering = false;
     }
@@ -378,10 +124,10 @@ class Call extends Listeners {
   hangup() {
     if (!this._record.isOver) this._client._act((machine, now) => machine.hangUp(now, this.id));
   }
-  mute() { this._set({ muted: true }); }
-  unmute() { this._set({ muted: false }); }
-  pauseVideo() { this._set({ paused: true }); }
-  resumeVideo() { this._set({ paused: false }); }
+  mute() { this._media.set({ muted: true }); }
+  unmute() { this._media.set({ muted: false }); }
+  pauseVideo() { this._media.set({ paused: true }); }
+  resumeVideo() { this._media.set({ paused: false }); }
   hold() { this._hold(true); }
   unhold() { this._hold(false); }
   sendDtmf(keys) {
@@ -389,10 +135,6 @@ class Call extends Listeners {
     const dtmf = this._media.sender('audio')?.dtmf;
     if (this.state !== CallState.Established || !dtmf?.canInsertDTMF) throw wrongState();
     dtmf.insertDTMF(dtmf.toneBuffer + keys, 100, 70);
-  }
-  _set(change) {
-    Object.assign(this._media, change);
-    this._media.apply();
   }
   _hold(held) {
     if (!this._record.isAnswered) throw wrongState();
@@ -410,7 +152,7 @@ class Call extends Listeners {
       this._tell('onCallEnded');
     } else {
       if (is === 'progressing') media.gather();
-      if (is === 'answered' && this._record.outgoing) media.after('media', 20000, () => media.fail('failure'));
+      if (is === 'answered' && this._record.outgoing) media.expect();
       this._tell(`onCall${is[0].toUpperCase()}${is.slice(1)}`);
     }
   }
@@ -419,7 +161,7 @@ class Call extends Listeners {
 class CallClient extends Listeners {
   constructor(client) {
     super();
-    Object.defineProperty(this, '_client', { value: client });
+    hide(this, { _client: client });
   }
   callUser(userId, headers) { return this._call(userId, headers, false); }
   callUserVideo(userId, headers) { return this._call(userId, headers, true); }
@@ -446,10 +188,10 @@ class CallClient extends Listeners {
   }
   async _call(userId, headers = {}, video) {
     const client = this._client;
-    required('userId', userId, isId, '1 to 255 characters of A-Z a-z 0-9 - _ =');
-    if (!isObject(headers) || !Object.values(headers).every(text())) throw new ArgumentError('headers are an object of texts');
-    if (headerBytes(headers) > MOST.headers) throw new ArgumentError("the call's headers are larger than 1024 bytes");
-    if (!client.isStarted) throw new InvalidOperationError('the client is not started');
+    required('userId', userId, isId, ID_RULE);
+    if (!areHeaders(headers)) throw new ArgumentError('headers are an object of texts');
+    checkHeaders(headers);
+    if (!client.isStarted()) throw new InvalidOperationError('the client is not started');
     const call = new Call(client, undefined, video);
     const media = call._media;
     try {
@@ -468,14 +210,10 @@ class CallClient extends Listeners {
     return call;
   }
 }
-const unsupported = (what) => new SinchError(`this server does not connect ${what}`, ErrorCode.ApiCallFailed, ErrorType.Api);
-function required(name, value, isRight, rule) {
-  if (value === undefined || value === null || value === '') throw new ArgumentError(`${name} is missing`);
-  if (!isRight(value)) throw new ArgumentError(`${name} must be ${rule}`);
-}
+const unsupported = (what) => notPossible(`this server does not connect ${what}`);
 
 /** The URL of the WebSocket of a server given as host, host:port or URL. Without a scheme, loopback is spoken to without TLS. */
-function endpoint(host) {
+export function endpoint(host) {
   const [, scheme, rest] = /^(?:(wss?|https?):\/\/)?([^/\s@?#]+)\/?$/.exec(host.trim()) ?? [];
   const bare = rest?.split(':').length > 2 && !rest.startsWith('[') ? `[${rest}]` : rest;
   const loopback = /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/i.test(bare);
@@ -491,34 +229,34 @@ function endpoint(host) {
 }
 
 class SinchClient extends Listeners {
-  constructor(env, { applicationKey, userId, environmentHost, mediaStreamFactory, video }) {
+  constructor(env, { applicationKey, userId, environmentHost, mediaStreamFactory, video, fetchApi }) {
     super();
     required('applicationKey', applicationKey, (key) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key), 'a lower-case UUID');
-    required('userId', userId, isId, '1 to 255 characters of A-Z a-z 0-9 - _ =');
+    required('userId', userId, isId, ID_RULE);
     required('environmentHost', environmentHost, text(), 'a text');
-    const hidden = {
+    hide(this, {
       _env: env, _url: endpoint(environmentHost), _key: applicationKey, _calls: new Map(), _now: () => env.performance.now(),
-      _constraints: { audio: true, video: video ?? true }, _factory: mediaStreamFactory,
-    };
-    for (const [name, value] of Object.entries(hidden)) Object.defineProperty(this, name, { value, writable: true });
+      _constraints: { audio: true, video: video ?? true }, _factory: mediaStreamFactory, _fetch: fetchApi ?? ((url) => env.fetch(url)),
+      _push: new Push(this), _displayName: '',
+    });
+    const states = ['_machine', '_socket', '_timer', '_starting', '_asked', '_release', '_busy', '_lost', '_relayOnly', '_save'];
+    for (const name of states) hide(this, { [name]: undefined });
     this.userId = userId;
     this.callClient = new CallClient(this);
-    for (const name of ['_machine', '_socket', '_timer', '_starting', '_asked', '_release', '_busy', '_lost', '_relayOnly', '_save']) {
-      Object.defineProperty(this, name, { writable: true });
-    }
   }
   getCallClient() { return this.callClient; }
-  get isStarted() { return this._machine?.isStarted ?? false; }
-  get pushNotificationDisplayName() { return this._displayName ?? ''; }
-  set pushNotificationDisplayName(name) { this.setPushNotificationDisplayName(name); }
-  setPushNotificationDisplayName(name) {
+  isStarted() { return this._machine?.isStarted ?? false; }
+  get pushNotificationDisplayName() { return this._displayName; }
+  set pushNotificationDisplayName(name) {
     if (!text(255)(name)) throw new ArgumentError('a display name has at most 255 bytes');
-    Object.defineProperty(this, '_displayName', { value: name, writable: true });
+    this._displayName = name;
   }
+  setPushNotificationDisplayName(name) { this.pushNotificationDisplayName = name; }
   setUseRelayIceCandidatesOnly(only) { this._relayOnly = Boolean(only); }
-  async setSupportManagedPush() { throw noPush(); }
-  async unregisterPushToken() { throw noPush(); }
-  async relayRemotePushNotification() { throw noPush(); }
+  setSupportManagedPush(serviceWorkerPath = 'sw.js', options) { return this._push.support(serviceWorkerPath, options); }
+  async disableManagedPushSupport() { await (await this._push.unregister())?.unregister(); }
+  async unregisterPushToken() { await this._push.unregister(); }
+  relayRemotePushNotification(payload) { return this._push.relay(payload); }
 
   /** Resolves when the client is registered; rejects when it cannot be. */
   start() {
@@ -615,8 +353,9 @@ class SinchClient extends Listeners {
     let next;
     while ((next = this._machine.poll()) && !next.for) this._perform(next);
     this._busy = false;
-    if (this._lost && this._machine.phase === 'online') {
+    if (this._lost && this._machine.isOnline) {
       this._lost = false;
+      this._push.tell();
       this._tell('onClientReconnected');
     }
     this._env.clearTimeout(this._timer);
@@ -660,6 +399,7 @@ class SinchClient extends Listeners {
       this._tell('onCredentialsRequired', this._asked);
     } else if (event === 'started') {
       this._starting?.resolve();
+      this._push.subscribe();
       this._tell('onClientStarted');
     } else if (event === 'reconnecting') {
       this._lost = true;
@@ -676,9 +416,6 @@ class SinchClient extends Listeners {
     } else this._calls.get(event.call)?._handle(event.is);
   }
 }
-const noPush = () =>
-  new SinchError('this server sends no Web Push: calls come in while the page is open', ErrorCode.ApiCallFailed, ErrorType.Api);
-
 /** The application's answer to onCredentialsRequired; its methods may be passed on by themselves. */
 class ClientRegistration {
   constructor(client) {
@@ -697,7 +434,7 @@ class ClientRegistration {
 }
 
 /** The API on a given environment: what `globalThis` is in a browser. */
-function createSinch(env) {
+export function createSinch(env) {
   class SinchClientBuilder {
     #made = {};
     #set(name, value) {
@@ -731,6 +468,5 @@ function createSinch(env) {
   };
 }
 
-const Sinch = createSinch(globalThis);
-
-export { Sinch as default, Sinch, createSinch, endpoint, CallState, CallEndCause, CallDirection, ErrorType, ErrorCode, SinchError, ArgumentError, InvalidOperationError };
+export const Sinch = createSinch(globalThis);
+export default Sinch;

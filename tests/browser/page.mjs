@@ -68,7 +68,7 @@ test('a first visit is small, and the policy lets nothing foreign run', async ()
   page.on('response', (response) => bodies.push(response.body()));
   const response = await page.goto(server.origin, { waitUntil: 'networkidle' });
   const bytes = (await Promise.all(bodies)).reduce((sum, body) => sum + body.length, 0);
-  assert.ok(bytes > 80000 && bytes < 100 * 1024, `${bytes} bytes`);
+  assert.ok(bytes > 40000 && bytes < 80 * 1024, `${bytes} bytes`);
   const policy = response.headers()['content-security-policy'];
   assert.match(policy, /default-src 'none'/);
   assert.doesNotMatch(policy, /unsafe/);

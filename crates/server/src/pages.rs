@@ -8,8 +8,18 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
-const SIGNALING: &str = include_str!("../../web/signaling.js");
-const OFFHOOK: &str = include_str!("../../web/offhook.js");
+/// The script for browsers, in the order in which the parts need each other.
+const PARTS: [(&str, &str); 7] = [
+    ("/source/errors.js", include_str!("../../web/errors.js")),
+    ("/source/frames.js", include_str!("../../web/frames.js")),
+    ("/source/signaling.js", include_str!("../../web/signaling.js")),
+    ("/source/quality.js", include_str!("../../web/quality.js")),
+    ("/source/media.js", include_str!("../../web/media.js")),
+    ("/source/push.js", include_str!("../../web/push.js")),
+    ("/source/offhook.js", include_str!("../../web/offhook.js")),
+];
+const EXPORTS: &str = "export{Sinch as default,Sinch,createSinch,endpoint,ArgumentError,CallDirection,CallEndCause,CallState,\
+    ErrorCode,ErrorType,InvalidOperationError,SinchError};";
 
 /// What the page may load and reach: itself and its server.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; \
@@ -46,31 +56,54 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
         Page { path, kind, audience, text, tag }
     };
     let own = |path, kind, text: &str| page(path, kind, Audience::Own, text.to_owned());
-    vec![
+    let anyone = |path, text: String| page(path, SCRIPT, Audience::Anyone, text);
+    let mut pages = vec![
         own("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
         own("/softphone.css", "text/css; charset=utf-8", include_str!("../../web/softphone.css")),
         own("/softphone.js", SCRIPT, include_str!("../../web/softphone.js")),
         own("/sound.js", SCRIPT, include_str!("../../web/sound.js")),
         own("/icon.svg", "image/svg+xml", include_str!("../../web/icon.svg")),
-        page("/signaling.js", SCRIPT, Audience::Anyone, SIGNALING.to_owned()),
-        page("/offhook.js", SCRIPT, Audience::Anyone, OFFHOOK.to_owned()),
-        page("/offhook.d.ts", SCRIPT, Audience::Anyone, include_str!("../../web/offhook.d.ts").to_owned()),
-        page("/sinch-rtc.js", SCRIPT, Audience::Anyone, classic()),
-    ]
+        anyone("/offhook.d.ts", include_str!("../../web/offhook.d.ts").to_owned()),
+        anyone("/offhook-sw.js", include_str!("../../web/offhook-sw.js").to_owned()),
+        anyone("/offhook.js", compact(&format!("{}{EXPORTS}", joined()))),
+        anyone(
+            "/sinch-rtc.js",
+            compact(&format!("(()=>{{'use strict';{}globalThis.Sinch=Sinch;}})();", joined())),
+        ),
+    ];
+    pages.extend(PARTS.iter().map(|(path, text)| anyone(path, (*text).to_owned())));
+    pages
 });
 
-/// Both modules as one classic script that defines the global `Sinch`.
-fn classic() -> String {
-    let body = |module: &str| {
-        let lines =
-            module.lines().filter(|line| !line.starts_with("import {") && !line.starts_with("export {"));
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    format!(
-        "(() => {{\n'use strict';\n{}\n{}\nglobalThis.Sinch = Sinch;\n}})();\n",
-        body(SIGNALING),
-        body(OFFHOOK)
-    )
+/// All parts as one, without the lines that bind modules together.
+fn joined() -> String {
+    let mut all = String::new();
+    for (_, part) in PARTS {
+        let mut is_import = false;
+        for line in part.lines() {
+            is_import |= line.starts_with("import ");
+            if is_import {
+                is_import = !line.ends_with(';');
+            } else if !line.starts_with("export {") && !line.starts_with("export default ") {
+                all.push_str(line.strip_prefix("export ").unwrap_or(line));
+                all.push('\n');
+            }
+        }
+    }
+    all
+}
+
+/// Without comments and white space; names and order stay. What is read while developing is below `/source/`.
+fn compact(script: &str) -> String {
+    let notice = concat!(
+        "/* Offhook ",
+        env!("CARGO_PKG_VERSION"),
+        ", MIT OR Apache-2.0; as written: /source/offhook.js */\n"
+    );
+    let mut compacted = notice.as_bytes().to_vec();
+    let written = minifier::js::minify(script).is_ok_and(|tokens| tokens.write(&mut compacted).is_ok());
+    // A script it cannot read, which a test excludes, is served as it is.
+    String::from_utf8(compacted).ok().filter(|_| written).unwrap_or_else(|| script.to_owned())
 }
 
 /// The file at this path, or 404.
@@ -114,26 +147,58 @@ pub(crate) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_scripts_are_of_this_release_and_small() {
-        assert!(OFFHOOK.contains(&format!("const VERSION = '{}';", env!("CARGO_PKG_VERSION"))));
-        assert!(OFFHOOK.len() < 40 * 1024, "{}", OFFHOOK.len());
-        let first_visit: usize = PAGES
-            .iter()
-            .filter(|page| !["/sinch-rtc.js", "/offhook.d.ts"].contains(&page.path))
-            .map(|page| page.text.len())
-            .sum();
-        assert!(first_visit < 100 * 1024, "{first_visit}");
+    fn text(path: &str) -> &'static str {
+        &PAGES.iter().find(|page| page.path == path).unwrap().text
     }
 
     #[test]
-    fn the_classic_script_is_the_same_code_without_modules() {
-        let script = classic();
-        assert!(!script.lines().any(|line| line.starts_with("import ") || line.starts_with("export ")));
-        for module in [SIGNALING, OFFHOOK] {
-            let code = module.lines().filter(|line| line.starts_with("class "));
-            assert!(code.clone().count() > 2 && code.into_iter().all(|line| script.contains(line)));
+    fn the_scripts_are_of_this_release_and_small() {
+        assert!(
+            text("/source/offhook.js").contains(&format!("const VERSION = '{}';", env!("CARGO_PKG_VERSION")))
+        );
+        for path in ["/offhook.js", "/sinch-rtc.js"] {
+            assert!(text(path).len() < 48 * 1024, "{path}: {}", text(path).len());
         }
+        let first_visit = ["/", "/softphone.css", "/softphone.js", "/sound.js", "/icon.svg", "/offhook.js"];
+        let bytes: usize = first_visit.iter().map(|path| text(path).len()).sum();
+        assert!(bytes < 80 * 1024, "{bytes}");
+    }
+
+    #[test]
+    fn both_scripts_hold_every_part_without_what_binds_modules() {
+        for path in ["/offhook.js", "/sinch-rtc.js"] {
+            let script = text(path);
+            assert!(
+                !script.contains("import{") && !script.contains("import {") && !script.contains("\n//"),
+                "{path}"
+            );
+            for (_, part) in PARTS {
+                let classes =
+                    part.lines().filter_map(|line| line.trim_start_matches("export ").strip_prefix("class "));
+                for class in classes {
+                    let name = class.split(' ').next().unwrap();
+                    let defined = [format!("class {name}{{"), format!("class {name} ")];
+                    let times: usize = defined.iter().map(|text| script.matches(text.as_str()).count()).sum();
+                    assert_eq!(times, 1, "{path}: {name}");
+                }
+            }
+        }
+        assert!(text("/offhook.js").ends_with("SinchError};"));
+        assert!(text("/sinch-rtc.js").ends_with("globalThis.Sinch=Sinch;})();"));
+    }
+
+    #[test]
+    fn what_is_compacted_means_the_same() {
+        let script = "// why\nexport const a = /\\/\\*x/.test(`// ${ b } \\` /* kept */`); // not\nconst c = a ?? 'it\\'s // here';\n";
+        let compacted = compact(script);
+        assert!(
+            compacted.contains("`// ${ b } \\` /* kept */`") && compacted.contains("'it\\'s // here'"),
+            "{compacted}"
+        );
+        assert!(
+            compacted.contains("/\\/\\*x/.test") && !compacted.contains("why") && !compacted.contains("not"),
+            "{compacted}"
+        );
     }
 
     #[test]

@@ -46,7 +46,9 @@ async fn a_client_of_another_protocol_is_told_which_one_is_spoken() {
 #[tokio::test]
 async fn scripts_are_for_everybody_and_the_page_is_strict() {
     let server = serve(config()).await;
-    for path in ["/offhook.js", "/signaling.js", "/sinch-rtc.js"] {
+    for path in
+        ["/offhook.js", "/sinch-rtc.js", "/offhook-sw.js", "/source/offhook.js", "/source/signaling.js"]
+    {
         let script = get(&server, path).await;
         assert!(script.starts_with("HTTP/1.1 200"), "{path}");
         assert!(

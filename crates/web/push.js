@@ -1,0 +1,90 @@
+/** Web Push (RFC 8030, RFC 8292): the server wakes a browser whose page is closed when its user is called. */
+
+import { notPossible } from './errors.js';
+import { isObject } from './frames.js';
+
+/** What a pushed message says; `isValid` when it is one of a server like ours. */
+function inspect(message) {
+  const { v, type, call_id: callId, from, created } = message;
+  const isCall = type === 'incoming_call';
+  if (v !== 1 || typeof callId !== 'string' || !(isCall || type === 'call_ended')) return { isValid: false, isCall: false };
+  const isTimedOut = isCall && created * 1000 + 60000 < Date.now();
+  return { isValid: true, isCall, callId, remoteUserId: from, displayName: from, isTimedOut, isCallCanceled: !isCall };
+}
+
+/** The subscription of one client. */
+export class Push {
+  constructor(client) {
+    this.client = client;
+  }
+  /** Asks the browser, the server and the person; what they refuse is said. */
+  async support(path, options) {
+    const { _env: env, _url: url, _fetch: fetch } = this.client;
+    const { serviceWorker } = env.navigator ?? {};
+    const none = (why, cause) => Object.assign(notPossible(`${why}: calls come in while the page is open`), { cause });
+    if (!serviceWorker || !env.PushManager) throw none('this browser has no Web Push here');
+    const answer = await fetch(url.replace(/^ws(.*)signal$/, 'http$1push')).catch(() => undefined);
+    if (!answer?.ok) throw none(answer ? 'this server sends no Web Push' : 'the server could not be asked for its push key');
+    this.key = (await answer.json()).public_key;
+    if ((await env.Notification.requestPermission()) !== 'granted') throw none('notifications are not allowed');
+    try {
+      this.registration = await serviceWorker.register(path, options);
+      await active(this.registration);
+    } catch (cause) {
+      throw none(`the service worker ${path} cannot be used (${cause.message})`, cause);
+    }
+    serviceWorker.addEventListener('message', ({ data }) => this.relay(data));
+    await this.subscribe();
+  }
+  /** Where the browser's push service cannot be reached, calls still come in while the page is open; the next start tries again. */
+  async subscribe() {
+    if (!this.registration) return;
+    const { pushManager } = this.registration;
+    const options = { userVisibleOnly: true, applicationServerKey: this.key };
+    try {
+      const subscription = await pushManager.subscribe(options).catch(async (error) => {
+        // There is one that was made with the key of another server.
+        const old = error.name === 'InvalidStateError' && (await pushManager.getSubscription());
+        if (!old) throw error;
+        await old.unsubscribe();
+        return pushManager.subscribe(options);
+      });
+      const { endpoint, keys } = subscription.toJSON();
+      this.current = { endpoint, p256dh: keys.p256dh, auth: keys.auth };
+      this.tell();
+    } catch (error) {
+      this.client._env.console?.warn('offhook: no Web Push:', error);
+    }
+  }
+  /** Said again after each start and reconnect: the server may have forgotten it. */
+  tell() {
+    if (this.current && this.client.isStarted()) this.client._act((machine) => machine.command(undefined, 'push.subscribe', this.current));
+  }
+  async unregister() {
+    this.current = undefined;
+    const registration = this.registration ?? (await this.client._env.navigator?.serviceWorker?.getRegistration());
+    if (this.client.isStarted()) this.client._act((machine) => machine.command(undefined, 'push.unsubscribe'));
+    this.registration = undefined;
+    await (await registration?.pushManager?.getSubscription())?.unsubscribe();
+    return registration;
+  }
+  /** A message of the service worker, or its content: starts the client when it is called. */
+  relay(payload) {
+    const message = isObject(payload?.data) ? payload.data : isObject(payload) ? payload : {};
+    const result = inspect(message);
+    const { client } = this;
+    if (result.isCall && !result.isTimedOut && !client._starting && message.user_id === client.userId) client.start();
+    return result;
+  }
+}
+
+/** A subscription needs a worker that runs. */
+const active = ({ active, waiting, installing }) =>
+  active ||
+  new Promise((resolve, reject) => {
+    const worker = installing ?? waiting;
+    worker.addEventListener('statechange', () => {
+      if (worker.state === 'activated') resolve();
+      if (worker.state === 'redundant') reject(new Error('it failed to install'));
+    });
+  });
