@@ -5,11 +5,13 @@ mod input;
 mod link;
 mod packets;
 mod protection;
+mod relay;
 mod session;
 
 pub use descriptions::{ice_candidate, sdp};
 pub use packets::{agrees_with_library, demux, rtcp, rtp_header};
 pub use protection::srtp_unprotect;
+pub use relay::{ice_url, turn_server};
 pub use session::session_datagrams;
 
 pub(crate) use link::start;

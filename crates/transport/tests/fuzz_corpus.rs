@@ -35,6 +35,16 @@ fn candidate_lines() {
 }
 
 #[test]
+fn urls_of_servers() {
+    replay("ice_url", fuzzing::ice_url);
+}
+
+#[test]
+fn a_hostile_turn_server() {
+    replay("turn_server", fuzzing::turn_server);
+}
+
+#[test]
 fn datagrams_to_a_session() {
     replay("session_datagrams", fuzzing::session_datagrams);
 }
@@ -60,5 +70,6 @@ proptest! {
     fn random_operations(data in prop::collection::vec(any::<u8>(), 0..400)) {
         fuzzing::srtp_unprotect(&data);
         fuzzing::session_datagrams(&data);
+        fuzzing::turn_server(&data);
     }
 }
