@@ -13,13 +13,13 @@ const TOO_LONG: i64 = 4000;
 /// Further off than this is corrected twice as fast.
 const FAR_OFF: i64 = 40_000;
 /// Further off than this, people talk past each other: everything is done to be live again, at the cost of the sound.
-const OUT_OF_TOUCH: i64 = 100_000;
-const LOST_TOUCH: i64 = 400_000;
+const OUT_OF_TOUCH: i64 = 80_000;
 /// After so many refusals in a row (1 s; far off 200 ms) periods need to be less alike, after twice as many hardly at all: steady noise or
 /// music must not hold the delay for ever.
 const PATIENCE: u32 = 200;
 const FAR_OFF_PATIENCE: u32 = 40;
 const LESS_ALIKE: f32 = 0.5;
+const HARDLY_ALIKE: f32 = 0.2;
 /// Where nobody speaks, noise may be cut anywhere.
 const NOISE_ALIKE: f32 = 0.0;
 /// Drift below this is not followed.
@@ -71,7 +71,7 @@ impl<D: SlotDecoder> Playout<D> {
             return;
         }
         if off > 0 {
-            self.decode_ahead(tick);
+            self.decode_ahead(tick, off);
         }
         if self.len < LEAST_WINDOW {
             return;
@@ -92,7 +92,9 @@ impl<D: SlotDecoder> Playout<D> {
         let patience = if off.abs() > FAR_OFF { FAR_OFF_PATIENCE } else { PATIENCE };
         if !self.meter.last().voice || self.refusals >= 2 * patience {
             NOISE_ALIKE
-        } else if self.refusals >= patience || off > OUT_OF_TOUCH {
+        } else if off > OUT_OF_TOUCH {
+            HARDLY_ALIKE
+        } else if self.refusals >= patience {
             LESS_ALIKE
         } else {
             ALIKE
@@ -102,11 +104,9 @@ impl<D: SlotDecoder> Playout<D> {
     fn account(&mut self, done: Stretched, off: i64) {
         // Samples left alone per two that are cut.
         let left_alone = if !self.meter.last().voice {
-            4
-        } else if off > LOST_TOUCH {
-            2
+            if off > OUT_OF_TOUCH { 0 } else { 4 }
         } else if off > OUT_OF_TOUCH {
-            3
+            2
         } else if off.abs() > FAR_OFF {
             8
         } else {
@@ -133,11 +133,13 @@ impl<D: SlotDecoder> Playout<D> {
         self.stats.stretches += 1;
     }
 
-    /// Decodes packets that follow without a gap until a stretch can look at enough sound.
-    fn decode_ahead(&mut self, tick: &Tick) {
+    /// Decodes packets that follow without a gap until a stretch can look at enough sound; after an outage also what is replayed of it.
+    fn decode_ahead(&mut self, tick: &Tick, off: i64) {
         while self.len < STRETCH_WINDOW {
             match self.due() {
                 Some(due) if due.timestamp <= self.next => self.play(tick, &due, due.timestamp < self.next),
+                Some(due)
+                    if off > OUT_OF_TOUCH && self.patch(due.timestamp - self.next - due.fec_samples) => {}
                 _ => return,
             }
         }
