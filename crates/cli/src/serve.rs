@@ -90,7 +90,7 @@ fn not_started(error: &StartError) -> Failure {
             .advice("check the folder given with --data: its permissions and the disk's space"),
         StartError::Config(_) => Failure::usage(what),
         StartError::Echo(_) => Failure::failed(what).advice("start with --no-echo-user"),
-        StartError::Entropy => Failure::failed(what),
+        StartError::Push(_) | StartError::Entropy => Failure::failed(what),
     }
 }
 

@@ -184,8 +184,19 @@ impl Conversation {
                 let result = self.shared.auth.register(&line.address, &register.token).await;
                 Command::Registered(line, frame.id, result)
             }
-            ClientMessage::PushSubscribe(_) | ClientMessage::PushUnsubscribe(_) => {
-                Command::Settled(line, frame.id, Some(WireError::PushOff))
+            ClientMessage::PushSubscribe(subscription) => {
+                let result = match &self.shared.push {
+                    Some(push) => push.subscribe(&line.address, subscription).await,
+                    None => Err(WireError::PushOff),
+                };
+                Command::Settled(line, frame.id, result.err())
+            }
+            ClientMessage::PushUnsubscribe(_) => {
+                let result = match &self.shared.push {
+                    Some(push) => push.unsubscribe(&line.address).await,
+                    None => Err(WireError::PushOff),
+                };
+                Command::Settled(line, frame.id, result.err())
             }
             _ => Command::Frame(line, Box::new(frame)),
         }

@@ -37,7 +37,10 @@ mod tls;
 
 pub use application::{Application, ApplicationError, DevelopmentApplication};
 pub use close::CloseReason;
-pub use config::{ConfigError, EchoUser, Limits, Rate, ServerConfig, SessionTimers, TlsFiles};
+pub use config::{ConfigError, EchoUser, Limits, PushConfig, Rate, ServerConfig, SessionTimers, TlsFiles};
 pub use server::{RunningServer, Server, StartError};
-pub use store::{CredentialHash, DeviceRecord, MemoryStore, SqliteStore, Store, StoreError, StoreFuture};
+pub use store::{
+    CredentialHash, DeviceRecord, MemoryStore, PUSHES_PER_USER, PushKey, PushRecord, SqliteStore, Store,
+    StoreError, StoreFuture,
+};
 pub use tls::TlsError;

@@ -22,6 +22,7 @@ use crate::echo::Echo;
 use crate::environment::{self, OsEntropy};
 use crate::hub::{self, Command};
 use crate::limit::Connections;
+use crate::push::Push;
 use crate::store::{MemoryStore, SqliteStore, Store, StoreError};
 use crate::tls::{self, TlsError};
 
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The certificate of the echo user's calls cannot be made: switch the echo user off.
     #[error("the echo user: {0}")]
     Echo(#[from] CertificateError),
+    /// TLS to push services cannot be set up.
+    #[error("pushes: {0}")]
+    Push(rustls::Error),
     /// The operating system gives no random bytes: no secret can be made.
     #[error("the operating system gives no random bytes")]
     Entropy,
@@ -99,6 +103,7 @@ pub(crate) struct Shared {
     /// For whose users the softphone page may have tokens: only on loopback, and never a configured application.
     pub(crate) page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
+    pub(crate) push: Option<Push>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     stop: StopSign,
 }
@@ -114,7 +119,7 @@ impl Shared {
         match hubs.get(application).filter(|hub| !hub.is_closed()) {
             Some(hub) => hub.clone(),
             None => {
-                let hub = hub::spawn(self.config.clone());
+                let hub = hub::spawn(self.config.clone(), self.push.as_ref().map(Push::news));
                 if let Some(echo) = &self.echo {
                     echo.attach(application.clone(), hub.clone(), self.stop());
                 }
@@ -170,7 +175,16 @@ impl Server {
         let (stop, stopped) = watch::channel(Stop::Running);
         let for_page = development.clone().filter(|_| address.ip().is_loopback());
         let echo = Echo::new(&config)?;
-        let shared = Arc::new(shared(config, store, for_page, echo, StopSign(stopped)));
+        let stopped = StopSign(stopped);
+        let push = match config.push.clone() {
+            Some(push) => {
+                // The same for every callee: no caller learns who can be woken.
+                config.calls.progress = config.calls.progress.max(push.wait);
+                Some(Push::start(&push, store.clone(), stopped.clone()).await?)
+            }
+            None => None,
+        };
+        let shared = Arc::new(Shared { push, ..shared(config, store, for_page, echo, stopped) });
         let (alive, all_gone) = mpsc::channel(1);
         tokio::spawn(prune(shared.clone(), alive.clone()));
         let server = RunningServer {
@@ -229,6 +243,7 @@ fn shared(
         connections: Arc::new(connections),
         page_application,
         echo,
+        push: None,
         hubs: Mutex::default(),
         stop,
     }

@@ -9,7 +9,7 @@ use offhook_signaling::message::IceServer;
 use offhook_signaling::token::ApplicationSecret;
 use serde::Deserialize;
 
-use super::{ConfigError, EchoUser, Rate, ServerConfig, TlsFiles};
+use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles};
 use crate::application::{Application, ApplicationError};
 
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +26,16 @@ struct File {
     calls: FileCalls,
     tokens: FileTokens,
     echo: FileEcho,
+    push: Option<FilePush>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePush {
+    subject: String,
+    wait_seconds: Option<Seconds>,
+    #[serde(default)]
+    allow_private_endpoints: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,6 +136,12 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     config.ice_servers = file.ice_server;
     limits(&mut config, &file.limits);
     config.echo = echo(file.echo);
+    config.push = file.push.map(|file| {
+        let mut push = PushConfig::new(file.subject);
+        set_time(&mut push.wait, file.wait_seconds);
+        push.allow_private_endpoints = file.allow_private_endpoints;
+        push
+    });
     times(&mut config, &file.sessions, &file.calls, &file.tokens);
     Ok(config)
 }

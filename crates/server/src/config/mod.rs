@@ -30,6 +30,39 @@ pub struct ServerConfig {
     pub(crate) tokens: TokenPolicy,
     pub(crate) credential_lifetime: Duration,
     pub(crate) echo: Option<EchoUser>,
+    pub(crate) push: Option<PushConfig>,
+}
+
+/// How devices that are not connected are woken by Web Push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushConfig {
+    /// Whom a push service may ask about this server: a `mailto:` or `https:` URL (RFC 8292, section 2.1).
+    pub subject: String,
+    /// How long a call waits for its first ringing device, when [`CallTimers::progress`] is shorter. It is the same for all callees, so
+    /// that no caller learns who has devices that can be woken.
+    pub wait: Duration,
+    /// Also pushes to endpoints at private addresses and over http. For tests: whoever may register can make the server speak to
+    /// machines of its own network.
+    pub allow_private_endpoints: bool,
+}
+
+impl PushConfig {
+    /// Pushes to public endpoints; calls wait half a minute.
+    #[must_use]
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), wait: Duration::from_secs(30), allow_private_endpoints: false }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let is_url = self.subject.starts_with("mailto:") || self.subject.starts_with("https://");
+        if !is_url || self.subject.len() > 255 {
+            return Err(ConfigError::Range { name: "push.subject", rule: "a mailto: or https: URL" });
+        }
+        if self.wait < Duration::from_secs(1) || self.wait > Duration::from_secs(60) {
+            return Err(ConfigError::Range { name: "push.wait", rule: "between a second and a minute" });
+        }
+        Ok(())
+    }
 }
 
 /// Who answers anyone and plays their voice back, so that one person can try a call.
@@ -192,6 +225,7 @@ impl Default for ServerConfig {
             tokens: TokenPolicy::default(),
             credential_lifetime: Duration::from_secs(30 * 86_400),
             echo: Some(EchoUser::default()),
+            push: None,
         }
     }
 }
@@ -295,6 +329,13 @@ impl ServerConfig {
         self
     }
 
+    /// Wakes devices by Web Push, or not.
+    #[must_use]
+    pub fn push(mut self, push: Option<PushConfig>) -> Self {
+        self.push = push;
+        self
+    }
+
     /// The echo user, or none.
     #[must_use]
     pub fn echo_user(mut self, echo: Option<EchoUser>) -> Self {
@@ -315,6 +356,9 @@ impl ServerConfig {
         self.limits.validate()?;
         if let Some(echo) = &self.echo {
             echo.validate()?;
+        }
+        if let Some(push) = &self.push {
+            push.validate()?;
         }
         self.validate_times()
     }

@@ -3,12 +3,15 @@
 //! The decisions are made by the `Switchboard` and `ServerSession` machines; this task gives them commands and time and
 //! carries out what they want.
 
+mod pushing;
 mod sessions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_signaling::call::{CallRecord, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput};
+use offhook_signaling::call::{
+    CallEndCause, CallRecord, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput,
+};
 use offhook_signaling::message::{
     Empty, IceServer, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
 };
@@ -22,6 +25,7 @@ use crate::config::ServerConfig;
 use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
 use crate::outbox::Outbox;
+use crate::push::PushNews;
 
 const QUEUED_COMMANDS: usize = 1024;
 
@@ -65,9 +69,12 @@ pub(crate) struct Open {
 }
 
 /// Starts a hub; it ends with the last sender or by [`Command::Shutdown`].
-pub(crate) fn spawn(config: Arc<ServerConfig>) -> mpsc::Sender<Command> {
+pub(crate) fn spawn(
+    config: Arc<ServerConfig>,
+    pushes: Option<mpsc::Sender<PushNews>>,
+) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
-    tokio::spawn(Hub::new(config, environment::now()).run(commands));
+    tokio::spawn(Hub::new(config, pushes, environment::now()).run(commands));
     sender
 }
 
@@ -80,10 +87,11 @@ struct Hub {
     sessions: Sessions,
     call_starts: Pacer<UserId>,
     connections: u64,
+    pushes: Option<mpsc::Sender<PushNews>>,
 }
 
 impl Hub {
-    fn new(config: Arc<ServerConfig>, now: Instant) -> Self {
+    fn new(config: Arc<ServerConfig>, pushes: Option<mpsc::Sender<PushNews>>, now: Instant) -> Self {
         Self {
             epoch: entropy::uuid(&mut OsEntropy),
             started: now,
@@ -91,6 +99,7 @@ impl Hub {
             sessions: Sessions::default(),
             call_starts: Pacer::new(config.limits.calls_per_user),
             connections: 0,
+            pushes,
             config,
         }
     }
@@ -263,7 +272,17 @@ impl Hub {
         if starts && !self.call_starts.allow(address.user.clone(), now) {
             return Err(WireError::RateLimited);
         }
+        let (calls, answers) = match &message {
+            ClientMessage::CallStart(start) => (Some(start.to.clone()), false),
+            message => (None, matches!(message, ClientMessage::CallAnswer(_))),
+        };
         self.board.handle_message(now, address, &call_id, message)?;
+        if let Some(callee) = calls {
+            self.push_call(address, &call_id, callee);
+        }
+        if answers {
+            self.push_over(address, &call_id, CallEndCause::OtherDeviceAnswered);
+        }
         if starts {
             tracing::info!(%call_id, application = %address.application, "call started");
         }
@@ -320,7 +339,11 @@ impl Hub {
                         entry.event(call_id, message);
                     }
                 }
-                SwitchboardOutput::Ended(record) => log_end(&record),
+                SwitchboardOutput::Ended(record) => {
+                    log_end(&record);
+                    let callee = (record.application, record.callee);
+                    self.push_end(callee, record.call_id, record.cause);
+                }
             }
         }
     }

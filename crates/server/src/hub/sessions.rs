@@ -39,6 +39,12 @@ impl Sessions {
         self.users.get(user).map_or(0, Vec::len)
     }
 
+    /// The devices of a user that have a connection now.
+    pub(super) fn connected_of(&self, user: &UserId) -> impl Iterator<Item = &DeviceId> {
+        let entries = self.users.get(user).into_iter().flatten();
+        entries.filter(|entry| entry.connection.is_some()).map(|entry| &entry.address.device)
+    }
+
     pub(super) fn get(&self, address: &DeviceAddress) -> Option<&Entry> {
         self.users.get(&address.user)?.iter().find(|entry| entry.address.device == address.device)
     }

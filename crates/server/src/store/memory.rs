@@ -5,10 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::message::PushSubscription;
 use offhook_signaling::token::{NonceCache, NonceUse};
-use offhook_signaling::{ApplicationKey, DeviceId, UnixSeconds};
+use offhook_signaling::{ApplicationKey, DeviceId, UnixSeconds, UserId};
 
-use super::{CREDENTIALS_PER_DEVICE, CredentialHash, DeviceRecord, Store, StoreFuture};
+use super::{
+    CREDENTIALS_PER_DEVICE, CredentialHash, DeviceRecord, PUSHES_PER_USER, PushKey, PushRecord, Store,
+    StoreFuture,
+};
 use crate::application::Application;
 
 const MOST_NONCES: usize = 100_000;
@@ -26,6 +30,8 @@ struct State {
     // The newest last.
     devices: BTreeMap<DeviceAddress, Vec<DeviceRecord>>,
     addresses: std::collections::HashMap<CredentialHash, DeviceAddress>,
+    push_key: Option<PushKey>,
+    pushes: BTreeMap<DeviceAddress, PushSubscription>,
 }
 
 impl Default for MemoryStore {
@@ -36,6 +42,8 @@ impl Default for MemoryStore {
                 nonces: NonceCache::new(MOST_NONCES),
                 devices: BTreeMap::new(),
                 addresses: std::collections::HashMap::new(),
+                push_key: None,
+                pushes: BTreeMap::new(),
             }),
         }
     }
@@ -88,6 +96,7 @@ impl Store for MemoryStore {
     fn revoke_device(&self, address: &DeviceAddress) -> StoreFuture<'_, bool> {
         let mut state = self.lock();
         let records = state.devices.remove(address).unwrap_or_default();
+        state.pushes.remove(address);
         for record in &records {
             state.addresses.remove(&record.hash);
         }
@@ -95,9 +104,58 @@ impl Store for MemoryStore {
         done(!records.is_empty())
     }
 
+    fn push_key(&self, fresh: PushKey) -> StoreFuture<'_, PushKey> {
+        done(self.lock().push_key.get_or_insert(fresh).clone())
+    }
+
+    fn put_push(&self, record: &PushRecord) -> StoreFuture<'_, ()> {
+        let mut state = self.lock();
+        // A browser that another user signed in on: nobody is told of calls to the one before.
+        state.pushes.retain(|address, known| {
+            address.application != record.address.application
+                || known.endpoint != record.subscription.endpoint
+        });
+        state.pushes.insert(record.address.clone(), record.subscription.clone());
+        drop(state);
+        done(())
+    }
+
+    fn delete_push(&self, address: &DeviceAddress, endpoint: Option<&str>) -> StoreFuture<'_, bool> {
+        let mut state = self.lock();
+        let known = state.pushes.get(address);
+        let is_meant = known.is_some_and(|known| endpoint.is_none_or(|endpoint| endpoint == known.endpoint));
+        if is_meant {
+            state.pushes.remove(address);
+        }
+        drop(state);
+        done(is_meant)
+    }
+
+    fn pushes_of(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, Vec<PushRecord>> {
+        let state = self.lock();
+        let is_registered = |address: &DeviceAddress| {
+            state.devices.get(address).is_some_and(|known| known.iter().any(|record| record.expires > now))
+        };
+        let of_user = state.pushes.iter().filter(|(address, _)| {
+            address.application == *application && address.user == *user && is_registered(address)
+        });
+        let record = |(address, subscription): (&DeviceAddress, &PushSubscription)| PushRecord {
+            address: address.clone(),
+            subscription: subscription.clone(),
+        };
+        let records = of_user.map(record).take(PUSHES_PER_USER).collect();
+        drop(state);
+        done(records)
+    }
+
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()> {
         let mut state = self.lock();
-        let State { devices, addresses, .. } = &mut *state;
+        let State { devices, addresses, pushes, .. } = &mut *state;
         for records in devices.values_mut() {
             records.retain(|record| {
                 let keep = record.expires >= now;
@@ -108,6 +166,7 @@ impl Store for MemoryStore {
             });
         }
         devices.retain(|_, records| !records.is_empty());
+        pushes.retain(|address, _| devices.contains_key(address));
         drop(state);
         done(())
     }

@@ -8,8 +8,9 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use offhook_signaling::UnixSeconds;
 use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::message::PushSubscription;
 use offhook_signaling::token::NonceUse;
-use offhook_signaling::{DeviceCredential, DeviceId};
+use offhook_signaling::{ApplicationKey, DeviceCredential, DeviceId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::application::Application;
@@ -19,6 +20,8 @@ pub use sqlite::SqliteStore;
 
 /// The credentials of one device that are kept: the newest, and those whose delivery may have been lost.
 const CREDENTIALS_PER_DEVICE: usize = 3;
+/// The devices of one user that are woken at once: those that registered last.
+pub const PUSHES_PER_USER: usize = 32;
 
 /// What a [`Store`] answers.
 pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
@@ -50,7 +53,24 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Revokes every credential of a device. Returns whether there was one.
     fn revoke_device(&self, address: &DeviceAddress) -> StoreFuture<'_, bool>;
 
-    /// Forgets nonces and credentials that ended before `now`.
+    /// The private key that signs pushes: the one that is kept, else `fresh`, which is kept from now on.
+    fn push_key(&self, fresh: PushKey) -> StoreFuture<'_, PushKey>;
+
+    /// Keeps how a device is woken, in place of what was known. It belongs to the device's registration and goes with it.
+    fn put_push(&self, record: &PushRecord) -> StoreFuture<'_, ()>;
+
+    /// Forgets how a device is woken; with an `endpoint` only when that one is known. Returns whether it was known.
+    fn delete_push(&self, address: &DeviceAddress, endpoint: Option<&str>) -> StoreFuture<'_, bool>;
+
+    /// How the devices of a user are woken: those with a credential that is good at `now`, at most [`PUSHES_PER_USER`].
+    fn pushes_of(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, Vec<PushRecord>>;
+
+    /// Forgets nonces and credentials that ended before `now`, and how devices without a credential are woken.
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()>;
 
     /// Whether the store works, for the readiness page.
@@ -113,4 +133,23 @@ pub struct DeviceRecord {
     pub issued: UnixSeconds,
     /// When it ends.
     pub expires: UnixSeconds,
+}
+
+/// The private key that signs pushes (P-256).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushKey(pub [u8; 32]);
+
+impl fmt::Debug for PushKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushKey(redacted)")
+    }
+}
+
+/// How one device is woken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRecord {
+    /// The device.
+    pub address: DeviceAddress,
+    /// What it told.
+    pub subscription: PushSubscription,
 }

@@ -1,6 +1,7 @@
 //! One SQLite file (WAL, synchronous FULL) behind one thread that commits waiting jobs together.
 
 mod migrations;
+mod pushes;
 mod writer;
 
 use std::path::Path;
@@ -13,7 +14,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use self::writer::Writer;
-use super::{CREDENTIALS_PER_DEVICE, CredentialHash, DeviceRecord, Store, StoreError, StoreFuture};
+use super::{
+    CREDENTIALS_PER_DEVICE, CredentialHash, DeviceRecord, PushKey, PushRecord, Store, StoreError, StoreFuture,
+};
 use crate::application::Application;
 
 const FILE: &str = "offhook.sqlite3";
@@ -125,8 +128,9 @@ impl Store for SqliteStore {
     }
 
     fn revoke_device(&self, address: &DeviceAddress) -> StoreFuture<'_, bool> {
-        let DeviceAddress { application, user, device } = address.clone();
+        let address = address.clone();
         self.run(move |connection| {
+            let DeviceAddress { application, user, device } = &address;
             connection
                 .prepare_cached(
                     "UPDATE device_credentials SET revoked = 1
@@ -134,13 +138,39 @@ impl Store for SqliteStore {
                 )?
                 .execute([application.as_str(), user.as_str(), device.as_str()])
                 .map(|changed| changed > 0)
+                .and_then(|revoked| pushes::delete(connection, &address, None).map(|_| revoked))
         })
+    }
+
+    fn push_key(&self, fresh: PushKey) -> StoreFuture<'_, PushKey> {
+        self.run(move |connection| pushes::key(connection, &fresh))
+    }
+
+    fn put_push(&self, record: &PushRecord) -> StoreFuture<'_, ()> {
+        let record = record.clone();
+        self.run(move |connection| pushes::put(connection, &record))
+    }
+
+    fn delete_push(&self, address: &DeviceAddress, endpoint: Option<&str>) -> StoreFuture<'_, bool> {
+        let (address, endpoint) = (address.clone(), endpoint.map(str::to_owned));
+        self.run(move |connection| pushes::delete(connection, &address, endpoint.as_deref()))
+    }
+
+    fn pushes_of(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, Vec<PushRecord>> {
+        let (application, user) = (application.clone(), user.clone());
+        self.run(move |connection| pushes::of_user(connection, &application, &user, now))
     }
 
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()> {
         self.run(move |connection| {
             connection.execute("DELETE FROM nonces WHERE expires < ?1", [seconds(now)])?;
-            connection.execute("DELETE FROM device_credentials WHERE expires < ?1", [seconds(now)]).map(drop)
+            connection.execute("DELETE FROM device_credentials WHERE expires < ?1", [seconds(now)])?;
+            pushes::prune(connection)
         })
     }
 

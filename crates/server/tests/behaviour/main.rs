@@ -13,6 +13,8 @@ mod limits;
 mod lost_connection;
 mod pages;
 mod persistence;
+mod push;
+mod push_service;
 mod refused_tokens;
 mod restart;
 mod resume;

@@ -7,7 +7,7 @@ use offhook_server::{RunningServer, ServerConfig};
 
 use crate::support::{config, serve};
 
-async fn get(server: &RunningServer, path: &str) -> String {
+pub(crate) async fn get(server: &RunningServer, path: &str) -> String {
     ask(server, &format!("GET {path} HTTP/1.1\r\nHost: offhook\r\nConnection: close\r\n\r\n")).await
 }
 

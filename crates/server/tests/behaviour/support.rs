@@ -191,6 +191,18 @@ impl Phone {
         }
     }
 
+    /// The same for what is not about a call.
+    pub(crate) async fn ask_of(&mut self, message: ClientMessage) -> Option<WireError> {
+        let id = self.say(message).await;
+        loop {
+            if let ServerMessage::Outcome(outcome) = self.next().await.message
+                && outcome.of.as_ref() == Some(&id)
+            {
+                return outcome.error;
+            }
+        }
+    }
+
     pub(crate) async fn call(&mut self, call: &str, to: &str) {
         let start =
             CallStart { to: UserId::new(to).unwrap(), headers: Headers::new(), sdp: OFFER.to_owned() };

@@ -169,6 +169,12 @@ impl Switchboard {
         self.calls_of(&address.application, &address.user).any(|owner| owner.involves(address))
     }
 
+    /// Whether a call waits for somebody to answer.
+    #[must_use]
+    pub fn is_waiting(&self, application: &ApplicationKey, call_id: &CallId) -> bool {
+        self.calls.get(&(application.clone(), call_id.clone())).is_some_and(Owner::is_ringing)
+    }
+
     /// Fires what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, key)) = self.deadlines.first().cloned()

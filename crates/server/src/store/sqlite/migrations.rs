@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use crate::store::StoreError;
 
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE applications (
         key TEXT PRIMARY KEY,
         secret TEXT NOT NULL,
@@ -31,7 +32,24 @@ const STEPS: [&str; 1] = ["
         PRIMARY KEY (scope, nonce)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX nonces_expiry ON nonces (expires);
-"];
+",
+    "
+    CREATE TABLE push_key (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        key BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE push_subscriptions (
+        id INTEGER PRIMARY KEY,
+        application TEXT NOT NULL,
+        user TEXT NOT NULL,
+        device TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        p256dh TEXT NOT NULL,
+        auth TEXT NOT NULL,
+        UNIQUE (application, user, device)
+    ) STRICT;
+",
+];
 
 /// Takes the steps that the file has not seen, each in a transaction with its entry in `migrations`.
 pub(super) fn run(connection: &Connection) -> Result<(), StoreError> {

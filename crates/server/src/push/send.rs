@@ -1,0 +1,226 @@
+//! One message to one device: encrypted, signed, sent, and tried again where that may help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use offhook_signaling::message::PushSubscription;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use web_push_native::{Auth, p256};
+
+use super::endpoint::{Endpoint, EndpointError};
+use super::vapid::Vapid;
+use crate::environment;
+
+/// For name, connection, TLS, request and answer together.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Requests at once.
+const MOST_REQUESTS: usize = 64;
+/// More than the head of any answer.
+const MOST_ANSWER: usize = 16 * 1024;
+/// Before each further try.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Where a device is woken and how it reads; checked.
+#[derive(Clone)]
+pub(super) struct Target {
+    endpoint: Endpoint,
+    key: p256::PublicKey,
+    auth: Auth,
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) text: String,
+    /// For how long it is of use, in seconds.
+    pub(super) ttl: u64,
+    /// A newer message of a topic takes the place of one that is not delivered.
+    pub(super) topic: String,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    /// The push service does not know the device any more: forget the subscription.
+    #[error("the push service does not know the subscription any more")]
+    Gone,
+    /// The push service refuses, and would again.
+    #[error("the push service answers {0}")]
+    Refused(StatusCode),
+    /// The push service cannot now.
+    #[error("the push service answers {0} for now")]
+    Busy(StatusCode),
+    /// Its address may not be used or is not known.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// It cannot be reached.
+    #[error("the push service cannot be reached: {0}")]
+    Network(String),
+    /// The message cannot be encrypted for this device.
+    #[error("the message cannot be encrypted")]
+    Encrypt,
+}
+
+impl SendError {
+    const fn may_pass(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Network(_) | Self::Endpoint(EndpointError::Unknown))
+    }
+}
+
+impl Target {
+    /// `None`: the subscription cannot be used.
+    pub(super) fn new(subscription: &PushSubscription, any: bool) -> Option<Self> {
+        let endpoint = Endpoint::parse(&subscription.endpoint, any).ok()?;
+        let key = BASE64.decode(&subscription.p256dh).ok().filter(|key| key.len() == 65)?;
+        let key = p256::PublicKey::from_sec1_bytes(&key).ok()?;
+        let auth = BASE64.decode(&subscription.auth).ok().filter(|auth| auth.len() == 16)?;
+        Some(Self { endpoint, key, auth: Auth::clone_from_slice(&auth) })
+    }
+}
+
+/// The topic of a call: at most 32 characters of base64url (RFC 8030, section 5.4).
+pub(super) fn topic(call_id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(call_id)[..24])
+}
+
+/// Sends, a bounded number at once.
+#[derive(Debug)]
+pub(super) struct Sender {
+    vapid: Vapid,
+    any_endpoint: bool,
+    tls: Arc<ClientConfig>,
+    places: Semaphore,
+}
+
+impl Sender {
+    /// `any_endpoint` allows http and addresses that are not public.
+    pub(super) fn new(vapid: Vapid, any_endpoint: bool, roots: RootCertStore) -> Result<Self, rustls::Error> {
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { vapid, any_endpoint, tls: Arc::new(tls), places: Semaphore::new(MOST_REQUESTS) })
+    }
+
+    pub(super) const fn vapid(&self) -> &Vapid {
+        &self.vapid
+    }
+
+    pub(super) const fn any_endpoint(&self) -> bool {
+        self.any_endpoint
+    }
+
+    /// Sends `message`, again after a pause where that may help.
+    pub(super) async fn send(&self, target: &Target, message: &Message) -> Result<(), SendError> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let error = match self.try_once(target, message).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match pauses.next().filter(|_| error.may_pass()) {
+                Some(pause) => sleep(*pause).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn try_once(&self, target: &Target, message: &Message) -> Result<(), SendError> {
+        let body = web_push_native::encrypt(message.text.clone().into_bytes(), &target.key, &target.auth)
+            .map_err(|_| SendError::Encrypt)?;
+        let request = self.request(&target.endpoint, message, body)?;
+        // The semaphore is never closed.
+        let _place = self.places.acquire().await;
+        let sent = timeout(PATIENCE, self.exchange(&target.endpoint, request)).await;
+        match sent.unwrap_or_else(|_| Err(SendError::Network("no answer in time".to_owned())))? {
+            status if status.is_success() => Ok(()),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Err(SendError::Gone),
+            status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+                Err(SendError::Busy(status))
+            }
+            // Redirections too: whoever is sent elsewhere could be sent inside.
+            status => Err(SendError::Refused(status)),
+        }
+    }
+
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        message: &Message,
+        body: Vec<u8>,
+    ) -> Result<Request<Body>, SendError> {
+        let authorization = self.vapid.authorization(&endpoint.origin(), environment::wall());
+        Request::post(endpoint.path())
+            .header(header::HOST, endpoint.authority())
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_ENCODING, "aes128gcm")
+            .header("ttl", message.ttl)
+            .header("urgency", "high")
+            .header("topic", &message.topic)
+            .body(Body::from(body))
+            .map_err(|_| SendError::Endpoint(EndpointError::Form))
+    }
+
+    async fn exchange(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<StatusCode, SendError> {
+        let addresses = endpoint.resolve(self.any_endpoint).await?;
+        let stream = TcpStream::connect(&*addresses).await.map_err(network)?;
+        if !endpoint.is_tls() {
+            return talk(stream, request).await;
+        }
+        let name = ServerName::try_from(endpoint.host().to_owned()).map_err(network)?;
+        let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await.map_err(network)?;
+        talk(stream, request).await
+    }
+}
+
+/// One request on a connection of its own; the status is all that is read.
+async fn talk<S>(stream: S, request: Request<Body>) -> Result<StatusCode, SendError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut requests, connection) = http1::Builder::new()
+        .max_buf_size(MOST_ANSWER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(network)?;
+    let driver = AbortOnDrop(tokio::spawn(connection).abort_handle());
+    let answer = requests.send_request(request).await.map(|answer| answer.status());
+    drop(driver);
+    answer.map_err(network)
+}
+
+/// Ends the connection with whoever waited for it.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+fn network(error: impl std::fmt::Display) -> SendError {
+    SendError::Network(error.to_string())
+}
