@@ -167,6 +167,9 @@ pub(crate) struct ServeArguments {
     /// Let nobody answer calls to the user `echo`, which otherwise plays everyone's voice back.
     #[arg(long)]
     pub(crate) no_echo_user: bool,
+    /// Wake devices that are not connected by Web Push; push services may ask at this `mailto:` or `https:` URL.
+    #[arg(long, value_name = "URL")]
+    pub(crate) push_subject: Option<String>,
     /// Print one JSON line with the address and applications instead of text.
     #[arg(long)]
     pub(crate) json: bool,

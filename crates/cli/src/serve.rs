@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use offhook_server::{Application, DevelopmentApplication, RunningServer, Server, ServerConfig, StartError};
+use offhook_server::{
+    Application, DevelopmentApplication, PushConfig, RunningServer, Server, ServerConfig, StartError,
+};
 use offhook_signaling::ApplicationKey;
 use serde::Serialize;
 
@@ -65,6 +67,9 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     }
     if !applications.is_empty() {
         config = config.applications(applications);
+    }
+    if let Some(subject) = &arguments.push_subject {
+        config = config.push(Some(PushConfig::new(subject)));
     }
     if arguments.no_echo_user {
         config = config.echo_user(None);

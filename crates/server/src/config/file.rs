@@ -258,6 +258,8 @@ mod tests {
         assert_eq!(config.calls, default.calls);
         assert_eq!(config.tokens, default.tokens);
         assert_eq!(config.credential_lifetime, default.credential_lifetime);
+        assert_eq!(config.echo, default.echo);
+        assert_eq!(config.push, Some(PushConfig::new("mailto:admin@example.org")));
     }
 
     #[test]
@@ -266,6 +268,10 @@ mod tests {
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(error("[sessions]\nhello_seconds = -1").contains("negative"));
         assert!(error("[sessions]\nhello_seconds = 0").contains("sessions.hello"));
+        assert!(error("[echo]\ncalls = 31").contains("echo.calls"));
+        assert!(error("[echo]\ndelay_seconds = 2").contains("echo.delay"));
+        assert!(error("[echo]\nuser = 'a b'").contains("A-Z"));
+        assert!(error("[push]\nsubject = 'me'").contains("push.subject"));
         assert!(error("[limits]\nconnections = 0").contains("limits.connections"));
         assert!(error("[[application]]\nkey = 'x'\nsecret = 'y'").contains("application x"));
         assert!(error("[tls]\nkey = 'k.pem'").contains("certificate"));

@@ -220,7 +220,6 @@ impl Drop for AbortOnDrop {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn network(error: impl std::fmt::Display) -> SendError {
     SendError::Network(error.to_string())
 }
