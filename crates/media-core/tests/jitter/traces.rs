@@ -81,7 +81,11 @@ fn a_second_that_was_lost_is_heard_late_and_the_call_is_live_again_soon() {
         heard.sort_unstable();
         heard.dedup();
         // To catch up, of three periods of the voice one is left out all along, and one fades into the next.
-        assert!(2 * heard.len() >= 9 * 4800, "{every}: {} samples of the lost second, {stats:?}", heard.len());
+        assert!(
+            2 * heard.len() >= 9 * 4800,
+            "{every}: {} samples of the lost second, {stats:?}",
+            heard.len()
+        );
         assert!(stats.dred >= 9 * 4800, "{every}: {stats:?}");
         let before = mean_latency(&listener, 5 * SECOND, 10 * SECOND);
         let after = mean_latency(&listener, 12_500_000, 29 * SECOND);

@@ -7,7 +7,7 @@ use crate::units::MediaTime;
 /// The vocoder's step: 10 ms.
 const STEP: usize = 480;
 /// Packets further apart than this carry no regular redundancy.
-const MOST_APART: i64 = 16;
+const MOST_APART: i64 = 32;
 /// Longer holes say nothing of the delay that would be right.
 const MOST_LEARNED: i64 = 10;
 /// Redundancy in packets further apart than this is for outages: to wait for it all the time would cost more than it gives.

@@ -16,6 +16,8 @@ const LEAST_RATE_WITH_COPIES: f32 = 12_000.0;
 const LEAST_RATE: f32 = 8_000.0;
 /// Deep redundancy for outages, so often: enough to bring back most of a second, at a tenth of the rate.
 const DRED_EVERY: Duration = Duration::from_millis(160);
+/// Half as often in short packets, whose sound needs more of the rate.
+const DRED_IN_SHORT_PACKETS_EVERY: Duration = Duration::from_millis(320);
 /// Below this rate of the sound that would be too much.
 const LEAST_RATE_WITH_DRED: f32 = 14_000.0;
 
@@ -97,7 +99,8 @@ fn packet_times(limits: &Limits) -> impl Iterator<Item = PacketTime> {
 /// How often deep redundancy may ride along, in packets. It is always there where it may be: no one knows of an outage beforehand.
 fn dred_intervals(config: &LadderConfig, packet_time: PacketTime) -> impl Iterator<Item = u8> {
     let usable = config.dred && packet_time >= PacketTime::Ms10;
-    let sparse = DRED_EVERY.as_micros().div_ceil(packet_time.duration().as_micros()) as u8;
+    let every = if packet_time < PacketTime::Ms20 { DRED_IN_SHORT_PACKETS_EVERY } else { DRED_EVERY };
+    let sparse = every.as_micros().div_ceil(packet_time.duration().as_micros()) as u8;
     let (always, none, dense) = match config.redundancy {
         Redundancy::Auto => (usable, true, usable && !config.red),
         Redundancy::Dred => (usable, !usable, usable),
