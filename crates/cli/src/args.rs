@@ -1,10 +1,11 @@
 //! The command line: what can be asked, with the help a person reads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use offhook_client::{IceServer, PacketTime};
+use offhook_server::AddressRange;
 use offhook_sim::stand::Redundancy;
 
 use crate::media_options;
@@ -170,9 +171,34 @@ pub(crate) struct ServeArguments {
     /// Wake devices that are not connected by Web Push; push services may ask at this `mailto:` or `https:` URL.
     #[arg(long, value_name = "URL")]
     pub(crate) push_subject: Option<String>,
+    /// Relay for calls whose two sides cannot reach each other (TURN, UDP and TCP; TLS too with a certificate), or `off`. Without this,
+    /// port 3478 of the address listened on, but none on loopback. Only people in a call get credentials for it.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) turn: Option<TurnListen>,
+    /// The relay's address as clients reach it, where a router in front translates addresses.
+    #[arg(long, value_name = "IP")]
+    pub(crate) turn_external_ip: Option<IpAddr>,
+    /// Let the relay reach these addresses although they are private, loopback or this machine's own; repeat for several.
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) turn_allow_peers: Vec<AddressRange>,
     /// Print one JSON line with the address and applications instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where the relay listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TurnListen {
+    Off,
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for TurnListen {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use offhook_server::{
 use offhook_signaling::ApplicationKey;
 use serde::Serialize;
 
-use crate::args::ServeArguments;
+use crate::args::{ServeArguments, TurnListen};
 use crate::failure::Failure;
 use crate::stop::StopSignals;
 use crate::terminal;
@@ -77,7 +77,27 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         config = config.tls(certificate, key);
     }
-    Ok(config)
+    Ok(with_turn(config, arguments))
+}
+
+/// The options of the relay over what the file says. An option about it asks for one.
+fn with_turn(config: ServerConfig, arguments: &ServeArguments) -> ServerConfig {
+    if arguments.turn == Some(TurnListen::Off) {
+        return config.without_turn();
+    }
+    if arguments.turn.is_none()
+        && arguments.turn_external_ip.is_none()
+        && arguments.turn_allow_peers.is_empty()
+    {
+        return config;
+    }
+    let mut turn = config.turn_config();
+    if let Some(TurnListen::At(address)) = arguments.turn {
+        turn.listen = address;
+    }
+    turn.external_ip = arguments.turn_external_ip.or(turn.external_ip);
+    turn.allow_peers.extend(&arguments.turn_allow_peers);
+    config.turn(turn)
 }
 
 fn not_started(error: &StartError) -> Failure {
@@ -93,6 +113,8 @@ fn not_started(error: &StartError) -> Failure {
         }
         StartError::Store(_) => Failure::failed(what)
             .advice("check the folder given with --data: its permissions and the disk's space"),
+        StartError::Turn(_) => Failure::failed(what)
+            .advice("choose another address with --turn ADDRESS:PORT, or --turn off to do without a relay"),
         StartError::Config(_) => Failure::usage(what),
         StartError::Echo(_) => Failure::failed(what).advice("start with --no-echo-user"),
         StartError::Push(_) | StartError::Entropy => Failure::failed(what),
@@ -104,6 +126,9 @@ fn not_started(error: &StartError) -> Failure {
 struct Announcement {
     url: String,
     listen: SocketAddr,
+    /// Where the relay listens, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<SocketAddr>,
     /// Whether the application was made here because none was configured.
     development: bool,
     applications: Vec<AnnouncedApplication>,
@@ -127,6 +152,7 @@ impl Announcement {
         Self {
             url: server.url(),
             listen: server.local_addr(),
+            turn: server.turn_addr(),
             development: made.is_some(),
             applications: server.application_keys().map(announced).collect(),
         }
@@ -163,6 +189,9 @@ fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
     } else if let Some(first) = server.application_keys().next() {
         commands(first.as_str(), "SECRET");
         text += "\nPut the application's secret in the place of SECRET.\n";
+    }
+    if let Some(relay) = server.turn_addr() {
+        let _ = write!(text, "\nRelay (TURN) for calls that find no direct way: {relay}, UDP and TCP\n");
     }
     if server.is_exposed_without_tls() {
         text += "\nWARNING: this address is reachable from other machines and there is no TLS: tokens and credentials can be read \

@@ -34,13 +34,18 @@ mod push;
 mod server;
 mod store;
 mod tls;
+mod turn;
 
 pub use application::{Application, ApplicationError, DevelopmentApplication};
 pub use close::CloseReason;
-pub use config::{ConfigError, EchoUser, Limits, PushConfig, Rate, ServerConfig, SessionTimers, TlsFiles};
+pub use config::{
+    ConfigError, EchoUser, Limits, PushConfig, Rate, ServerConfig, SessionTimers, TlsFiles, TurnConfig,
+    TurnLimits,
+};
 pub use server::{RunningServer, Server, StartError};
 pub use store::{
     CredentialHash, DeviceRecord, MemoryStore, PUSHES_PER_USER, PushKey, PushRecord, SqliteStore, Store,
     StoreError, StoreFuture,
 };
 pub use tls::TlsError;
+pub use turn::{AddressRange, AddressRangeError, TurnCounters, TurnError, TurnSecret};

@@ -130,7 +130,7 @@ impl Drop for Permit {
 }
 
 /// One household has a /64 of IPv6 (RFC 6177) and could otherwise come from endless addresses.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,

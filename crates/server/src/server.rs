@@ -17,7 +17,7 @@ use tokio::time::{interval, timeout};
 use crate::accept;
 use crate::application::{Application, DevelopmentApplication};
 use crate::auth::Auth;
-use crate::config::{ConfigError, ServerConfig};
+use crate::config::{ConfigError, ServerConfig, TurnChoice};
 use crate::echo::Echo;
 use crate::environment::{self, OsEntropy};
 use crate::hub::{self, Command};
@@ -25,6 +25,7 @@ use crate::limit::Connections;
 use crate::push::Push;
 use crate::store::{MemoryStore, SqliteStore, Store, StoreError};
 use crate::tls::{self, TlsError};
+use crate::turn::{IceIssuer, TurnCounters, TurnError, TurnService};
 
 const PRUNING: Duration = Duration::from_secs(3600);
 /// After the shutdown time: how long tasks that were told to drop everything may take for it.
@@ -47,6 +48,9 @@ pub enum StartError {
     /// The TLS files are not usable: correct them.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The relay cannot be started as configured.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// The data folder is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,6 +109,8 @@ pub(crate) struct Shared {
     echo: Option<Echo>,
     pub(crate) push: Option<Push>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
+    issuer: Arc<IceIssuer>,
+    turn: Option<TurnService>,
     stop: StopSign,
 }
 
@@ -119,7 +125,8 @@ impl Shared {
         match hubs.get(application).filter(|hub| !hub.is_closed()) {
             Some(hub) => hub.clone(),
             None => {
-                let hub = hub::spawn(self.config.clone(), self.push.as_ref().map(Push::news));
+                let news = self.push.as_ref().map(Push::news);
+                let hub = hub::spawn(self.config.clone(), news, self.issuer.clone());
                 if let Some(echo) = &self.echo {
                     echo.attach(application.clone(), hub.clone(), self.stop());
                 }
@@ -166,7 +173,8 @@ impl Server {
         if !OsEntropy::is_available() {
             return Err(StartError::Entropy);
         }
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        // HTTP/1.1 only (WebSocket, RFC 6455).
+        let tls = config.tls.as_ref().map(|files| tls::acceptor(files, &["http/1.1"])).transpose()?;
         let development = applications(&mut config, &*store).await?;
         let address = config.listen;
         let listener =
@@ -184,7 +192,8 @@ impl Server {
             }
             None => None,
         };
-        let shared = Arc::new(Shared { push, ..shared(config, store, for_page, echo, stopped) });
+        let turn = start_turn(&config, &stopped).await?;
+        let shared = Arc::new(Shared { push, ..shared(config, store, for_page, echo, turn, stopped) });
         let (alive, all_gone) = mpsc::channel(1);
         tokio::spawn(prune(shared.clone(), alive.clone()));
         let server = RunningServer {
@@ -223,8 +232,16 @@ fn shared(
     store: Arc<dyn Store>,
     page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
+    turn: Option<TurnService>,
     stop: StopSign,
 ) -> Shared {
+    let mut issuer = IceIssuer::new(config.ice_servers.clone());
+    if let Some(turn) = &turn {
+        turn.announce(&mut issuer);
+    }
+    for relay in &config.shared_relays {
+        issuer.add_relay(relay.urls.clone(), relay.secret.clone(), config.turn_config().credential_lifetime);
+    }
     let limits = config.limits;
     let connections =
         Connections::new(limits.connections, limits.connections_per_address, limits.attempts_per_address);
@@ -245,7 +262,27 @@ fn shared(
         echo,
         push: None,
         hubs: Mutex::default(),
+        issuer: Arc::new(issuer),
+        turn,
         stop,
+    }
+}
+
+/// The relay, when there is to be one.
+async fn start_turn(config: &ServerConfig, stop: &StopSign) -> Result<Option<TurnService>, StartError> {
+    let acceptor = || config.tls.as_ref().map(|files| tls::acceptor(files, &[])).transpose();
+    match &config.turn {
+        TurnChoice::Off => Ok(None),
+        TurnChoice::On(turn) => Ok(Some(TurnService::start(turn, acceptor()?, stop).await?)),
+        TurnChoice::Usual if config.listen.ip().is_loopback() => Ok(None),
+        TurnChoice::Usual => match TurnService::start(&config.turn_config(), acceptor()?, stop).await {
+            Ok(service) => Ok(Some(service)),
+            Err(error) => {
+                // Nobody asked for it: calls whose two sides reach each other do without.
+                tracing::warn!(%error, "no relay: people behind strict NATs and firewalls will not connect");
+                Ok(None)
+            }
+        },
     }
 }
 
@@ -328,6 +365,24 @@ impl RunningServer {
         self.shared.connections.count()
     }
 
+    /// Where the relay listens for UDP and TCP, when there is one.
+    #[must_use]
+    pub fn turn_addr(&self) -> Option<SocketAddr> {
+        self.shared.turn.as_ref().map(TurnService::local_addr)
+    }
+
+    /// Where the relay listens for TLS, when it does.
+    #[must_use]
+    pub fn turn_tls_addr(&self) -> Option<SocketAddr> {
+        self.shared.turn.as_ref().and_then(TurnService::tls_addr)
+    }
+
+    /// What the relay did so far, when there is one.
+    #[must_use]
+    pub fn turn_counters(&self) -> Option<TurnCounters> {
+        self.shared.turn.as_ref().map(TurnService::counters)
+    }
+
     /// Revokes every credential of a device and ends its session. Returns whether it had a credential. A token that
     /// has not ended still registers the device again.
     ///
@@ -365,6 +420,9 @@ impl RunningServer {
 
     fn log_start(&self) {
         tracing::info!(url = self.url(), "listening");
+        if let Some(relay) = self.turn_addr() {
+            tracing::info!(%relay, "relaying");
+        }
         if self.is_exposed_without_tls() {
             tracing::warn!(
                 address = %self.address,

@@ -27,8 +27,8 @@ pub enum TlsError {
     Pair(#[from] rustls::Error),
 }
 
-/// Reads the files. TLS 1.2 and 1.3, session tickets, HTTP/1.1 only (WebSocket, RFC 6455).
-pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+/// Reads the files. TLS 1.2 and 1.3, session tickets; `protocols` are those of ALPN, none for whatever the client says.
+pub(crate) fn acceptor(files: &TlsFiles, protocols: &[&str]) -> Result<TlsAcceptor, TlsError> {
     let fail = |path: &PathBuf, reason: String| TlsError::File { path: path.clone(), reason };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)
@@ -43,7 +43,7 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     // A reconnect storm after a restart of clients costs a fraction with tickets.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(TlsAcceptor::from(Arc::new(config)))
@@ -58,10 +58,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files =
             TlsFiles { certificate: folder.path().join("none.pem"), key: folder.path().join("key.pem") };
-        let reason = acceptor(&files).err().unwrap().to_string();
+        let reason = acceptor(&files, &[]).err().unwrap().to_string();
         assert!(reason.contains("none.pem"), "{reason}");
         std::fs::write(&files.certificate, "no certificate").unwrap();
-        let reason = acceptor(&files).err().unwrap().to_string();
+        let reason = acceptor(&files, &[]).err().unwrap().to_string();
         assert!(reason.contains("holds no certificate"), "{reason}");
     }
 }

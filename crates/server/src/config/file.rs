@@ -9,10 +9,11 @@ use offhook_signaling::message::IceServer;
 use offhook_signaling::token::ApplicationSecret;
 use serde::Deserialize;
 
-use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles};
+use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, TurnChoice};
 use crate::application::{Application, ApplicationError};
+use crate::turn::TurnSecret;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: Option<SocketAddr>,
@@ -20,7 +21,8 @@ struct File {
     credential_lifetime_seconds: Option<Seconds>,
     application: Vec<FileApplication>,
     tls: Option<FileTls>,
-    ice_server: Vec<IceServer>,
+    ice_server: Vec<FileIceServer>,
+    turn: Option<FileTurn>,
     limits: FileLimits,
     sessions: FileSessions,
     calls: FileCalls,
@@ -62,6 +64,34 @@ struct FileApplication {
 struct FileTls {
     certificate: PathBuf,
     key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileIceServer {
+    urls: Vec<String>,
+    username: Option<String>,
+    credential: Option<String>,
+    secret: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileTurn {
+    enabled: Option<bool>,
+    listen: Option<SocketAddr>,
+    tls_listen: Option<SocketAddr>,
+    external_ip: Option<IpAddr>,
+    host: Option<String>,
+    secret: Option<String>,
+    previous_secret: Option<String>,
+    credential_lifetime_seconds: Option<Seconds>,
+    allow_peers: Vec<String>,
+    allocations: Option<usize>,
+    allocations_per_user: Option<usize>,
+    bytes_per_second: Option<u64>,
+    connections: Option<usize>,
+    connections_per_address: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,7 +163,10 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     set_time(&mut config.credential_lifetime, file.credential_lifetime_seconds);
     config.applications = file.application.into_iter().map(application).collect::<Result<_, _>>()?;
     config.tls = file.tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key });
-    config.ice_servers = file.ice_server;
+    for server in file.ice_server {
+        config = ice_server(config, server)?;
+    }
+    config.turn = file.turn.map_or(Ok(TurnChoice::Usual), |turn| turn_choice(&config, turn))?;
     limits(&mut config, &file.limits);
     config.echo = echo(file.echo);
     config.push = file.push.map(|file| {
@@ -162,6 +195,39 @@ fn application(file: FileApplication) -> Result<Application, ConfigError> {
     let Some(previous) = file.previous_secret else { return Ok(application) };
     let previous = ApplicationSecret::from_base64(&previous).map_err(|_| fail(ApplicationError::Secret))?;
     Ok(application.with_previous_secret(previous))
+}
+
+fn ice_server(mut config: ServerConfig, file: FileIceServer) -> Result<ServerConfig, ConfigError> {
+    let FileIceServer { urls, username, credential, secret } = file;
+    match secret {
+        Some(_) if username.is_some() || credential.is_some() => {
+            Err(ConfigError::Range { name: "ice_server.secret", rule: "without username and credential" })
+        }
+        Some(secret) => Ok(config.shared_relay(urls, TurnSecret::new(secret))),
+        None => {
+            config.ice_servers.push(IceServer { urls, username, credential });
+            Ok(config)
+        }
+    }
+}
+
+fn turn_choice(config: &ServerConfig, file: FileTurn) -> Result<TurnChoice, ConfigError> {
+    if file.enabled == Some(false) {
+        return Ok(TurnChoice::Off);
+    }
+    let mut turn = config.turn_config();
+    set(&mut turn.listen, file.listen);
+    (turn.tls_listen, turn.external_ip, turn.host) = (file.tls_listen, file.external_ip, file.host);
+    turn.secret = file.secret.map(TurnSecret::new);
+    turn.previous_secret = file.previous_secret.map(TurnSecret::new);
+    set_time(&mut turn.credential_lifetime, file.credential_lifetime_seconds);
+    turn.allow_peers = file.allow_peers.iter().map(|range| range.parse()).collect::<Result<_, _>>()?;
+    set(&mut turn.limits.allocations, file.allocations);
+    set(&mut turn.limits.allocations_per_user, file.allocations_per_user);
+    set(&mut turn.limits.bytes_per_second, file.bytes_per_second);
+    set(&mut turn.limits.connections, file.connections);
+    set(&mut turn.limits.connections_per_address, file.connections_per_address);
+    Ok(TurnChoice::On(Box::new(turn)))
 }
 
 fn limits(config: &mut ServerConfig, file: &FileLimits) {

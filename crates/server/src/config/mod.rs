@@ -1,6 +1,7 @@
 //! What a server is told: defaults, setters, a TOML file, and the checks before it starts.
 
 mod file;
+mod turn;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,10 @@ use offhook_signaling::call::CallTimers;
 use offhook_signaling::message::IceServer;
 use offhook_signaling::token::TokenPolicy;
 
+pub(crate) use self::turn::{SharedRelay, TURN_PORT, TURNS_PORT, TurnChoice};
+pub use self::turn::{TurnConfig, TurnLimits};
 use crate::application::{Application, ApplicationError};
+use crate::turn::TurnSecret;
 
 /// The port without a configuration.
 const PORT: u16 = 7070;
@@ -24,6 +28,8 @@ pub struct ServerConfig {
     pub(crate) applications: Vec<Application>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) shared_relays: Vec<SharedRelay>,
+    pub(crate) turn: TurnChoice,
     pub(crate) limits: Limits,
     pub(crate) sessions: SessionTimers,
     pub(crate) calls: CallTimers,
@@ -200,6 +206,9 @@ pub enum ConfigError {
     /// The same application key stands twice.
     #[error("application {0} is configured twice")]
     DuplicateApplication(String),
+    /// A range of addresses is malformed.
+    #[error("turn.allow_peers: {0}")]
+    AddressRange(#[from] crate::turn::AddressRangeError),
     /// A number is outside of what makes sense.
     #[error("{name} must be {rule}")]
     Range {
@@ -219,6 +228,8 @@ impl Default for ServerConfig {
             applications: Vec::new(),
             tls: None,
             ice_servers: Vec::new(),
+            shared_relays: Vec::new(),
+            turn: TurnChoice::Usual,
             limits: Limits::default(),
             sessions: SessionTimers::default(),
             calls: CallTimers::default(),
@@ -294,6 +305,40 @@ impl ServerConfig {
         self
     }
 
+    /// A relay elsewhere with which `secret` is shared (coturn's `use-auth-secret`): every device of a call gets credentials of
+    /// its own for it.
+    #[must_use]
+    pub fn shared_relay(mut self, urls: Vec<String>, secret: TurnSecret) -> Self {
+        self.shared_relays.push(SharedRelay { urls, secret });
+        self
+    }
+
+    /// Relays calls whose two sides cannot reach each other. Without this, a server that listens beyond loopback does so on
+    /// port 3478 when it can.
+    #[must_use]
+    pub fn turn(mut self, turn: TurnConfig) -> Self {
+        self.turn = TurnChoice::On(Box::new(turn));
+        self
+    }
+
+    /// Relays nothing, whatever it listens on.
+    #[must_use]
+    pub fn without_turn(mut self) -> Self {
+        self.turn = TurnChoice::Off;
+        self
+    }
+
+    /// What was set with [`Self::turn`], else the default on the usual port: a place to begin changing it.
+    #[must_use]
+    pub fn turn_config(&self) -> TurnConfig {
+        match &self.turn {
+            TurnChoice::On(turn) => (**turn).clone(),
+            TurnChoice::Usual | TurnChoice::Off => {
+                TurnConfig::new(SocketAddr::new(self.listen.ip(), TURN_PORT))
+            }
+        }
+    }
+
     /// How much the server bears.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
@@ -359,6 +404,9 @@ impl ServerConfig {
         }
         if let Some(push) = &self.push {
             push.validate()?;
+        }
+        if let TurnChoice::On(turn) = &self.turn {
+            turn.validate()?;
         }
         self.validate_times()
     }

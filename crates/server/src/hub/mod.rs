@@ -13,7 +13,7 @@ use offhook_signaling::call::{
     CallEndCause, CallRecord, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput,
 };
 use offhook_signaling::message::{
-    Empty, IceServer, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
+    Empty, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
 };
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
@@ -26,6 +26,7 @@ use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
 use crate::outbox::Outbox;
 use crate::push::PushNews;
+use crate::turn::IceIssuer;
 
 const QUEUED_COMMANDS: usize = 1024;
 
@@ -72,15 +73,17 @@ pub(crate) struct Open {
 pub(crate) fn spawn(
     config: Arc<ServerConfig>,
     pushes: Option<mpsc::Sender<PushNews>>,
+    issuer: Arc<IceIssuer>,
 ) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
-    tokio::spawn(Hub::new(config, pushes, environment::now()).run(commands));
+    tokio::spawn(Hub::new(config, pushes, issuer, environment::now()).run(commands));
     sender
 }
 
 #[derive(Debug)]
 struct Hub {
     config: Arc<ServerConfig>,
+    issuer: Arc<IceIssuer>,
     epoch: String,
     started: Instant,
     board: Switchboard,
@@ -91,7 +94,12 @@ struct Hub {
 }
 
 impl Hub {
-    fn new(config: Arc<ServerConfig>, pushes: Option<mpsc::Sender<PushNews>>, now: Instant) -> Self {
+    fn new(
+        config: Arc<ServerConfig>,
+        pushes: Option<mpsc::Sender<PushNews>>,
+        issuer: Arc<IceIssuer>,
+        now: Instant,
+    ) -> Self {
         Self {
             epoch: entropy::uuid(&mut OsEntropy),
             started: now,
@@ -101,6 +109,7 @@ impl Hub {
             connections: 0,
             pushes,
             config,
+            issuer,
         }
     }
 
@@ -191,7 +200,7 @@ impl Hub {
         entry.disconnect(CloseReason::Gone);
         let missed = resume.and_then(|resume| entry.session.handle_resume(&resume));
         entry.connect(line.connection, outbox);
-        let welcome = welcome(&self.config, &self.epoch, entry, missed.is_some(), credential);
+        let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, missed.is_some(), credential);
         entry.say(welcome);
         if let Some(missed) = missed {
             missed.into_iter().for_each(|text| entry.send(text));
@@ -217,7 +226,7 @@ impl Hub {
         self.board.handle_attached(now, &line.address, calls);
         let snapshot = self.board.snapshot_for(&line.address);
         let Some(entry) = self.sessions.get_mut(&line.address) else { return };
-        let welcome = welcome(&self.config, &self.epoch, entry, false, credential);
+        let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, false, credential);
         entry.say(welcome);
         entry.say(ServerMessage::Snapshot(snapshot));
         tracing::debug!(user = %line.address.user, device = %line.address.device, "session opened");
@@ -334,7 +343,8 @@ impl Hub {
     fn route(&mut self) {
         while let Some(output) = self.board.poll_output() {
             match output {
-                SwitchboardOutput::Send { to, call_id, message } => {
+                SwitchboardOutput::Send { to, call_id, mut message } => {
+                    self.issuer.fill_in(environment::wall(), &to, &call_id, &mut message);
                     if let Some(entry) = self.sessions.get_mut(&to) {
                         entry.event(call_id, message);
                     }
@@ -355,13 +365,13 @@ fn session_window(calls: &CallTimers, resume: Duration, in_call: bool) -> Durati
 
 fn welcome(
     config: &ServerConfig,
+    issuer: &IceIssuer,
     epoch: &str,
     entry: &mut Entry,
     resumed: bool,
     credential: Option<IssuedCredential>,
 ) -> ServerMessage {
     let heartbeat = u32::try_from(config.sessions.heartbeat.as_millis()).unwrap_or(u32::MAX);
-    let ice_servers: Vec<IceServer> = config.ice_servers.clone();
     ServerMessage::Welcome(Box::new(Welcome {
         session: entry.session.id().clone(),
         resume_token: entry.session.rotate_token(&mut OsEntropy),
@@ -370,7 +380,7 @@ fn welcome(
         heartbeat_ms: heartbeat,
         limits: Limits::default(),
         server_time: environment::wall(),
-        ice_servers,
+        ice_servers: issuer.fixed().to_vec(),
         credential,
     }))
 }

@@ -9,6 +9,7 @@ mod ending;
 mod glare;
 mod hello;
 mod hostile_frames;
+mod ice_servers;
 mod limits;
 mod lost_connection;
 mod pages;
