@@ -10,6 +10,8 @@ else
     cargo test --workspace --lib --bins --tests --examples --no-fail-fast "$@"
 fi
 
+scripts/nat-tests.sh
+
 skip_browser() {
     printf '[tests] NOT RUN: %s, because %s (scripts/setup.sh test installs it)\n' "$1" "$2" >&2
     [ "${OFFHOOK_REQUIRE_BROWSER:-0}" = 0 ] || exit 1

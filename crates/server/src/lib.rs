@@ -25,6 +25,8 @@ mod connection;
 mod development;
 mod echo;
 mod environment;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod limit;

@@ -7,6 +7,7 @@
 
 mod credential;
 mod frame;
+pub(crate) mod fuzzing;
 mod gate;
 mod issue;
 mod ledger;

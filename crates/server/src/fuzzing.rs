@@ -1,0 +1,3 @@
+//! Bodies of the fuzz targets: bytes in, invariants asserted. Not part of the public interface.
+
+pub use crate::turn::fuzzing::{turn_datagram, turn_stream};

@@ -1,0 +1,14 @@
+//! Every committed fuzz seed and finding runs again.
+
+use offhook_server::fuzzing;
+use offhook_sim::corpus::replay;
+
+#[test]
+fn datagrams_to_the_relay() {
+    replay("turn_datagram", fuzzing::turn_datagram);
+}
+
+#[test]
+fn streams_to_the_relay() {
+    replay("turn_stream", fuzzing::turn_stream);
+}

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Calls between two network namespaces with a router and the server between them:
+#
+#   alice 198.51.100.2 ── router ── bob 192.0.2.2
+#                           │
+#                     203.0.113.2 server and relay
+#
+#   direct     everything passes
+#   relayed    the router passes nothing between alice and bob: TURN over UDP
+#   tcp        the router passes no UDP at all: TURN over TCP
+#
+# Prints the time from the answer to media that flows, as both sides' reports have it. Needs root and `ip netns`; without them it says so.
+#   scripts/nat-tests.sh [PROGRAM]     PROGRAM defaults to a debug build of offhook
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+skip() {
+    printf '[nat] NOT RUN: calls through NATs and firewalls, because %s\n' "$1" >&2
+    [ "${OFFHOOK_REQUIRE_NETNS:-0}" = 0 ] || exit 1
+    exit 0
+}
+
+[ "$(id -u)" = 0 ] || skip 'they need root'
+command -v ip >/dev/null || skip 'ip (iproute2) is missing'
+command -v python3 >/dev/null || skip 'python3 is missing'
+
+prefix="oh$$"
+work=$(mktemp -d)
+pids=()
+cleanup() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+    for name in alice bob server router; do ip netns del "$prefix-$name" 2>/dev/null || true; done
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+ip netns add "$prefix-router" 2>/dev/null || skip 'network namespaces cannot be made here'
+
+program=${1:-}
+if [ -z "$program" ]; then
+    cargo build --quiet -p offhook-cli
+    program=target/debug/offhook
+fi
+
+in_net() { local name=$1; shift; ip netns exec "$prefix-$name" "$@"; }
+
+# NAME NET: a namespace with address NET.2 behind the router's NET.1.
+attach() {
+    local name=$1 net=$2
+    ip netns add "$prefix-$name"
+    ip -n "$prefix-$name" link add up type veth peer name "to-$name" netns "$prefix-router"
+    ip -n "$prefix-$name" addr add "$net.2/24" dev up
+    ip -n "$prefix-$name" link set up up
+    ip -n "$prefix-$name" link set lo up
+    ip -n "$prefix-router" addr add "$net.1/24" dev "to-$name"
+    ip -n "$prefix-router" link set "to-$name" up
+    ip -n "$prefix-$name" route add default via "$net.1"
+}
+
+rules() {
+    ip -n "$prefix-router" rule flush pref 10 2>/dev/null || true
+    ip -n "$prefix-router" rule flush pref 11 2>/dev/null || true
+    case $1 in
+        direct) ;;
+        relayed)
+            ip -n "$prefix-router" rule add pref 10 from 198.51.100.0/24 to 192.0.2.0/24 blackhole
+            ip -n "$prefix-router" rule add pref 11 from 192.0.2.0/24 to 198.51.100.0/24 blackhole
+            ;;
+        tcp) ip -n "$prefix-router" rule add pref 10 ipproto udp blackhole ;;
+    esac
+}
+
+attach alice 198.51.100
+attach bob 192.0.2
+attach server 203.0.113
+ip -n "$prefix-router" link set lo up
+in_net router sysctl -q -w net.ipv4.ip_forward=1 2>/dev/null || in_net router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+
+key=a32e5a8d-f7d8-411c-9645-9038e8dd051d
+secret=ax8hTTQJF0OPXL32r1LHMA==
+python3 - "$work/tone.wav" <<'PY'
+import math, struct, sys, wave
+with wave.open(sys.argv[1], 'wb') as out:
+    out.setnchannels(1), out.setsampwidth(2), out.setframerate(48000)
+    out.writeframes(b''.join(struct.pack('<h', int(8000 * math.sin(i / 48000 * 2765))) for i in range(48000 * 20)))
+PY
+in_net server "$program" serve --listen 203.0.113.2:7070 --turn 203.0.113.2:3478 --application "$key:$secret" --json \
+    >"$work/serve.json" 2>"$work/serve.log" &
+pids+=($!)
+for _ in $(seq 200); do [ -s "$work/serve.json" ] && break; sleep 0.1; done
+[ -s "$work/serve.json" ] || { cat "$work/serve.log" >&2; exit 1; }
+account=(--server ws://203.0.113.2:7070 --application-key "$key" --application-secret "$secret" --input "$work/tone.wav" --json)
+
+# NAME WANTED: one call; WANTED is how the path has to be.
+call() {
+    local name=$1 wanted=$2
+    rules "$name"
+    in_net bob "$program" answer "${account[@]}" --user bob --output "$work/bob-$name.wav" >"$work/bob-$name.json" 2>"$work/bob-$name.log" &
+    local answer=$!
+    pids+=("$answer")
+    if ! in_net alice timeout 90 "$program" call bob "${account[@]}" --user alice --output "$work/alice-$name.wav" --duration 4 \
+        >"$work/alice-$name.json" 2>"$work/alice-$name.log"; then
+        printf '[nat] %s: the call FAILED\n' "$name" >&2
+        tail -n 20 "$work/alice-$name.json" "$work/alice-$name.log" "$work/bob-$name.log" >&2
+        exit 1
+    fi
+    for _ in $(seq 100); do kill -0 "$answer" 2>/dev/null || break; sleep 0.1; done
+    kill "$answer" 2>/dev/null || true
+    python3 - "$name" "$wanted" "$work" <<'PY'
+import json, math, os, struct, sys, wave
+name, wanted, work = sys.argv[1:]
+def report(who):
+    lines = [line for line in open(f'{work}/{who}-{name}.json') if line.startswith('{')]
+    return json.loads(lines[-1]) if lines else None
+def heard(who):
+    with wave.open(f'{work}/{who}-{name}.wav') as sound:
+        data = sound.readframes(sound.getnframes())
+        samples = struct.unpack(f'<{len(data) // 2}h', data)
+        return sum(1 for s in samples if abs(s) > 500) / sound.getframerate() / sound.getnchannels()
+alice = report('alice')
+reached, ice = alice['reached_ms'], alice['ice']
+bob = report('bob') or {'ice': {}}
+kinds = {ice['local_kind'], ice['remote_kind']}
+relay = {ice.get('relay'), bob['ice'].get('relay')} - {None}
+problem = None
+if wanted == 'direct' and 'relay' in kinds: problem = 'the call was relayed'
+if wanted != 'direct' and not relay: problem = 'no side of the call used a relay'
+if wanted == 'tcp' and relay != {'tcp'}: problem = f'the relay was spoken to over {relay}'
+seconds = heard('alice')
+if seconds < 1.5: problem = f'alice heard {seconds:.1f} s of sound'
+print(f"[nat] {name:8} {ice['local_kind']:5} -> {ice['remote_kind']:5} relay {','.join(sorted(relay)) or '-':7} "
+      f"answer to media {reached['established'] - reached['answered']:7.1f} ms (setup {alice['setup_ms'] or math.nan:.1f} ms), "
+      f"heard {seconds:.1f} s, lost {alice['packets_lost']}" + (f', FAILED: {problem}' if problem else ''))
+sys.exit(1 if problem else 0)
+PY
+}
+
+call direct direct
+call relayed relayed
+call tcp tcp
