@@ -129,6 +129,15 @@ fn a_direct_path_is_taken_where_there_is_one() {
 }
 
 #[test]
+fn the_password_is_shown_nowhere() {
+    let mut world = world([true, false], 28);
+    ask(&mut world, ALICE);
+    world.run(Duration::from_secs(1));
+    let shown = format!("{:?}", world.peers[ALICE].session);
+    assert!(shown.contains(TURN_SERVER) && !shown.contains(PASSWORD));
+}
+
+#[test]
 fn wrong_credentials_are_told_and_end_gathering() {
     let mut world = world([false, false], 5);
     let now = world.now;

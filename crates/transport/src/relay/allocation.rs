@@ -1,6 +1,7 @@
 //! One address on a TURN server, around `turn-client-proto`: asked for, kept, used, given back.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,6 @@ enum State {
     Over,
 }
 
-#[derive(Debug)]
 pub(super) struct Allocation {
     start: Instant,
     local: SocketAddr,
@@ -81,6 +81,19 @@ pub(super) struct Allocation {
     pub(super) frames: FrameReader,
     buffer: BytesMut,
     due: Instant,
+}
+
+/// Without the library's client: that would show the password.
+impl fmt::Debug for Allocation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Allocation")
+            .field("local", &self.local)
+            .field("server", &self.server)
+            .field("protocol", &self.protocol)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Allocation {
