@@ -25,7 +25,7 @@ chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'
 cargo build --quiet -p offhook-cli
 # One after the other: several browsers at once are more than a small machine carries.
-for suite in calls page; do
+for suite in calls page push network hostile; do
     node --test "tests/browser/$suite.mjs" && continue
     printf '[tests] browser suite %s FAILED once; a busy machine starves a browser, so it runs again\n' "$suite" >&2
     node --test "tests/browser/$suite.mjs"

@@ -3,6 +3,7 @@
 const numbers = Object.freeze;
 /** @enum {number} How far a call is. */
 export const CallState = numbers({ Init: 0, Progressing: 1, Established: 2, Ended: 3, Answered: 4, Ringing: 5 });
+export const { Init, Progressing, Established, Ended, Answered, Ringing } = CallState;
 /** @enum {number} Why a call ended. */
 export const CallEndCause = numbers({
   None: 0, Timeout: 1, Denied: 2, NoAnswer: 3, Failure: 4, HungUp: 5, Canceled: 6, OtherDeviceAnswered: 7, Inactive: 8,
@@ -36,5 +37,7 @@ export class InvalidOperationError extends Error {
   name = 'InvalidOperationError';
 }
 
-export const wrongState = () => new InvalidOperationError("the call's state does not allow this");
+export const wrong = (message) => new ArgumentError(message);
+export const refuse = (message) => new InvalidOperationError(message);
+export const wrongState = () => refuse("the call's state does not allow this");
 export const notPossible = (message) => new SinchError(message, ErrorCode.ApiCallFailed, ErrorType.Api);

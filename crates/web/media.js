@@ -1,6 +1,6 @@
 /** The peer connection of one call, as perfect negotiation has it: the callee gives way. */
 
-import { CallState } from './errors.js';
+import { Established } from './errors.js';
 import { WARNINGS, summary } from './quality.js';
 
 export class Media {
@@ -84,7 +84,7 @@ export class Media {
     const { id } = this.call;
     if (!id) this.queued.push(candidate);
     // A call that is over needs no candidates.
-    else if (!this.call._record.isOver) this.client._act((machine) => machine.localCandidate(id, candidate));
+    else if (!this.call._record.isOver) this.client._act('localCandidate', id, candidate);
   }
   /** Remote news one after the other, in their order. */
   then(todo) {
@@ -129,7 +129,7 @@ export class Media {
     });
   }
   sendUpdate(kind, sdp) {
-    if (this.call._record.isAnswered) this.client._act((machine) => machine.update(this.call.id, { kind, sdp }));
+    if (this.call._record.isAnswered) this.client._act('update', this.call.id, { kind, sdp });
   }
   /** Offers again: to look for new paths ("restart"), or because the direction changed. */
   negotiate(why) {
@@ -156,12 +156,12 @@ export class Media {
     const { id, outgoing, mediaConnected } = this.call._record;
     if (state === 'connected') {
       for (const timer of ['media', 'lost', 'search']) this.after(timer);
-      this.client._act((machine, now) => machine.mediaConnected(now, id));
+      this.client._act('mediaConnected', id);
       if (!this.timers.get('stats')) this.measure();
     } else if (mediaConnected && ['disconnected', 'failed'].includes(state)) {
       if (!this.timers.get('lost')) this.after('lost', 15000, () => this.fail('inactive'));
       const search = () => {
-        this.client._act((machine) => machine.calls.get(id)?.isOver === false && machine.renewIceServers(id));
+        if (!this.call._record.isOver) this.client._act('renewIceServers', id);
         this.negotiate('restart');
         this.after('search', 3000, search);
       };
@@ -169,7 +169,7 @@ export class Media {
     } else if (state === 'failed') this.fail('failure');
   }
   fail(cause) {
-    this.client._act((machine, now) => machine.mediaFailed(now, this.call.id, cause));
+    this.client._act('mediaFailed', this.call.id, cause);
   }
   set(change) {
     Object.assign(this, change);
@@ -211,7 +211,7 @@ export class Media {
     const { warnings, history } = this;
     history.push(this.last);
     if (history.length > 20) history.shift();
-    if (this.call.state !== CallState.Established) return;
+    if (this.call.state !== Established) return;
     for (const [name, isBad] of Object.entries(WARNINGS)) {
       const bad = isBad(history, this);
       if (bad === warnings.has(name)) continue;

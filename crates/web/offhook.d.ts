@@ -127,16 +127,24 @@ export interface CallClient extends Listening<CallClientListener> {
   setAudioTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
   setVideoTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
 }
-export interface NotificationResult {
-  isValid: boolean;
-  isCall: boolean;
-  callId?: string;
+export interface CallNotificationResult {
+  callId: string;
+  /** Absent in a message that says a call is over. */
   remoteUserId?: string;
-  displayName?: string;
+  /** A pushed message tells neither headers nor video: look at the call. */
+  headers?: Record<string, string>;
+  isVideoOffered(): boolean;
   /** The call began more than a minute ago. */
-  isTimedOut?: boolean;
+  hasTimedOut(): boolean;
   /** The message says that the call is over. */
-  isCallCanceled?: boolean;
+  isCallCanceled(): boolean;
+}
+export interface NotificationResult {
+  /** Whether it is a message of an Offhook server. */
+  isValid(): boolean;
+  isCall(): boolean;
+  displayName?: string;
+  callNotificationResult?: CallNotificationResult;
 }
 export interface SinchClient extends Listening<SinchClientListener> {
   readonly userId: string;
@@ -152,8 +160,9 @@ export interface SinchClient extends Listening<SinchClientListener> {
   /**
    * Web Push: asks the person, registers the service worker and subscribes. Rejects with a SinchError where the browser has none, the server
    * sends none, the person does not allow notifications, or the worker cannot be loaded; calls then come in while a page is open.
+   * Resolves to whether the browser could subscribe; where its push service cannot be reached, the next start tries again.
    */
-  setSupportManagedPush(serviceWorkerPath?: string, options?: RegistrationOptions): Promise<void>;
+  setSupportManagedPush(serviceWorkerPath?: string, options?: RegistrationOptions): Promise<boolean>;
   /** Ends the subscription. */
   unregisterPushToken(): Promise<void>;
   /** The same, and unregisters the service worker. */

@@ -6,12 +6,13 @@
  */
 
 import {
-  ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, SinchError, notPossible, wrongState,
+  ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, Established, Init, InvalidOperationError, SinchError,
+  notPossible, refuse, wrong, wrongState,
 } from './errors.js';
 import { CAUSES, areHeaders, isId, isObject, text } from './frames.js';
 import { Media } from './media.js';
 import { Push } from './push.js';
-import { Machine, SUBPROTOCOL, checkHeaders, uuid } from './signaling.js';
+import { Machine, REACHED, SUBPROTOCOL, checkHeaders, uuid } from './signaling.js';
 
 export { ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, SinchError };
 
@@ -23,15 +24,18 @@ const hide = (object, members) => {
   for (const [name, value] of Object.entries(members)) Object.defineProperty(object, name, { value, writable: true });
 };
 function required(name, value, isRight, rule) {
-  if (value === undefined || value === null || value === '') throw new ArgumentError(`${name} is missing`);
-  if (!isRight(value)) throw new ArgumentError(`${name} must be ${rule}`);
+  if (value === undefined || value === null || value === '') throw wrong(`${name} is missing`);
+  if (!isRight(value)) throw wrong(`${name} must be ${rule}`);
 }
+
+/** An error of the application is told as if nobody had called it. */
+const reported = (error) => (globalThis.reportError ?? console.error)(error);
 
 /** Who listens; any member of a listener may be absent. */
 class Listeners {
   #all = new Set();
   addListener(listener) {
-    if (!isObject(listener) && typeof listener !== 'function') throw new ArgumentError('a listener is an object with methods');
+    if (!isObject(listener) && typeof listener !== 'function') throw wrong('a listener is an object with methods');
     this.#all.add(listener);
   }
   addEventListener(listener) {
@@ -49,11 +53,10 @@ class Listeners {
   /** Each is told, whatever another does. */
   _tell(event, ...more) {
     for (const listener of [...this.#all]) {
-      const report = (error) => setTimeout(() => { throw error; });
       try {
-        listener[event]?.(this, ...more)?.catch?.(report);
+        listener[event]?.(this, ...more)?.catch?.(reported);
       } catch (error) {
-        report(error);
+        reported(error);
       }
     }
   }
@@ -66,7 +69,7 @@ class CallDetails {
     const { _client: { _now: now }, _media: media } = call;
     const date = (at) => (at === undefined ? undefined : new Date(Date.now() - (now() - at)));
     const between = (from, to) => (from === undefined || to === undefined ? undefined : to - from);
-    for (const name of ['started', 'progressed', 'rung', 'answered', 'established', 'ended']) this[`${name}Time`] = date(times[name]);
+    for (const name of REACHED) this[`${name}Time`] = date(times[name]);
     this.duration = between(times.established, times.ended ?? now()) ?? 0;
     this.setupDuration = between(times.started, times.progressed) ?? 0;
     this.notifyingDuration = between(times.progressed, times.rung);
@@ -109,12 +112,12 @@ class Call extends Listeners {
   /** Accepts: opens the microphone, and the camera when video is offered. */
   async answer() {
     const { _record: record, _media: media, _client: client } = this;
-    if (record.outgoing || record.state !== CallState.Init || this._answering) throw wrongState();
+    if (record.outgoing || record.state !== Init || this._answering) throw wrongState();
     this._answering = true;
     try {
       await media.open(this.details.isVideoOffered);
       const sdp = await media.answer(record.offer);
-      client._act((machine, now) => machine.answer(now, record.id, sdp));
+      client._act('answer', record.id, sdp);
       media.expect();
     } finally {
       this._answering = false;
@@ -122,7 +125,7 @@ class Call extends Listeners {
   }
   /** Hangs up, cancels or denies. */
   hangup() {
-    if (!this._record.isOver) this._client._act((machine, now) => machine.hangUp(now, this.id));
+    if (!this._record.isOver) this._client._act('hangUp', this.id);
   }
   mute() { this._media.set({ muted: true }); }
   unmute() { this._media.set({ muted: false }); }
@@ -131,9 +134,9 @@ class Call extends Listeners {
   hold() { this._hold(true); }
   unhold() { this._hold(false); }
   sendDtmf(keys) {
-    if (!/^[0-9#*A-Da-d]+$/.test(keys)) throw new ArgumentError('keys are 0-9, #, * and A-D');
+    if (!/^[0-9#*A-Da-d]+$/.test(keys)) throw wrong('keys are 0-9, #, * and A-D');
     const dtmf = this._media.sender('audio')?.dtmf;
-    if (this.state !== CallState.Established || !dtmf?.canInsertDTMF) throw wrongState();
+    if (this.state !== Established || !dtmf?.canInsertDTMF) throw wrongState();
     dtmf.insertDTMF(dtmf.toneBuffer + keys, 100, 70);
   }
   _hold(held) {
@@ -166,16 +169,16 @@ class CallClient extends Listeners {
   callUser(userId, headers) { return this._call(userId, headers, false); }
   callUserVideo(userId, headers) { return this._call(userId, headers, true); }
   async callPhoneNumber(number) {
-    if (!/^\+\d{3,15}$/.test(number)) throw new ArgumentError('a phone number is + and digits (E.164)');
+    if (!/^\+\d{3,15}$/.test(number)) throw wrong('a phone number is + and digits (E.164)');
     throw unsupported('telephone numbers');
   }
   async callSip(address) {
-    if (!/^[^@\s]+@[^@\s]+$/.test(address)) throw new ArgumentError('a SIP address is user@server');
+    if (!/^[^@\s]+@[^@\s]+$/.test(address)) throw wrong('a SIP address is user@server');
     throw unsupported('SIP');
   }
   async callConference(conferenceId) {
     if (typeof conferenceId !== 'string' || !conferenceId || conferenceId.length > 64) {
-      throw new ArgumentError('a conference id has 1 to 64 characters');
+      throw wrong('a conference id has 1 to 64 characters');
     }
     throw unsupported('conferences');
   }
@@ -189,19 +192,17 @@ class CallClient extends Listeners {
   async _call(userId, headers = {}, video) {
     const client = this._client;
     required('userId', userId, isId, ID_RULE);
-    if (!areHeaders(headers)) throw new ArgumentError('headers are an object of texts');
+    if (!areHeaders(headers)) throw wrong('headers are an object of texts');
     checkHeaders(headers);
-    if (!client.isStarted()) throw new InvalidOperationError('the client is not started');
+    if (!client.isStarted()) throw refuse('the client is not started');
     const call = new Call(client, undefined, video);
     const media = call._media;
     try {
       await media.open(video);
       const offer = await media.offer();
-      client._act((machine, now) => {
-        const id = machine.callUser(now, userId, headers, offer);
-        call._record = machine.calls.get(id);
-        client._calls.set(id, call);
-      });
+      const id = client._act('callUser', userId, headers, offer);
+      call._record = client._machine.calls.get(id);
+      client._calls.set(id, call);
     } catch (error) {
       media.close();
       throw error;
@@ -225,7 +226,7 @@ export function endpoint(host) {
   } catch {
     // Said below.
   }
-  throw new ArgumentError(`environmentHost must be host, host:port or a URL without a path, not ${JSON.stringify(host)}`);
+  throw wrong(`environmentHost must be host, host:port or a URL without a path, not ${JSON.stringify(host)}`);
 }
 
 class SinchClient extends Listeners {
@@ -248,7 +249,7 @@ class SinchClient extends Listeners {
   isStarted() { return this._machine?.isStarted ?? false; }
   get pushNotificationDisplayName() { return this._displayName; }
   set pushNotificationDisplayName(name) {
-    if (!text(255)(name)) throw new ArgumentError('a display name has at most 255 bytes');
+    if (!text(255)(name)) throw wrong('a display name has at most 255 bytes');
     this._displayName = name;
   }
   setPushNotificationDisplayName(name) { this.pushNotificationDisplayName = name; }
@@ -260,7 +261,7 @@ class SinchClient extends Listeners {
 
   /** Resolves when the client is registered; rejects when it cannot be. */
   start() {
-    if (this._starting) return Promise.reject(new InvalidOperationError('the client is already started'));
+    if (this._starting) return Promise.reject(refuse('the client is already started'));
     const started = new Promise((resolve, reject) => (this._starting = { resolve, reject }));
     // Whoever only listens for onClientFailed need not look at it.
     started.catch(() => {});
@@ -282,7 +283,7 @@ class SinchClient extends Listeners {
         // Private windows keep nothing: a token is asked for next time.
       }
     };
-    this._act((machine, now) => machine.start(now, Math.floor(Date.now() / 1000), stored));
+    this._act('start', Math.floor(Date.now() / 1000), stored);
   }
   /** Each page of one browser is a device of its own: the first place that no other page holds. */
   async _claim() {
@@ -309,7 +310,7 @@ class SinchClient extends Listeners {
     }
   }
   terminate() {
-    if (this._machine) this._act((machine, now) => machine.terminate(now));
+    if (this._machine) this._act('terminate');
     this._stopped();
   }
   async terminateGracefully() { this.terminate(); }
@@ -317,7 +318,7 @@ class SinchClient extends Listeners {
     const starting = this._starting;
     this._starting = this._asked = this._lost = undefined;
     this._release?.();
-    starting?.reject(error ?? new InvalidOperationError('the client was terminated'));
+    starting?.reject(error ?? refuse('the client was terminated'));
   }
 
   async _capture(wanted) {
@@ -325,23 +326,23 @@ class SinchClient extends Listeners {
     const constraints = {};
     for (const kind of ['audio', 'video']) if (wanted[kind]) constraints[kind] = wanted[kind] === true ? this._constraints[kind] : wanted[kind];
     if (this._factory) return this._factory(constraints);
-    if (!mediaDevices) throw new InvalidOperationError('a browser opens microphones only for https pages and localhost');
+    if (!mediaDevices) throw refuse('a browser opens microphones only for https pages and localhost');
     try {
       return await mediaDevices.getUserMedia(constraints);
     } catch (cause) {
       // Somebody without a camera can still talk.
       if (constraints.video && constraints.audio) return this._capture({ audio: constraints.audio });
-      const error = new InvalidOperationError(`the ${constraints.audio ? 'microphone' : 'camera'} cannot be used: ${cause.message}`);
+      const error = refuse(`the ${constraints.audio ? 'microphone' : 'camera'} cannot be used: ${cause.message}`);
       throw Object.assign(error, { cause });
     }
   }
 
   /** Gives the machine one input and does everything that comes of it. */
-  _act(input) {
+  _act(input, ...more) {
     const now = this._now();
     this._machine.handleTimeout(now);
     try {
-      return input(this._machine, now);
+      return this._machine[input](now, ...more);
     } finally {
       this._drain();
     }
@@ -359,7 +360,7 @@ class SinchClient extends Listeners {
       this._tell('onClientReconnected');
     }
     this._env.clearTimeout(this._timer);
-    if (next) this._timer = this._env.setTimeout(() => this._act(() => {}), Math.max(0, Math.ceil(next.wake - this._now())));
+    if (next) this._timer = this._env.setTimeout(() => this._act('handleTimeout'), Math.max(0, Math.ceil(next.wake - this._now())));
   }
   _perform(output) {
     if (output === 'connect') this._connect();
@@ -375,7 +376,7 @@ class SinchClient extends Listeners {
     const lost = () => {
       if (!isCurrent()) return;
       this._socket = undefined;
-      this._act((machine, now) => machine.handleDisconnected(now));
+      this._act('handleDisconnected');
     };
     try {
       socket = this._socket = new this._env.WebSocket(this._url, SUBPROTOCOL);
@@ -384,8 +385,8 @@ class SinchClient extends Listeners {
       this._env.setTimeout(lost, 0);
       return;
     }
-    socket.onopen = () => isCurrent() && this._act((machine, now) => machine.handleConnected(now));
-    socket.onmessage = ({ data }) => isCurrent() && typeof data === 'string' && this._act((m, now) => m.handleFrame(now, data));
+    socket.onopen = () => isCurrent() && this._act('handleConnected');
+    socket.onmessage = ({ data }) => isCurrent() && typeof data === 'string' && this._act('handleFrame', data);
     socket.onclose = lost;
   }
   _close() {
@@ -421,14 +422,14 @@ class ClientRegistration {
   constructor(client) {
     this.register = async (jwt) => {
       required('jwt', jwt, text(4096), 'a text of at most 4096 bytes');
-      if (client._asked !== this) throw new InvalidOperationError('no credentials are required now');
-      client._act((machine, now) => machine.register(now, jwt));
+      if (client._asked !== this) throw refuse('no credentials are required now');
+      client._act('register', jwt);
       client._asked = undefined;
     };
     this.registerFailed = () => {
       if (client._asked !== this) return;
       client._asked = undefined;
-      client._act((machine) => machine.registerFailed());
+      client._act('registerFailed');
     };
   }
 }

@@ -3,13 +3,17 @@
 import { notPossible } from './errors.js';
 import { isObject } from './frames.js';
 
-/** What a pushed message says; `isValid` when it is one of a server like ours. */
-function inspect(message) {
-  const { v, type, call_id: callId, from, created } = message;
-  const isCall = type === 'incoming_call';
-  if (v !== 1 || typeof callId !== 'string' || !(isCall || type === 'call_ended')) return { isValid: false, isCall: false };
-  const isTimedOut = isCall && created * 1000 + 60000 < Date.now();
-  return { isValid: true, isCall, callId, remoteUserId: from, displayName: from, isTimedOut, isCallCanceled: !isCall };
+/** What a pushed message says, as the published API tells it. */
+function inspect({ v, type, call_id: callId, from, created }) {
+  const isOurs = v === 1 && typeof callId === 'string' && ['incoming_call', 'call_ended'].includes(type);
+  const isCall = isOurs && type === 'incoming_call';
+  const result = { isValid: () => isOurs, isCall: () => isCall, displayName: isCall ? from : undefined };
+  if (!isOurs) return result;
+  const callNotificationResult = {
+    callId, remoteUserId: from, headers: undefined, isVideoOffered: () => false, isCallCanceled: () => !isCall,
+    hasTimedOut: () => created * 1000 + 60000 < Date.now(),
+  };
+  return { ...result, callNotificationResult };
 }
 
 /** The subscription of one client. */
@@ -34,11 +38,11 @@ export class Push {
       throw none(`the service worker ${path} cannot be used (${cause.message})`, cause);
     }
     serviceWorker.addEventListener('message', ({ data }) => this.relay(data));
-    await this.subscribe();
+    return this.subscribe();
   }
   /** Where the browser's push service cannot be reached, calls still come in while the page is open; the next start tries again. */
   async subscribe() {
-    if (!this.registration) return;
+    if (!this.registration) return false;
     const { pushManager } = this.registration;
     const options = { userVisibleOnly: true, applicationServerKey: this.key };
     try {
@@ -52,18 +56,20 @@ export class Push {
       const { endpoint, keys } = subscription.toJSON();
       this.current = { endpoint, p256dh: keys.p256dh, auth: keys.auth };
       this.tell();
+      return true;
     } catch (error) {
       this.client._env.console?.warn('offhook: no Web Push:', error);
+      return false;
     }
   }
   /** Said again after each start and reconnect: the server may have forgotten it. */
   tell() {
-    if (this.current && this.client.isStarted()) this.client._act((machine) => machine.command(undefined, 'push.subscribe', this.current));
+    if (this.current && this.client.isStarted()) this.client._act('subscribe', this.current);
   }
   async unregister() {
     this.current = undefined;
     const registration = this.registration ?? (await this.client._env.navigator?.serviceWorker?.getRegistration());
-    if (this.client.isStarted()) this.client._act((machine) => machine.command(undefined, 'push.unsubscribe'));
+    if (this.client.isStarted()) this.client._act('subscribe');
     this.registration = undefined;
     await (await registration?.pushManager?.getSubscription())?.unsubscribe();
     return registration;
@@ -73,7 +79,8 @@ export class Push {
     const message = isObject(payload?.data) ? payload.data : isObject(payload) ? payload : {};
     const result = inspect(message);
     const { client } = this;
-    if (result.isCall && !result.isTimedOut && !client._starting && message.user_id === client.userId) client.start();
+    const isNow = result.isCall() && !result.callNotificationResult.hasTimedOut();
+    if (isNow && !client._starting && message.user_id === client.userId) client.start();
     return result;
   }
 }

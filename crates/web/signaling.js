@@ -3,7 +3,7 @@
  * golden traces of `crates/signaling/tests/golden/client.json`.
  */
 
-import { ArgumentError, CallState, ErrorCode, ErrorType, InvalidOperationError, wrongState } from './errors.js';
+import { Answered, Ended, ErrorCode, ErrorType, Established, Init, Progressing, Ringing, refuse, wrong, wrongState } from './errors.js';
 import { MOST, bytes, headerBytes, parse } from './frames.js';
 
 export const SUBPROTOCOL = 'offhook.v1.json';
@@ -17,7 +17,7 @@ const TIMERS = {
 const TIMER_NAMES = Object.keys(TIMERS);
 const SETUP = 'call set-up ';
 /** What the time of a state is called, by the number of the state. */
-const REACHED = ['started', 'progressed', 'established', 'ended', 'answered', 'rung'];
+export const REACHED = ['started', 'progressed', 'established', 'ended', 'answered', 'rung'];
 /** Asks for a snapshot: no session counts so far. */
 const NOTHING_HANDLED = Number.MAX_SAFE_INTEGER;
 
@@ -57,7 +57,7 @@ export function uuid(fill) {
 
 /** One call, as the machine knows it. */
 class CallRecord {
-  state = CallState.Init;
+  state = Init;
   cause = 'none';
   /** The servers for this call alone. */
   iceServers = [];
@@ -70,14 +70,13 @@ class CallRecord {
     Object.assign(this, { id, outgoing, remote, headers });
   }
   get isAnswered() {
-    return this.state === CallState.Answered || this.state === CallState.Established;
+    return this.state === Answered || this.state === Established;
   }
   get isOver() {
-    return this.state === CallState.Ended;
+    return this.state === Ended;
   }
   /** Whether it may go there; then it has. */
   enter(now, next) {
-    const { Init, Progressing, Established, Ended, Answered, Ringing } = CallState;
     const { state, outgoing } = this;
     const allowed = {
       [Progressing]: outgoing && state === Init,
@@ -122,8 +121,7 @@ export class Machine {
   // Commands: they throw when refused, and nothing changed then.
 
   start(now, wall, stored) {
-    if (this.phase !== STOPPED) throw new InvalidOperationError('the client is already started');
-    this.latest = now;
+    if (this.phase !== STOPPED) throw refuse('the client is already started');
     this.wall = [now, wall];
     this.wasStarted = false;
     this.resetLink();
@@ -132,7 +130,6 @@ export class Machine {
     else this.requireToken();
   }
   register(now, token) {
-    this.latest = now;
     if (this.phase === WITHOUT_TOKEN) {
       this.token = token;
       this.beginConnecting(now);
@@ -140,15 +137,15 @@ export class Machine {
       this.renewing = false;
       this.command(undefined, 'register', { token });
     } else {
-      throw new InvalidOperationError(this.phase === STOPPED ? 'the client is not started' : 'no credentials are required now');
+      throw refuse(this.phase === STOPPED ? 'the client is not started' : 'no credentials are required now');
     }
   }
-  registerFailed() {
+  registerFailed(now) {
     if (this.phase === WITHOUT_TOKEN) {
-      this.fail(this.latest, unauthorized('the application could not get a registration token'));
+      this.fail(now, unauthorized('the application could not get a registration token'));
     } else if (this.renewing) {
       this.renewing = false;
-      this.postponeRenewal(this.latest);
+      this.postponeRenewal(now);
     }
   }
   terminate(now) {
@@ -157,7 +154,7 @@ export class Machine {
     this.stop();
   }
   callUser(now, to, headers, offer) {
-    if (!this.isStarted) throw new InvalidOperationError('the client is not started');
+    if (!this.isStarted) throw refuse('the client is not started');
     checkHeaders(headers);
     checkDescription(offer);
     const id = uuid(this.entropy);
@@ -168,7 +165,7 @@ export class Machine {
   answer(now, id, sdp) {
     checkDescription(sdp);
     const call = this.known(id);
-    if (call.outgoing || !call.enter(now, CallState.Answered)) throw wrongState();
+    if (call.outgoing || !call.enter(now, Answered)) throw wrongState();
     this.disarm(SETUP + id);
     this.command(id, 'call.answer', { sdp });
     for (const candidate of call.held.splice(0)) this.command(id, 'call.candidate', candidate);
@@ -184,18 +181,18 @@ export class Machine {
     if (call.outgoing || call.isAnswered) throw wrongState();
     this.endHere(now, id, 'denied', 'busy');
   }
-  localCandidate(id, candidate) {
+  localCandidate(_, id, candidate) {
     const call = this.known(id, true);
     if (call.outgoing || call.isAnswered) this.command(id, 'call.candidate', candidate);
     else if (call.held.length < MOST.held) call.held.push(candidate);
   }
-  update(id, update) {
+  update(_, id, update) {
     checkDescription(update.sdp);
     if (!this.known(id).isAnswered) throw wrongState();
     this.command(id, 'call.update', update);
   }
   /** Asks for STUN and TURN servers with credentials that have not ended. */
-  renewIceServers(id) {
+  renewIceServers(_, id) {
     this.known(id, true);
     this.command(id, 'call.ice_servers');
   }
@@ -207,6 +204,11 @@ export class Machine {
   }
   mediaFailed(now, id, cause) {
     if (this.calls.get(id)?.isOver === false) this.endHere(now, id, cause, cause === 'failure' ? 'media_failed' : undefined);
+  }
+
+  /** Where this device is woken, or that it no longer is. */
+  subscribe(_, subscription) {
+    this.command(undefined, subscription ? 'push.subscribe' : 'push.unsubscribe', subscription);
   }
 
   // What the connection does.
@@ -241,7 +243,6 @@ export class Machine {
     const frame = parse(data);
     if (!frame) return;
     const { seq, type, body, call, ack } = frame;
-    this.latest = now;
     this.disarm('silence');
     const { link } = this;
     if (seq > 0) {
@@ -252,7 +253,6 @@ export class Machine {
     this[type]?.(now, body, call, ack);
   }
   handleTimeout(now) {
-    this.latest = now;
     for (const name of this.timerNames().filter((name) => this.timers.get(name) <= now)) {
       // One that fired before may have ended this one.
       if (!this.timers.delete(name)) continue;
@@ -279,7 +279,7 @@ export class Machine {
   }
   known(id, live = false) {
     const call = this.calls.get(id);
-    if (!call || (live && call.isOver)) throw new InvalidOperationError('there is no such call');
+    if (!call || (live && call.isOver)) throw refuse('there is no such call');
     return call;
   }
   timerNames() {
@@ -522,15 +522,15 @@ export class Machine {
   }
   'call.progressing'(now, { ice_servers: servers }, id) {
     this.takeIceServers(id, servers);
-    if (this.calls.get(id)?.enter(now, CallState.Progressing)) this.tell(id, 'progressing');
+    if (this.calls.get(id)?.enter(now, Progressing)) this.tell(id, 'progressing');
   }
   'call.ringing'(now, _, id) {
-    if (this.calls.get(id)?.enter(now, CallState.Ringing)) this.tell(id, 'ringing');
+    if (this.calls.get(id)?.enter(now, Ringing)) this.tell(id, 'ringing');
   }
   'call.answered'(now, { sdp }, id) {
     const call = this.calls.get(id);
     // To the callee this only says that its answer was the first.
-    if (!call?.outgoing || !call.enter(now, CallState.Answered)) return;
+    if (!call?.outgoing || !call.enter(now, Answered)) return;
     this.disarm(SETUP + id);
     this.tell(id, 'answered');
     this.tell(id, { remote_description: sdp ?? '' });
@@ -556,7 +556,7 @@ export class Machine {
     this.end(now, id, cause, error);
   }
   establishIfReady(now, call) {
-    if (!call.mediaConnected || !call.enter(now, CallState.Established)) return;
+    if (!call.mediaConnected || !call.enter(now, Established)) return;
     this.command(call.id, 'call.established');
     this.tell(call.id, 'established');
   }
@@ -566,7 +566,7 @@ export class Machine {
   }
   end(now, id, cause, error) {
     const call = this.calls.get(id);
-    if (!call?.enter(now, CallState.Ended)) return;
+    if (!call?.enter(now, Ended)) return;
     Object.assign(call, { cause, error: error ?? undefined });
     const { link } = this;
     // A start that was never received would otherwise ring after a reconnect.
@@ -579,8 +579,8 @@ export class Machine {
 }
 
 function checkDescription(sdp) {
-  if (bytes(sdp) > MOST.sdp) throw new ArgumentError('the session description is larger than 32 KiB');
+  if (bytes(sdp) > MOST.sdp) throw wrong('the session description is larger than 32 KiB');
 }
 export function checkHeaders(headers) {
-  if (headerBytes(headers) > MOST.headers) throw new ArgumentError("the call's headers are larger than 1024 bytes");
+  if (headerBytes(headers) > MOST.headers) throw wrong("the call's headers are larger than 1024 bytes");
 }

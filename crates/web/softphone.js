@@ -80,6 +80,8 @@ function signedIn(user) {
   say('');
   $('callee').focus();
   listDevices();
+  offerPush();
+  showPast();
   for (const kind of ['microphone', 'camera']) chooseDevice(kind);
 }
 
@@ -87,6 +89,32 @@ function signedOut(text, isProblem) {
   $('welcome').hidden = false;
   $('phone').hidden = $('who').hidden = true;
   say(text, isProblem);
+}
+
+// ---- Web Push
+
+const WORKER = '/offhook-sw.js';
+
+/** Offered where the browser can do it; who took the offer is asked no more. */
+function offerPush() {
+  const isPossible = 'PushManager' in window;
+  $('push-offer').hidden = !isPossible;
+  if (isPossible && localStorage.getItem('softphone push') === client.userId) ringWhenClosed(true);
+}
+
+async function ringWhenClosed(isWanted) {
+  const button = $('push');
+  button.disabled = true;
+  try {
+    const isSubscribed = isWanted ? await client.setSupportManagedPush(WORKER) : await client.unregisterPushToken();
+    button.setAttribute('aria-pressed', Boolean(isSubscribed));
+    if (isWanted) localStorage.setItem('softphone push', client.userId);
+    else localStorage.removeItem('softphone push');
+    if (isWanted && !isSubscribed) say('The push service of this browser cannot be reached now.', true);
+  } catch (error) {
+    say(error.message, true);
+  }
+  button.disabled = false;
 }
 
 // ---- devices
@@ -121,7 +149,6 @@ async function dial(video) {
   say('');
   try {
     const call = video ? await client.callClient.callUserVideo(callee) : await client.callClient.callUser(callee);
-    if (![...$('recent').options].some((option) => option.value === callee)) $('recent').append(new Option(callee, callee));
     new Card(call);
   } catch (error) {
     say(error.message, true);
@@ -270,6 +297,7 @@ class Card {
     this.part('state').textContent = ENDINGS[endCause] ?? 'call over';
     say(`${this.call.remoteUserId}: ${ENDINGS[endCause]}${error ? ` (${error.message})` : ''}`);
     cards.delete(this.call.id);
+    remember(this.call);
     setTimeout(() => this.root.remove(), 4000);
   }
 }
@@ -285,6 +313,45 @@ function inWords({ rtt, pathRtt, loss, jitter }) {
   const bad = (a, b, c) => trip > a || loss > b || jitter > c;
   const word = bad(400, 8, 80) ? 'Poor' : bad(250, 3, 40) ? 'Fair' : bad(120, 1, 20) ? 'Good' : 'Excellent';
   return trip === undefined && loss === undefined ? 'Listening…' : `${word}${parts.length ? ` · ${parts.join(', ')}` : ''}`;
+}
+
+// ---- recent calls
+
+const past = () => JSON.parse(localStorage.getItem(`softphone calls ${client.userId}`) ?? '[]');
+
+/** The newest first, each once; a click rings them. */
+function remember(call) {
+  const { endCause, startedTime } = call.details;
+  const entry = { name: call.remoteUserId, at: startedTime.getTime(), way: call.direction, endCause };
+  const all = [entry, ...past().filter(({ name }) => name !== entry.name)].slice(0, 6);
+  localStorage.setItem(`softphone calls ${client.userId}`, JSON.stringify(all));
+  showPast();
+}
+
+function showPast() {
+  const all = past();
+  const today = new Date().toDateString();
+  $('history').hidden = !all.length;
+  $('recent').replaceChildren(...all.map(({ name }) => new Option(name, name)));
+  $('past').replaceChildren(...all.map(({ name, at, way, endCause }) => {
+    const isIncoming = way === CallDirection.Inbound;
+    const isMissed = isIncoming && [CallEndCause.Canceled, CallEndCause.NoAnswer, CallEndCause.Timeout].includes(endCause);
+    const date = new Date(at);
+    const when = date.toDateString() === today ? date.toLocaleTimeString([], { timeStyle: 'short' }) : date.toLocaleDateString([], { dateStyle: 'medium' });
+    const button = Object.assign(document.createElement('button'), { type: 'button', className: isMissed ? 'missed' : '', title: `Ring ${name}` });
+    const part = (tag, className, textContent) => button.append(Object.assign(document.createElement(tag), { className, textContent }));
+    part('span', 'way', isMissed ? '✕' : isIncoming ? '↙' : '↗');
+    part('span', 'whom', name);
+    part('small', 'when', `${isMissed ? 'missed, ' : ''}${when}`);
+    button.firstChild.ariaHidden = 'true';
+    button.addEventListener('click', () => {
+      $('callee').value = name;
+      dial(false);
+    });
+    const item = document.createElement('li');
+    item.append(button);
+    return item;
+  }));
 }
 
 // ---- keys
@@ -317,10 +384,13 @@ $('token-instead').addEventListener('click', () => {
   $('token-instead').hidden = true;
   $('application').focus();
 });
-$('sign-out').addEventListener('click', () => {
+$('sign-out').addEventListener('click', async () => {
+  // Whoever signs out is not to be rung here.
+  if ($('push').ariaPressed === 'true') await ringWhenClosed(false);
   client?.terminate();
   signedOut('Signed out.');
 });
+$('push').addEventListener('click', () => ringWhenClosed($('push').ariaPressed !== 'true'));
 $('dial').addEventListener('submit', (event) => {
   event.preventDefault();
   dial(false);

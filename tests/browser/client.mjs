@@ -240,7 +240,7 @@ test('a subscription made with the key of another server is replaced, and is sai
   client.start();
   await turn();
   await welcome(sockets[0]);
-  await client.setSupportManagedPush('worker.js', { scope: '/phone/' });
+  assert.equal(await client.setSupportManagedPush('worker.js', { scope: '/phone/' }), true);
   assert.equal(sockets[0].last('push.subscribe').body.endpoint, 'https://push.example/1');
   all.key = 'OTHER';
   await client.setSupportManagedPush('worker.js');
@@ -285,7 +285,7 @@ test('where the push service cannot be reached the client starts, and the next s
   env.console = { warn: (...said) => (all.warned = said.join(' ')), debug() {} };
   const client = createSinch(env).getSinchClient(KEY, 'alice', '127.0.0.1:7070');
   client.addListener(register);
-  await client.setSupportManagedPush();
+  assert.equal(await client.setSupportManagedPush(), false);
   assert.match(all.warned, /no Web Push.*push service error/);
   all.unreachable = false;
   client.start();
@@ -302,22 +302,122 @@ test('a relayed push tells what it says, and starts a client that is called', as
   await client.setSupportManagedPush();
   const called = { v: 1, type: 'incoming_call', application_key: KEY, user_id: 'alice', call_id: 'c-1', from: 'bob', created: Math.floor(Date.now() / 1000) };
   for (const payload of [undefined, null, 'text', {}, { ...called, v: 2 }, { ...called, call_id: 7 }]) {
-    assert.deepEqual(client.relayRemotePushNotification(payload), { isValid: false, isCall: false });
+    const result = client.relayRemotePushNotification(payload);
+    assert.deepEqual([result.isValid(), result.isCall(), result.callNotificationResult], [false, false, undefined]);
   }
-  assert.equal(client.relayRemotePushNotification({ ...called, created: 5 }).isTimedOut, true);
+  assert.equal(client.relayRemotePushNotification({ ...called, created: 5 }).callNotificationResult.hasTimedOut(), true);
   const ended = client.relayRemotePushNotification({ v: 1, type: 'call_ended', call_id: 'c-1', end_cause: 'canceled' });
-  assert.deepEqual([ended.isValid, ended.isCall, ended.isCallCanceled], [true, false, true]);
+  assert.deepEqual([ended.isValid(), ended.isCall(), ended.callNotificationResult.isCallCanceled()], [true, false, true]);
   client.relayRemotePushNotification({ ...called, user_id: 'carol' });
   await turn();
   assert.equal(sockets.length, 0, 'nobody called alice so far');
   tell({ visible: true, data: called });
   const result = client.relayRemotePushNotification(called);
-  assert.deepEqual(result, {
-    isValid: true, isCall: true, callId: 'c-1', remoteUserId: 'bob', displayName: 'bob', isTimedOut: false, isCallCanceled: false,
-  });
+  const { callId, remoteUserId, isVideoOffered, hasTimedOut } = result.callNotificationResult;
+  assert.deepEqual([result.isValid(), result.displayName], [true, 'bob']);
+  assert.deepEqual([callId, remoteUserId, isVideoOffered(), hasTimedOut()], ['c-1', 'bob', false, false]);
   await turn();
   await welcome(sockets[0]);
   assert.ok(client.isStarted());
   assert.equal(sockets.length, 1);
   client.terminate();
+});
+
+test('every published name is there, and the published numbers', async () => {
+  const { sinch, client } = await started();
+  const builder = ['applicationKey', 'userId', 'environmentHost', 'callerIdentifier', 'fetchApi', 'mediaStreamFactory', 'videoConfiguration', 'silentMediaStream'];
+  for (const name of builder) {
+    const made = sinch.getSinchClientBuilder();
+    assert.equal(made[name]('x'), made, name);
+  }
+  const has = (object, names) => names.forEach((name) => assert.equal(typeof object[name], 'function', name));
+  has(sinch.getSinchClientBuilder(), ['build']);
+  has(client, [
+    'start', 'isStarted', 'terminate', 'addListener', 'removeListener', 'setSupportManagedPush', 'relayRemotePushNotification', 'unregisterPushToken',
+    'setUseRelayIceCandidatesOnly', 'getCallClient', 'setEventListener', 'addEventListener', 'terminateGracefully', 'setPushNotificationDisplayName',
+  ]);
+  has(client.callClient, [
+    'callUser', 'callUserVideo', 'callPhoneNumber', 'callSip', 'callConference', 'getCall', 'addListener', 'removeListener', 'setAudioTrackConstraints',
+    'setVideoTrackConstraints',
+  ]);
+  const call = await client.callClient.callUser('bob');
+  has(call, ['addListener', 'removeListener', 'answer', 'hangup', 'mute', 'unmute', 'pauseVideo', 'resumeVideo', 'sendDtmf']);
+  for (const name of ['id', 'callId', 'direction', 'state', 'details', 'headers', 'remoteUserId', 'remoteUserDisplayName', 'incomingStream', 'outgoingStream']) {
+    assert.notEqual(call[name], undefined, name);
+  }
+  assert.deepEqual({ ...CallState }, { Init: 0, Progressing: 1, Established: 2, Ended: 3, Answered: 4, Ringing: 5 });
+  assert.deepEqual(Object.values(CallEndCause), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  assert.deepEqual(Object.values(sinch.ErrorType), [0, 1, 2, 3, 4, 5, 6]);
+  assert.deepEqual([sinch.ErrorCode.CallFailedToConnectIce, sinch.ErrorCode.AuthenticationFailed, sinch.ErrorCode.WebRtcAudioTrackStartFailed], [3002, 2002, 3503]);
+  assert.match(sinch.version, /^\d+\.\d+\.\d+$/);
+  client.terminate();
+  assert.equal(call.details.endCause, CallEndCause.Canceled);
+});
+
+test('more arguments are checked, and what is refused changes nothing', async () => {
+  const { sinch, client, socket } = await started();
+  const wrong = { name: 'ArgumentError' };
+  for (const bad of [undefined, null, '', 'ä', 'a b', 'x'.repeat(256), 7, {}]) {
+    await assert.rejects(client.callClient.callUser(bad), wrong, String(bad));
+    assert.throws(() => sinch.getSinchClient(KEY, bad, 'localhost'), wrong, String(bad));
+  }
+  for (const bad of [KEY.toUpperCase(), `${KEY} `, '', null]) assert.throws(() => sinch.getSinchClient(bad, 'alice', 'localhost'), wrong);
+  for (const bad of [null, '', undefined]) assert.throws(() => sinch.getSinchClient(KEY, 'alice', bad), wrong);
+  for (const bad of [{ k: 7 }, 'text', [], { k: 'ä'.repeat(512) }]) await assert.rejects(client.callClient.callUser('bob', bad), wrong);
+  for (const bad of ['x'.repeat(65), '', undefined]) await assert.rejects(client.callClient.callConference(bad), wrong);
+  for (const bad of ['0461', '+', '+46 70', undefined]) await assert.rejects(client.callClient.callPhoneNumber(bad), wrong);
+  for (const bad of ['nobody', '@x', 'a@b@c', '']) await assert.rejects(client.callClient.callSip(bad), wrong);
+  for (const bad of ['x'.repeat(256), 'ä'.repeat(128), 7]) assert.throws(() => (client.pushNotificationDisplayName = bad), wrong);
+  client.pushNotificationDisplayName = 'ä'.repeat(127);
+  assert.equal(client.pushNotificationDisplayName.length, 127);
+  for (const bad of [undefined, null, 'text']) assert.throws(() => client.addListener(bad), wrong);
+  assert.equal(socket.last('call.start'), undefined);
+  const call = await client.callClient.callUser('bob', { k: 'ä'.repeat(511) });
+  for (const bad of ['', 'x', '1 2', undefined]) assert.throws(() => call.sendDtmf(bad), wrong);
+  assert.throws(() => call.sendDtmf('1'), { name: 'InvalidOperationError' });
+  await assert.rejects(call.answer(), { name: 'InvalidOperationError' });
+  call.hangup();
+  call.hangup();
+  assert.equal(socket.sent.filter(({ type }) => type === 'call.hangup').length, 1);
+  client.terminate();
+});
+
+test('listeners: each is told, removed ones are not, one that throws stops no other, members may be absent', async () => {
+  const { client, socket } = await started();
+  const call = await client.callClient.callUser('bob');
+  const said = [];
+  const removed = { onCallRinging: () => said.push('removed') };
+  const errors = [];
+  globalThis.reportError = ({ message }) => errors.push(message);
+  call.addListener({ onCallRinging: () => { throw new Error('of the application'); } });
+  call.addListener({});
+  call.addListener(removed);
+  call.removeListener(removed);
+  call.addListener({ onCallRinging: (...args) => said.push(args[0] === call && args.length) });
+  socket.say('call.ringing', {}, { seq: 1, call_id: call.id });
+  delete globalThis.reportError;
+  assert.deepEqual([said, errors], [[1], ['of the application']]);
+  client.terminate();
+});
+
+test('who denies, and who fails to get a token, is told so once, with the published numbers', async () => {
+  const { client, socket } = await started();
+  let call;
+  const told = [];
+  client.callClient.addListener({ onIncomingCall: (callClient, incoming) => (call = incoming) && told.push(callClient === client.callClient) });
+  const event = ['call.incoming', { from: 'bob', sdp: 'v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n', headers: { a: 'b' } }, { seq: 1, call_id: 'in' }];
+  socket.say(...event);
+  socket.say(...event);
+  assert.deepEqual(told, [true]);
+  assert.deepEqual([call.headers, call.details.isVideoOffered, call.direction, call.details.setupDuration], [{ a: 'b' }, true, 'Inbound', 0]);
+  call.hangup();
+  assert.equal(socket.last('call.hangup').body.cause, 'denied');
+  assert.deepEqual([call.state, call.details.endCause, call.details.duration], [CallState.Ended, CallEndCause.Denied, 0]);
+  client.terminate();
+  const { env } = world();
+  const other = createSinch(env).getSinchClient(KEY, 'alice', 'localhost');
+  const failed = [];
+  other.addListener({ onCredentialsRequired: (_, { registerFailed }) => registerFailed(), onClientFailed: (_, error) => failed.push([error.code, error.domain, error.isFatal]) });
+  await assert.rejects(other.start(), { name: 'SinchError', code: 2002 });
+  assert.deepEqual(failed, [[2002, 2, true]]);
 });

@@ -23,7 +23,7 @@ function act(machine, now, [what, ...args]) {
   const inputs = {
     start: () => machine.start(now, WALL, args[0]?.secret && { secret: args[0].secret, expires: args[0].expires }),
     register: () => machine.register(now, args[0]),
-    register_failed: () => machine.registerFailed(),
+    register_failed: () => machine.registerFailed(now),
     terminate: () => machine.terminate(now),
     connected: () => machine.handleConnected(now),
     disconnected: () => machine.handleDisconnected(now),
@@ -33,9 +33,9 @@ function act(machine, now, [what, ...args]) {
     answer: () => machine.answer(now, ...args),
     hang_up: () => machine.hangUp(now, args[0]),
     refuse_busy: () => machine.refuseBusy(now, args[0]),
-    candidate: () => machine.localCandidate(args[0], whole(args[1])),
-    update: () => machine.update(...args),
-    renew_ice_servers: () => machine.renewIceServers(args[0]),
+    candidate: () => machine.localCandidate(now, args[0], whole(args[1])),
+    update: () => machine.update(now, ...args),
+    renew_ice_servers: () => machine.renewIceServers(now, args[0]),
     media_connected: () => machine.mediaConnected(now, args[0]),
     media_failed: () => machine.mediaFailed(now, args[0], args[1]),
   };

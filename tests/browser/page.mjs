@@ -62,6 +62,23 @@ test('keys answer, mute and hang up', async () => {
   for (const page of [alice, bob]) await page.context().close();
 });
 
+test('one person alone tries a call: the echo user answers, and is among the recent calls, which ring again', async () => {
+  const page = await s.signIn(await s.tab(chromium), server, 'alone');
+  await s.ring(page, 'echo');
+  await s.waitState(page, 'On the line');
+  await s.until('the own voice', async () => (await s.hear(page, 2)).some((sample) => Math.abs(sample) > 0.05));
+  await page.click('.hangup');
+  await page.waitForSelector('.call', { state: 'detached' });
+  assert.match(await page.textContent('#past'), /echo/);
+  await page.reload();
+  await s.signIn(page, server, 'alone');
+  await page.click('#past button');
+  await s.waitState(page, 'On the line');
+  await audit(page);
+  await page.click('.hangup');
+  await page.context().close();
+});
+
 test('a first visit is small, and the policy lets nothing foreign run', async () => {
   const page = await s.tab(chromium);
   const bodies = [];

@@ -1,5 +1,6 @@
 // What the browser tests share: the server, browsers with a microphone of their own, people on their pages, what was heard.
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:http';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -176,6 +177,59 @@ export async function site() {
   await new Promise((resolve) => http.listen(0, 'localhost', resolve));
   closers.push(() => new Promise((resolve) => http.close(resolve)));
   return `http://localhost:${http.address().port}`;
+}
+
+// ---- a network that loses packets
+
+const bound = (socket) => new Promise((resolve) => socket.bind(0, '127.0.0.1', () => resolve(socket.address().port)));
+
+/** Between two pages that are not in a call yet. The callee's addresses are told as ports of ours, the caller's not at all: media passes here. */
+export async function lossyNetwork() {
+  let share = 0;
+  let count = 0;
+  const sockets = [];
+  const loss = random(42);
+  /** A port of ours behind which `address`:`port` is. */
+  const door = async (address, port) => {
+    const [outside, inside] = [createSocket('udp4'), createSocket('udp4')];
+    sockets.push(outside, inside);
+    let peer;
+    const pass = (packet, send) => {
+      // RTP and RTCP (RFC 7983): ICE and DTLS have other ways to notice a bad network.
+      const isMedia = packet[0] >= 128 && packet[0] < 192;
+      count += isMedia;
+      if (!isMedia || loss() >= share) send();
+    };
+    outside.on('message', (packet, from) => {
+      peer = from;
+      pass(packet, () => inside.send(packet, port, address));
+    });
+    inside.on('message', (packet) => peer && pass(packet, () => outside.send(packet, peer.port, peer.address)));
+    await bound(inside);
+    return bound(outside);
+  };
+  closers.push(() => sockets.forEach((socket) => socket.close()));
+  const changeCandidates = (change) => {
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = async function (text) {
+      const frame = JSON.parse(text);
+      const { candidate } = frame.body;
+      if (frame.type === 'call.candidate' && candidate) frame.body.candidate = change ? await window.behindDoor(candidate) : '';
+      if (frame.type === 'call.candidate' && candidate && !frame.body.candidate) frame.body.end = true;
+      send.call(this, JSON.stringify(frame));
+    };
+  };
+  const between = async (caller, callee) => {
+    await callee.exposeFunction('behindDoor', async (candidate) => {
+      const words = candidate.split(' ');
+      if (words[2].toLowerCase() !== 'udp' || !/^[\d.]+$/.test(words[4])) return '';
+      [words[4], words[5]] = ['127.0.0.1', await door(words[4], Number(words[5]))];
+      return words.join(' ');
+    });
+    await callee.evaluate(changeCandidates, true);
+    await caller.evaluate(changeCandidates, false);
+  };
+  return { between, lose: (part) => (share = part), carried: () => count };
 }
 
 // ---- browsers

@@ -8,8 +8,8 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
-/// The script for browsers, in the order in which the parts need each other.
-const PARTS: [(&str, &str); 7] = [
+/// The script for browsers as it is written: modules.
+const SOURCES: [(&str, &str); 7] = [
     ("/source/errors.js", include_str!("../../web/errors.js")),
     ("/source/frames.js", include_str!("../../web/frames.js")),
     ("/source/signaling.js", include_str!("../../web/signaling.js")),
@@ -18,8 +18,6 @@ const PARTS: [(&str, &str); 7] = [
     ("/source/push.js", include_str!("../../web/push.js")),
     ("/source/offhook.js", include_str!("../../web/offhook.js")),
 ];
-const EXPORTS: &str = "export{Sinch as default,Sinch,createSinch,endpoint,ArgumentError,CallDirection,CallEndCause,CallState,\
-    ErrorCode,ErrorType,InvalidOperationError,SinchError};";
 
 /// What the page may load and reach: itself and its server.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob:; \
@@ -65,46 +63,12 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
         own("/icon.svg", "image/svg+xml", include_str!("../../web/icon.svg")),
         anyone("/offhook.d.ts", include_str!("../../web/offhook.d.ts").to_owned()),
         anyone("/offhook-sw.js", include_str!("../../web/offhook-sw.js").to_owned()),
-        anyone("/offhook.js", compact(&format!("{}{EXPORTS}", joined()))),
-        anyone(
-            "/sinch-rtc.js",
-            compact(&format!("(()=>{{'use strict';{}globalThis.Sinch=Sinch;}})();", joined())),
-        ),
+        anyone("/offhook.js", include_str!(concat!(env!("OUT_DIR"), "/offhook.js")).to_owned()),
+        anyone("/sinch-rtc.js", include_str!(concat!(env!("OUT_DIR"), "/sinch-rtc.js")).to_owned()),
     ];
-    pages.extend(PARTS.iter().map(|(path, text)| anyone(path, (*text).to_owned())));
+    pages.extend(SOURCES.iter().map(|(path, text)| anyone(path, (*text).to_owned())));
     pages
 });
-
-/// All parts as one, without the lines that bind modules together.
-fn joined() -> String {
-    let mut all = String::new();
-    for (_, part) in PARTS {
-        let mut is_import = false;
-        for line in part.lines() {
-            is_import |= line.starts_with("import ");
-            if is_import {
-                is_import = !line.ends_with(';');
-            } else if !line.starts_with("export {") && !line.starts_with("export default ") {
-                all.push_str(line.strip_prefix("export ").unwrap_or(line));
-                all.push('\n');
-            }
-        }
-    }
-    all
-}
-
-/// Without comments and white space; names and order stay. What is read while developing is below `/source/`.
-fn compact(script: &str) -> String {
-    let notice = concat!(
-        "/* Offhook ",
-        env!("CARGO_PKG_VERSION"),
-        ", MIT OR Apache-2.0; as written: /source/offhook.js */\n"
-    );
-    let mut compacted = notice.as_bytes().to_vec();
-    let written = minifier::js::minify(script).is_ok_and(|tokens| tokens.write(&mut compacted).is_ok());
-    // A script it cannot read, which a test excludes, is served as it is.
-    String::from_utf8(compacted).ok().filter(|_| written).unwrap_or_else(|| script.to_owned())
-}
 
 /// The file at this path, or 404.
 pub(crate) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
@@ -157,7 +121,8 @@ mod tests {
             text("/source/offhook.js").contains(&format!("const VERSION = '{}';", env!("CARGO_PKG_VERSION")))
         );
         for path in ["/offhook.js", "/sinch-rtc.js"] {
-            assert!(text(path).len() < 48 * 1024, "{path}: {}", text(path).len());
+            assert!(text(path).len() < 40 * 1024, "{path}: {}", text(path).len());
+            assert!(!text(path).contains("import"), "{path} is all there is to load");
         }
         let first_visit = ["/", "/softphone.css", "/softphone.js", "/sound.js", "/icon.svg", "/offhook.js"];
         let bytes: usize = first_visit.iter().map(|path| text(path).len()).sum();
@@ -165,40 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn both_scripts_hold_every_part_without_what_binds_modules() {
+    fn both_scripts_keep_the_names_of_the_api_and_say_where_they_are_written() {
         for path in ["/offhook.js", "/sinch-rtc.js"] {
             let script = text(path);
-            assert!(
-                !script.contains("import{") && !script.contains("import {") && !script.contains("\n//"),
-                "{path}"
-            );
-            for (_, part) in PARTS {
-                let classes =
-                    part.lines().filter_map(|line| line.trim_start_matches("export ").strip_prefix("class "));
-                for class in classes {
-                    let name = class.split(' ').next().unwrap();
-                    let defined = [format!("class {name}{{"), format!("class {name} ")];
-                    let times: usize = defined.iter().map(|text| script.matches(text.as_str()).count()).sum();
-                    assert_eq!(times, 1, "{path}: {name}");
-                }
+            assert!(script.starts_with("/* Offhook ") && script.contains("/source/offhook.js"), "{path}");
+            for name in
+                ["SinchClient", "CallClient", "Call", "SinchError", "ArgumentError", "InvalidOperationError"]
+            {
+                assert!(script.contains(&format!("class {name} ")), "{path}: {name}");
             }
         }
-        assert!(text("/offhook.js").ends_with("SinchError};"));
-        assert!(text("/sinch-rtc.js").ends_with("globalThis.Sinch=Sinch;})();"));
-    }
-
-    #[test]
-    fn what_is_compacted_means_the_same() {
-        let script = "// why\nexport const a = /\\/\\*x/.test(`// ${ b } \\` /* kept */`); // not\nconst c = a ?? 'it\\'s // here';\n";
-        let compacted = compact(script);
-        assert!(
-            compacted.contains("`// ${ b } \\` /* kept */`") && compacted.contains("'it\\'s // here'"),
-            "{compacted}"
-        );
-        assert!(
-            compacted.contains("/\\/\\*x/.test") && !compacted.contains("why") && !compacted.contains("not"),
-            "{compacted}"
-        );
+        assert!(text("/offhook.js").contains("as default"));
+        assert!(text("/sinch-rtc.js").contains("globalThis.Sinch="));
     }
 
     #[test]
