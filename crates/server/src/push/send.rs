@@ -223,3 +223,76 @@ impl Drop for AbortOnDrop {
 fn network(error: impl std::fmt::Display) -> SendError {
     SendError::Network(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::push::vapid;
+
+    fn sender(roots: RootCertStore) -> Sender {
+        let vapid = Vapid::new(&vapid::fresh_key(), "mailto:admin@example.com".to_owned()).unwrap();
+        Sender::new(vapid, true, roots).unwrap()
+    }
+
+    fn target(port: u16) -> Target {
+        let subscription = PushSubscription {
+            endpoint: format!("https://localhost:{port}/push"),
+            p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+                .to_owned(),
+            auth: "BTBZMqHH6r4Tts7J_aSIgg".to_owned(),
+        };
+        Target::new(&subscription, true).unwrap()
+    }
+
+    /// Speaks TLS with `answer` to every request; gives its port and its certificate.
+    async fn service(answer: &'static str) -> (u16, RootCertStore) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialized_der().to_vec()));
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("localhost:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (port, roots)
+    }
+
+    fn message() -> Message {
+        Message { text: "{}".to_owned(), ttl: 1, topic: topic("c1") }
+    }
+
+    #[tokio::test]
+    async fn a_push_goes_over_tls_and_a_redirection_is_not_followed() {
+        let (port, roots) = service("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await;
+        sender(roots).send(&target(port), &message()).await.unwrap();
+        let (port, roots) =
+            service("HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1/\r\n\r\n").await;
+        let error = sender(roots).send(&target(port), &message()).await.unwrap_err();
+        assert!(matches!(error, SendError::Refused(StatusCode::TEMPORARY_REDIRECT)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_prove_its_name_gets_nothing() {
+        let (port, _) = service("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await;
+        let error = sender(RootCertStore::empty()).try_once(&target(port), &message()).await.unwrap_err();
+        assert!(matches!(error, SendError::Network(_)), "{error}");
+    }
+}
