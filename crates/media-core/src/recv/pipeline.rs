@@ -35,14 +35,14 @@ pub struct ReceiveConfig {
 }
 
 impl Default for ReceiveConfig {
-    /// Opus as payload type 111, neural concealment, 40 ms per percent: conversation.
+    /// Opus as payload type 111, neural concealment, 46 ms per percent: conversation.
     fn default() -> Self {
         Self {
             opus_payload_type: 111,
             red_payload_type: None,
             dtmf_payload_types: [None; 2],
             decoder: DecoderConfig::default(),
-            price_per_percent: 40.0,
+            price_per_percent: 46.0,
         }
     }
 }
