@@ -34,7 +34,8 @@ impl Framer {
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let (frame, padded) = match head[0] {
             0x00..=0x3f if length % 4 == 0 => (20 + length, 20 + length),
-            0x40..=0x4f => (4 + length, 4 + length.next_multiple_of(4)),
+            // RFC 5766 had channels up to 0x7fff, and coturn's client still takes them.
+            0x40..=0x7f => (4 + length, 4 + length.next_multiple_of(4)),
             _ => return Err(FrameError),
         };
         if padded > LONGEST {
@@ -89,7 +90,7 @@ mod tests {
         for stream in [
             &b"GET / HTTP/1.1"[..],
             &[0x80, 0, 0, 0],
-            &[0x50, 0, 0, 0],
+            &[0x80, 0, 0, 1],
             &[0, 1, 0, 3],
             &[0x40, 0, 0xff, 0xff],
         ] {

@@ -257,11 +257,10 @@ impl Gate {
     }
 }
 
-/// RFC 8656 section 12.4: a channel number, and no more data than there is.
+/// RFC 8656 section 12.4, with the larger channel numbers of RFC 5766: a channel number, and no more data than there is.
 fn is_channel_data(bytes: &[u8]) -> bool {
     match bytes {
-        [first @ 0x40..=0x4f, _, high, low, data @ ..] => {
-            let _ = first;
+        [0x40..=0x7f, _, high, low, data @ ..] => {
             usize::from(u16::from_be_bytes([*high, *low])) <= data.len()
         }
         _ => false,
