@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// Sends until there is an answer to this request, as a client on a network that loses does.
-    async fn ask(&mut self, request: &[u8]) -> Answer {
+    async fn ask(&self, request: &[u8]) -> Answer {
         let asking = async {
             loop {
                 self.socket.send(request).await.unwrap();
