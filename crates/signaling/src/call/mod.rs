@@ -3,11 +3,13 @@
 mod details;
 mod end_cause;
 mod owner;
+mod record;
 mod state;
 mod switchboard;
 
 pub use details::CallDetails;
 pub use end_cause::CallEndCause;
-pub use owner::{CallRecord, DeviceAddress};
+pub use owner::DeviceAddress;
+pub use record::{CallRecord, EndedBy};
 pub use state::{CallState, CallTimers};
 pub use switchboard::{Switchboard, SwitchboardOutput};

@@ -3,9 +3,9 @@
 mod messages;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{CallEndCause, CallState, CallTimers};
+use super::{CallEndCause, CallRecord, CallState, CallTimers, EndedBy};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
     Answered, CallSnapshot, CallStart, Candidate, Ended, Incoming, LiveCall, Progressing, ServerMessage,
@@ -31,25 +31,6 @@ pub(super) enum OwnerOutput {
     Send(DeviceAddress, ServerMessage),
     /// The call is over; the owner can be dropped.
     Ended(CallRecord),
-}
-
-/// What is known of a call that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallRecord {
-    /// The call.
-    pub call_id: CallId,
-    /// The application.
-    pub application: ApplicationKey,
-    /// Who called.
-    pub caller: UserId,
-    /// Who was called.
-    pub callee: UserId,
-    /// Why it ended, as the caller was told.
-    pub cause: CallEndCause,
-    /// From start to end.
-    pub lasted: Duration,
-    /// From answer to end, when it was answered.
-    pub talked: Option<Duration>,
 }
 
 /// The timers of an owner.
@@ -98,8 +79,11 @@ pub(super) struct Owner {
     legs: BTreeMap<DeviceId, Leg>,
     refusal: Option<Ended>,
     rang: bool,
+    taken_over: bool,
     started: Instant,
+    rung: Option<Instant>,
     answered: Option<Instant>,
+    established: Option<Instant>,
     limits: CallTimers,
     timers: BTreeMap<OwnerTimer, Instant>,
 }
@@ -129,8 +113,11 @@ impl Owner {
             legs: BTreeMap::new(),
             refusal: None,
             rang: false,
+            taken_over: false,
             started: now,
+            rung: None,
             answered: None,
+            established: None,
             limits,
             timers: [(OwnerTimer::Progress, now + limits.progress), (OwnerTimer::Setup, now + limits.setup)]
                 .into(),
@@ -160,8 +147,11 @@ impl Owner {
             legs: BTreeMap::new(),
             refusal: None,
             rang: true,
+            taken_over: true,
             started: now,
+            rung: None,
             answered: Some(now),
+            established: None,
             limits,
             timers: [(missing, now + limits.resume)].into(),
         }
@@ -239,9 +229,9 @@ impl Owner {
     pub(super) fn handle_detached(&mut self, now: Instant, address: &DeviceAddress, out: &mut Outputs) {
         if self.is_caller(address) {
             let cause = if self.answered.is_some() { CallEndCause::Inactive } else { CallEndCause::Canceled };
-            self.end_all(now, ended(cause), ended(cause), out);
+            self.end_all(now, EndedBy::Server, ended(cause), ended(cause), out);
         } else if self.is_callee(address) {
-            self.end_all(now, ended(CallEndCause::Inactive), ended(CallEndCause::Inactive), out);
+            self.end_both(now, CallEndCause::Inactive, out);
         } else if self.has_live_leg(address) {
             // A device that refused stays refused: it does not ring again when it comes back.
             self.legs.remove(&address.device);
@@ -362,15 +352,15 @@ impl Owner {
             && let Some(refusal) = self.refusal
             && self.legs.values().all(|leg| *leg == Leg::Refused)
         {
-            self.end_all(now, refusal, refusal, out);
+            self.end_all(now, EndedBy::Callee, refusal, refusal, out);
         }
     }
 
     fn end_both(&mut self, now: Instant, cause: CallEndCause, out: &mut Outputs) {
-        self.end_all(now, ended(cause), ended(cause), out);
+        self.end_all(now, EndedBy::Server, ended(cause), ended(cause), out);
     }
 
-    fn end_all(&mut self, now: Instant, caller: Ended, callee: Ended, out: &mut Outputs) {
+    fn end_all(&mut self, now: Instant, by: EndedBy, caller: Ended, callee: Ended, out: &mut Outputs) {
         self.timers.clear();
         self.to_caller(ServerMessage::CallEnded(caller), out);
         if self.answered.is_some() {
@@ -378,15 +368,29 @@ impl Owner {
         } else {
             self.end_legs(None, callee, out);
         }
-        out.push(OwnerOutput::Ended(CallRecord {
+        out.push(OwnerOutput::Ended(self.record(now, by, caller)));
+    }
+
+    fn record(&self, now: Instant, ended_by: EndedBy, told: Ended) -> CallRecord {
+        let since_start = |at: Option<Instant>| Some(at?.saturating_duration_since(self.started));
+        CallRecord {
             call_id: self.id.clone(),
             application: self.application.clone(),
             caller: self.caller.user.clone(),
             callee: self.callee.user.clone(),
-            cause: caller.cause,
+            caller_device: self.caller.device.clone(),
+            callee_device: self.callee.device.clone(),
+            headers: self.start.headers.clone(),
+            cause: told.cause,
+            error: told.error,
+            ended_by,
             lasted: now.saturating_duration_since(self.started),
+            rang_after: since_start(self.rung),
+            answered_after: since_start(self.answered).filter(|_| !self.taken_over),
+            established_after: since_start(self.established),
             talked: self.answered.map(|at| now.saturating_duration_since(at)),
-        }));
+            taken_over: self.taken_over,
+        }
     }
 
     fn end_legs(&mut self, but: Option<&DeviceId>, told: Ended, out: &mut Outputs) {

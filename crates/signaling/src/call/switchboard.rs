@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use super::owner::{CallRecord, DeviceAddress, Owner, OwnerOutput};
-use super::{CallEndCause, CallTimers};
+use super::owner::{DeviceAddress, Owner, OwnerOutput};
+use super::{CallEndCause, CallRecord, CallTimers};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
     CallStart, ClientMessage, Ended, Headers, LiveCall, ServerMessage, Snapshot, WireError,
@@ -210,7 +210,7 @@ impl Switchboard {
         }
         if self.rings(&from.application, &start.to, &from.user) {
             // Glare: the other's call came first and already rings here; this one ends before the other's devices hear of it.
-            self.end_unheard(from, key.1, CallEndCause::Canceled, Some(WireError::Glare));
+            self.end_unheard(from, key.1, start, CallEndCause::Canceled, Some(WireError::Glare));
             return Ok(());
         }
         let user = (from.application.clone(), start.to.clone());
@@ -225,7 +225,7 @@ impl Switchboard {
         let devices: Vec<_> = devices.into_iter().filter(may_ring).collect();
         if to_self && devices.is_empty() {
             // Whose devices are online is no secret from oneself: there is nothing to wait for.
-            self.end_unheard(from, key.1, CallEndCause::Timeout, None);
+            self.end_unheard(from, key.1, start, CallEndCause::Timeout, None);
             return Ok(());
         }
         let mut out = Vec::new();
@@ -240,11 +240,14 @@ impl Switchboard {
         &mut self,
         caller: &DeviceAddress,
         call_id: CallId,
+        start: CallStart,
         cause: CallEndCause,
         error: Option<WireError>,
     ) {
         let message = ServerMessage::CallEnded(Ended { cause, error });
+        let record = CallRecord::unheard(caller, call_id.clone(), start, cause, error);
         self.outputs.push_back(SwitchboardOutput::Send { to: caller.clone(), call_id, message });
+        self.outputs.push_back(SwitchboardOutput::Ended(record));
     }
 
     /// Whether a call from `caller` to `callee` rings.

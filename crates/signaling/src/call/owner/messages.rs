@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{DeviceAddress, Leg, MOST_CANDIDATES, Outputs, Owner, OwnerOutput, OwnerTimer, ended};
-use crate::call::CallEndCause;
+use crate::call::{CallEndCause, EndedBy};
 use crate::message::{
     Answered, Candidate, ClientMessage, Empty, Ended, Hangup, IceServers, ServerMessage, Update, WireError,
 };
@@ -26,12 +26,12 @@ impl Owner {
         }
         let caller = self.is_caller(from);
         match message {
-            ClientMessage::CallRinging(_) => self.handle_ringing(from, out),
+            ClientMessage::CallRinging(_) => self.handle_ringing(now, from, out),
             ClientMessage::CallAnswer(answer) => self.handle_answer(now, from, answer.sdp, out),
             ClientMessage::CallCandidate(candidate) if caller => self.handle_caller_candidate(candidate, out),
             ClientMessage::CallCandidate(candidate) => self.handle_callee_candidate(from, candidate, out),
             ClientMessage::CallUpdate(update) => self.handle_update(caller, update, out),
-            ClientMessage::CallEstablished(_) => self.handle_established(caller, out),
+            ClientMessage::CallEstablished(_) => self.handle_established(now, caller, out),
             ClientMessage::CallIceServers(_) => {
                 out.push(OwnerOutput::Send(
                     from.clone(),
@@ -47,13 +47,19 @@ impl Owner {
         }
     }
 
-    fn handle_ringing(&mut self, from: &DeviceAddress, out: &mut Outputs) -> Result<(), WireError> {
+    fn handle_ringing(
+        &mut self,
+        now: Instant,
+        from: &DeviceAddress,
+        out: &mut Outputs,
+    ) -> Result<(), WireError> {
         let leg = self.legs.get_mut(&from.device).filter(|_| from.user == self.callee.user);
         let (Some(leg @ Leg::Offered), None) = (leg, self.answered) else {
             return Err(WireError::OutOfOrder);
         };
         *leg = Leg::Ringing;
         self.timers.remove(&OwnerTimer::Progress);
+        self.rung.get_or_insert(now);
         if !std::mem::replace(&mut self.rang, true) {
             self.to_caller(ServerMessage::CallRinging(Empty {}), out);
         }
@@ -133,10 +139,16 @@ impl Owner {
         Ok(())
     }
 
-    fn handle_established(&self, from_caller: bool, out: &mut Outputs) -> Result<(), WireError> {
+    fn handle_established(
+        &mut self,
+        now: Instant,
+        from_caller: bool,
+        out: &mut Outputs,
+    ) -> Result<(), WireError> {
         if self.answered.is_none() {
             return Err(WireError::OutOfOrder);
         }
+        self.established.get_or_insert(now);
         self.to_other(from_caller, ServerMessage::CallEstablished(Empty {}), out);
         Ok(())
     }
@@ -146,17 +158,19 @@ impl Owner {
         match self.answered {
             Some(_) => {
                 let told = told(after_answer(hangup.cause));
-                self.end_all(now, told, told, out);
+                let by = if self.is_caller(from) { EndedBy::Caller } else { EndedBy::Callee };
+                self.end_all(now, by, told, told, out);
             }
             None if self.is_caller(from) => {
                 let told = told(before_answer(hangup.cause, CallEndCause::Canceled));
-                self.end_all(now, told, ended(CallEndCause::Canceled), out);
+                self.end_all(now, EndedBy::Caller, told, ended(CallEndCause::Canceled), out);
             }
             None if hangup.cause == CallEndCause::Denied && hangup.error.is_none() => {
                 let told = told(CallEndCause::Denied);
                 self.legs.insert(from.device.clone(), Leg::Refused);
                 out.push(OwnerOutput::Send(from.clone(), ServerMessage::CallEnded(told)));
-                self.end_all(now, ended(CallEndCause::Denied), ended(CallEndCause::Canceled), out);
+                let told = ended(CallEndCause::Denied);
+                self.end_all(now, EndedBy::Callee, told, ended(CallEndCause::Canceled), out);
             }
             None => {
                 let told = told(before_answer(hangup.cause, CallEndCause::Denied));
