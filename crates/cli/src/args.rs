@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use offhook_client::{IceServer, PacketTime};
-use offhook_server::AddressRange;
+use offhook_server::{AddressRange, StoreKey, StoreKeySource};
 use offhook_sim::stand::Redundancy;
 
+use crate::failure::Failure;
 use crate::media_options;
 
 /// Under the options of `call`. The statuses are those of [`Exit`](crate::failure::Exit).
@@ -58,6 +59,10 @@ pub(crate) enum Command {
     /// Without an application in the options or the configuration, a development application is made, kept in the data folder,
     /// and commands for two users are printed, ready to paste.
     Serve(ServeArguments),
+    /// Create, list, rotate and block applications in a server's data folder.
+    ///
+    /// The server may run meanwhile: it notices a change within seconds.
+    App(AppArguments),
     /// Print a registration token for a user, and nothing else.
     ///
     /// For development and scripts. In production your own back end signs tokens, and the secret never leaves it.
@@ -159,6 +164,8 @@ pub(crate) struct ServeArguments {
     /// TOML configuration; options given here win over it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store_key: StoreKeyArguments,
     /// TLS certificate chain (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -198,6 +205,89 @@ impl std::str::FromStr for TurnListen {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppArguments {
+    #[command(subcommand)]
+    pub(crate) action: AppAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppAction {
+    /// Make an application and print its key and secret. The secret is not shown again.
+    Create {
+        /// What you call it.
+        #[arg(long, default_value = "", value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        store: AppStore,
+    },
+    /// Print all applications, without their secrets.
+    List {
+        #[command(flatten)]
+        store: AppStore,
+    },
+    /// Give an application a new secret and print it.
+    Rotate {
+        /// The application.
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// How long the secret before is still accepted: 90s, 30m, 24h, 7d.
+        #[arg(long, default_value = "24h", value_parser = crate::app::duration, value_name = "TIME")]
+        accept_old: std::time::Duration,
+        #[command(flatten)]
+        store: AppStore,
+    },
+    /// Let nobody of an application in, and end its sessions.
+    Block {
+        /// The application.
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        store: AppStore,
+    },
+    /// Let an application's users in again.
+    Unblock {
+        /// The application.
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        store: AppStore,
+    },
+}
+
+/// The store of a server.
+#[derive(Debug, Args)]
+pub(crate) struct AppStore {
+    /// The server's data folder.
+    #[arg(long, env = "OFFHOOK_DATA", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: StoreKeyArguments,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The key that seals application secrets in the store. OFFHOOK_STORE_KEY, the base64 of 32 bytes, wins over a file.
+#[derive(Debug, Args)]
+pub(crate) struct StoreKeyArguments {
+    /// File with the key of the store; without it, offhook.key in the data folder. OFFHOOK_STORE_KEY wins over it.
+    #[arg(long, env = "OFFHOOK_STORE_KEY_FILE", value_name = "FILE")]
+    pub(crate) store_key_file: Option<PathBuf>,
+}
+
+impl StoreKeyArguments {
+    /// Where the key is, when the environment or an option says so; else in the data folder.
+    pub(crate) fn source(&self) -> Result<StoreKeySource, Failure> {
+        if let Ok(text) = std::env::var("OFFHOOK_STORE_KEY") {
+            let key = StoreKey::from_base64(&text)
+                .map_err(|error| Failure::usage(format!("OFFHOOK_STORE_KEY: {error}")))?;
+            return Ok(StoreKeySource::Given(key));
+        }
+        Ok(self.store_key_file.clone().map_or(StoreKeySource::DataFolder, StoreKeySource::File))
     }
 }
 

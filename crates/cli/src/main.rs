@@ -1,6 +1,7 @@
 //! The offhook command.
 
 mod answer;
+mod app;
 mod args;
 mod call;
 mod demo;
@@ -49,6 +50,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(&arguments)),
+        Command::App(arguments) => block_on(app::run(&arguments)),
         Command::Serve(arguments) => block_on(serve::run(&arguments)),
         Command::Call(arguments) => block_on(call::run(&arguments)),
         Command::Answer(arguments) => block_on(answer::run(&arguments)),

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use offhook_server::{
     Application, DevelopmentApplication, PushConfig, RunningServer, Server, ServerConfig, StartError,
+    StoreKeySource,
 };
 use offhook_signaling::ApplicationKey;
 use serde::Serialize;
 
+use crate::app::store_advice;
 use crate::args::{ServeArguments, TurnListen};
 use crate::failure::Failure;
 use crate::stop::StopSignals;
@@ -65,6 +67,10 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     if let Some(folder) = &arguments.data {
         config = config.data(folder);
     }
+    let source = arguments.store_key.source()?;
+    if source != StoreKeySource::DataFolder {
+        config = config.store_key(source);
+    }
     if !applications.is_empty() {
         config = config.applications(applications);
     }
@@ -111,8 +117,7 @@ fn not_started(error: &StartError) -> Failure {
         StartError::Tls(_) => {
             Failure::usage(what).advice("--tls-cert and --tls-key take PEM files that belong together")
         }
-        StartError::Store(_) => Failure::failed(what)
-            .advice("check the folder given with --data: its permissions and the disk's space"),
+        StartError::Store(error) => Failure::failed(what).advice(store_advice(error)),
         StartError::Turn(_) => Failure::failed(what)
             .advice("choose another address with --turn ADDRESS:PORT, or --turn off to do without a relay"),
         StartError::Config(_) => Failure::usage(what),
@@ -145,16 +150,16 @@ struct AnnouncedApplication {
 impl Announcement {
     fn of(server: &RunningServer) -> Self {
         let made = server.development_application();
-        let announced = |key: &ApplicationKey| AnnouncedApplication {
+        let announced = |key: ApplicationKey| AnnouncedApplication {
             key: key.to_string(),
-            secret: made.filter(|made| made.key() == key).map(DevelopmentApplication::secret_base64),
+            secret: made.filter(|made| *made.key() == key).map(DevelopmentApplication::secret_base64),
         };
         Self {
             url: server.url(),
             listen: server.local_addr(),
             turn: server.turn_addr(),
             development: made.is_some(),
-            applications: server.application_keys().map(announced).collect(),
+            applications: server.application_keys().into_iter().map(announced).collect(),
         }
     }
 }
@@ -186,7 +191,7 @@ fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
             None => "new at each start; --data DIR keeps it".to_owned(),
         };
         let _ = write!(text, "\nDevelopment application ({kept}):\n  key     {key}\n  secret  {secret}\n");
-    } else if let Some(first) = server.application_keys().next() {
+    } else if let Some(first) = server.application_keys().first() {
         commands(first.as_str(), "SECRET");
         text += "\nPut the application's secret in the place of SECRET.\n";
     }

@@ -1,15 +1,14 @@
 //! Who may in: tokens of the application, then the credentials of the device.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::{Credential, IssuedCredential, WireError};
-use offhook_signaling::token::{ApplicationSecret, Claims, NonceUse, TokenPolicy, Verifier};
+use offhook_signaling::token::{Claims, NonceUse, TokenPolicy, Verifier};
 use offhook_signaling::{ApplicationKey, DeviceCredential, UserId};
 
-use crate::application::Application;
+use crate::applications::Applications;
 use crate::config::Rate;
 use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
@@ -21,7 +20,7 @@ pub(crate) struct Auth {
     verifier: Verifier,
     clock_tolerance: Duration,
     credential_lifetime: Duration,
-    applications: HashMap<ApplicationKey, Vec<ApplicationSecret>>,
+    applications: Arc<Applications>,
     /// The echo user: nobody registers under its name.
     reserved: Option<UserId>,
     store: Arc<dyn Store>,
@@ -30,19 +29,18 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(
-        applications: &[Application],
+        applications: Arc<Applications>,
         policy: TokenPolicy,
         credential_lifetime: Duration,
         registrations: Rate,
         reserved: Option<UserId>,
         store: Arc<dyn Store>,
     ) -> Self {
-        let secrets = |application: &Application| (application.key().clone(), application.secrets().to_vec());
         Self {
             verifier: Verifier::new(policy),
             clock_tolerance: policy.clock_tolerance,
             credential_lifetime,
-            applications: applications.iter().map(secrets).collect(),
+            applications,
             reserved,
             store,
             registrations: Mutex::new(Pacer::new(registrations)),
@@ -70,12 +68,13 @@ impl Auth {
         let DeviceAddress { application, user, .. } = address;
         let now = environment::wall();
         // An unknown application has no secrets: the same refusal as for a wrong secret.
-        let secrets = self.applications.get(application).map_or(&[][..], Vec::as_slice);
-        let claims = self.verifier.verify(token, application, user, now, secrets).map_err(|error| {
+        let secrets = self.applications.secrets(application);
+        let claims = self.verifier.verify(token, application, user, now, &secrets).map_err(|error| {
             tracing::debug!(%application, %error, "token refused");
             error.wire()
         })?;
         self.check_reserved(user)?;
+        self.refuse_blocked(address).await?;
         if !self.may_register(application, user) {
             return Err(WireError::RateLimited);
         }
@@ -87,13 +86,24 @@ impl Auth {
         self.check_reserved(&address.user)?;
         let record = self.store.device(CredentialHash::of(secret)).await.map_err(failed)?;
         match record {
-            Some(record) if record.address == *address && record.expires > environment::wall() => Ok(()),
+            Some(record) if record.address == *address && record.expires > environment::wall() => {
+                self.refuse_blocked(address).await
+            }
             _ => Err(WireError::CredentialRefused),
         }
     }
 
     fn check_reserved(&self, user: &UserId) -> Result<(), WireError> {
         if self.reserved.as_ref() == Some(user) { Err(WireError::UserReserved) } else { Ok(()) }
+    }
+
+    /// A blocked user or application is told no more than one whose credential is gone.
+    async fn refuse_blocked(&self, address: &DeviceAddress) -> Result<(), WireError> {
+        let blocked = self.store.blocked_since(&address.application, &address.user).await.map_err(failed)?;
+        if blocked.is_some() || !self.applications.contains(&address.application) {
+            return Err(WireError::CredentialRefused);
+        }
+        Ok(())
     }
 
     async fn bind_nonce(&self, address: &DeviceAddress, claims: &Claims) -> Result<(), WireError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use offhook_signaling::call::DeviceAddress;
-use offhook_signaling::message::{Hello, Outcome, WireError};
+use offhook_signaling::message::{Hello, LiveCall, Outcome, WireError};
 use offhook_signaling::wire::{self, Frame, ParseError};
 use offhook_signaling::{ClientMessage, EntropySource as _, MessageId, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,8 @@ use crate::server::Shared;
 
 /// Frames in a row that cannot be read, before the connection is given up.
 const MOST_UNREADABLE: u32 = 16;
+/// Calls of one device that are taken over after a restart; the switchboard has the same bound.
+const MOST_CALLS: usize = 32;
 /// How long a closing connection may take.
 const CLOSING: Duration = Duration::from_secs(1);
 /// Clients are asked to come back spread over this long at most.
@@ -54,6 +56,7 @@ async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversat
     if stop.is_draining() {
         return Err(CloseReason::Shutdown);
     }
+    let calls = still_live(shared, &address, calls).await?;
     let hub = shared.hub(&address.application);
     let (outbox, inbox) = outbox::channel();
     let (opened, answer) = oneshot::channel();
@@ -62,6 +65,27 @@ async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversat
     let line = answer.await.map_err(|_| CloseReason::Internal)??;
     let pace = Pace::new(shared.config.limits.messages_per_connection, environment::now());
     Ok(Conversation { shared: shared.clone(), hub, line, inbox, pace, unreadable: 0 })
+}
+
+/// The calls a device remembers, without those whose record says that they are over: the device was not told before this
+/// server's predecessor died.
+async fn still_live(
+    shared: &Shared,
+    address: &DeviceAddress,
+    calls: Vec<LiveCall>,
+) -> Result<Vec<LiveCall>, CloseReason> {
+    let mut live = Vec::new();
+    for call in calls.into_iter().take(MOST_CALLS) {
+        match shared.store.record(&address.application, &call.call_id).await {
+            Ok(None) => live.push(call),
+            Ok(Some(_)) => {}
+            Err(error) => {
+                tracing::error!(%error, "store failed");
+                return Err(CloseReason::Internal);
+            }
+        }
+    }
+    Ok(live)
 }
 
 async fn hello(socket: &mut WebSocket) -> Result<Hello, CloseReason> {

@@ -4,6 +4,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use offhook_signaling::{EntropySource, UnixSeconds};
 
+use crate::store::{UnixMillis, millis};
+
 /// Random bytes of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct OsEntropy;
@@ -31,4 +33,9 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn wall() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixSeconds(since.as_secs())
+}
+
+/// The wall clock, finer.
+pub(crate) fn wall_millis() -> UnixMillis {
+    UnixMillis(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }

@@ -18,6 +18,7 @@
 
 mod accept;
 mod application;
+mod applications;
 mod auth;
 mod close;
 mod config;
@@ -46,8 +47,9 @@ pub use config::{
 };
 pub use server::{RunningServer, Server, StartError};
 pub use store::{
-    CredentialHash, DeviceRecord, MemoryStore, PUSHES_PER_USER, PushKey, PushRecord, SqliteStore, Store,
-    StoreError, StoreFuture,
+    ApplicationOrigin, CallDetailRecord, CredentialHash, DeviceRecord, MOST_RECORDS, MemoryStore,
+    PUSHES_PER_USER, PushKey, PushRecord, RecordPage, RecordQuery, SqliteStore, Store, StoreError,
+    StoreFuture, StoreKey, StoreKeyError, StoreKeySource, StoredApplication, StoredSecret, UnixMillis,
 };
 pub use tls::TlsError;
 pub use turn::{AddressRange, AddressRangeError, TurnCounters, TurnError, TurnSecret};

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
 
 use crate::accept;
-use crate::application::{Application, DevelopmentApplication};
+use crate::application::DevelopmentApplication;
+use crate::applications::Applications;
 use crate::auth::Auth;
 use crate::config::{ConfigError, ServerConfig, TurnChoice};
 use crate::echo::Echo;
@@ -23,11 +24,13 @@ use crate::environment::{self, OsEntropy};
 use crate::hub::{self, Command};
 use crate::limit::Connections;
 use crate::push::Push;
-use crate::store::{MemoryStore, SqliteStore, Store, StoreError};
+use crate::store::{MemoryStore, SqliteStore, Store, StoreError, StoreKeySource};
 use crate::tls::{self, TlsError};
 use crate::turn::{IceIssuer, TurnCounters, TurnError, TurnService};
 
 const PRUNING: Duration = Duration::from_secs(3600);
+/// How soon a change that the operator made in the store is noticed.
+const REFRESHING: Duration = Duration::from_secs(1);
 /// After the shutdown time: how long tasks that were told to drop everything may take for it.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -103,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) auth: Auth,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) applications: Arc<Applications>,
     pub(crate) connections: Arc<Connections>,
     /// For whose users the softphone page may have tokens: only on loopback, and never a configured application.
     pub(crate) page_application: Option<DevelopmentApplication>,
@@ -126,7 +130,7 @@ impl Shared {
             Some(hub) => hub.clone(),
             None => {
                 let news = self.push.as_ref().map(Push::news);
-                let hub = hub::spawn(self.config.clone(), news, self.issuer.clone());
+                let hub = hub::spawn(self.config.clone(), news, self.issuer.clone(), self.store.clone());
                 if let Some(echo) = &self.echo {
                     echo.attach(application.clone(), hub.clone(), self.stop());
                 }
@@ -155,7 +159,7 @@ impl Server {
     /// [`StartError`]; nothing is left running then.
     pub async fn bind(config: ServerConfig) -> Result<RunningServer, StartError> {
         let store: Arc<dyn Store> = match config.data.clone() {
-            Some(folder) => Arc::new(open_sqlite(folder).await?),
+            Some(folder) => Arc::new(open_sqlite(folder, config.store_key.clone()).await?),
             None => Arc::new(MemoryStore::default()),
         };
         Self::bind_with_store(config, store).await
@@ -175,7 +179,8 @@ impl Server {
         }
         // HTTP/1.1 only (WebSocket, RFC 6455).
         let tls = config.tls.as_ref().map(|files| tls::acceptor(files, &["http/1.1"])).transpose()?;
-        let development = applications(&mut config, &*store).await?;
+        let configured = std::mem::take(&mut config.applications);
+        let (applications, development) = Applications::load(configured, &*store).await?;
         let address = config.listen;
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
@@ -193,9 +198,12 @@ impl Server {
             None => None,
         };
         let turn = start_turn(&config, &stopped).await?;
-        let shared = Arc::new(Shared { push, ..shared(config, store, for_page, echo, turn, stopped) });
+        let applications = Arc::new(applications);
+        let shared =
+            Arc::new(Shared { push, ..shared(config, applications, store, for_page, echo, turn, stopped) });
         let (alive, all_gone) = mpsc::channel(1);
         tokio::spawn(prune(shared.clone(), alive.clone()));
+        tokio::spawn(refresh(shared.clone(), alive.clone()));
         let server = RunningServer {
             address,
             is_tls: tls.is_some(),
@@ -210,25 +218,9 @@ impl Server {
     }
 }
 
-/// The applications to serve: the configured ones, else the stored ones, else a new one.
-async fn applications(
-    config: &mut ServerConfig,
-    store: &dyn Store,
-) -> Result<Option<DevelopmentApplication>, StoreError> {
-    if !config.applications.is_empty() {
-        return Ok(None);
-    }
-    config.applications = store.applications().await?;
-    if config.applications.is_empty() {
-        let made = DevelopmentApplication::create();
-        store.put_application(made.application()).await?;
-        config.applications.push(made.application().clone());
-    }
-    Ok(config.applications.first().cloned().map(DevelopmentApplication::from_stored))
-}
-
 fn shared(
     config: ServerConfig,
+    applications: Arc<Applications>,
     store: Arc<dyn Store>,
     page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
@@ -246,7 +238,7 @@ fn shared(
     let connections =
         Connections::new(limits.connections, limits.connections_per_address, limits.attempts_per_address);
     let auth = Auth::new(
-        &config.applications,
+        applications.clone(),
         config.tokens,
         config.credential_lifetime,
         limits.registrations_per_user,
@@ -257,6 +249,7 @@ fn shared(
         config: Arc::new(config),
         auth,
         store,
+        applications,
         connections: Arc::new(connections),
         page_application,
         echo,
@@ -286,8 +279,10 @@ async fn start_turn(config: &ServerConfig, stop: &StopSign) -> Result<Option<Tur
     }
 }
 
-async fn open_sqlite(folder: std::path::PathBuf) -> Result<SqliteStore, StoreError> {
-    tokio::task::spawn_blocking(move || SqliteStore::open(folder)).await.map_err(|_| StoreError::Closed)?
+async fn open_sqlite(folder: std::path::PathBuf, key: StoreKeySource) -> Result<SqliteStore, StoreError> {
+    tokio::task::spawn_blocking(move || SqliteStore::open(folder, &key))
+        .await
+        .map_err(|_| StoreError::Closed)?
 }
 
 async fn prune(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
@@ -300,6 +295,28 @@ async fn prune(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
                     tracing::warn!(%error, "cannot prune the store");
                 }
             }
+            () = stop.draining() => return,
+        }
+    }
+}
+
+/// Notices what the operator changed: a new application, a rotated secret, a block.
+async fn refresh(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
+    let mut stop = shared.stop();
+    let mut ticks = interval(REFRESHING);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => match shared.applications.refresh(&*shared.store).await {
+                Ok(gone) => {
+                    for application in gone {
+                        tracing::info!(%application, "application no longer served");
+                        // A hub that is gone has no sessions to end.
+                        let _ = shared.hub(&application).send(Command::Blocked).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot read the applications again"),
+            },
             () = stop.draining() => return,
         }
     }
@@ -344,8 +361,9 @@ impl RunningServer {
     }
 
     /// The keys of all applications that may register users.
-    pub fn application_keys(&self) -> impl Iterator<Item = &ApplicationKey> {
-        self.shared.config.applications.iter().map(Application::key)
+    #[must_use]
+    pub fn application_keys(&self) -> Vec<ApplicationKey> {
+        self.shared.applications.keys()
     }
 
     /// Who answers anyone in every application and plays their voice back, if the configuration has it.

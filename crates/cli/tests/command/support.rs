@@ -22,6 +22,9 @@ pub(crate) fn offhook(arguments: &[&str]) -> Command {
     for name in [
         "OFFHOOK_LOG",
         "OFFHOOK_SERVER",
+        "OFFHOOK_DATA",
+        "OFFHOOK_STORE_KEY",
+        "OFFHOOK_STORE_KEY_FILE",
         "OFFHOOK_TOKEN",
         "OFFHOOK_APPLICATION_KEY",
         "OFFHOOK_APPLICATION_SECRET",

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, TurnChoice};
 use crate::application::{Application, ApplicationError};
+use crate::store::StoreKeySource;
 use crate::turn::TurnSecret;
 
 #[derive(Default, Deserialize)]
@@ -18,6 +19,7 @@ use crate::turn::TurnSecret;
 struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
+    store_key_file: Option<PathBuf>,
     credential_lifetime_seconds: Option<Seconds>,
     application: Vec<FileApplication>,
     tls: Option<FileTls>,
@@ -160,6 +162,7 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     let mut config = ServerConfig::default();
     set(&mut config.listen, file.listen);
     config.data = file.data;
+    config.store_key = file.store_key_file.map_or(StoreKeySource::DataFolder, StoreKeySource::File);
     set_time(&mut config.credential_lifetime, file.credential_lifetime_seconds);
     config.applications = file.application.into_iter().map(application).collect::<Result<_, _>>()?;
     config.tls = file.tls.map(|tls| TlsFiles { certificate: tls.certificate, key: tls.key });

@@ -15,6 +15,7 @@ use offhook_signaling::token::TokenPolicy;
 pub(crate) use self::turn::{SharedRelay, TURN_PORT, TURNS_PORT, TurnChoice};
 pub use self::turn::{TurnConfig, TurnLimits};
 use crate::application::{Application, ApplicationError};
+use crate::store::StoreKeySource;
 use crate::turn::TurnSecret;
 
 /// The port without a configuration.
@@ -25,6 +26,7 @@ const PORT: u16 = 7070;
 pub struct ServerConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) store_key: StoreKeySource,
     pub(crate) applications: Vec<Application>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) ice_servers: Vec<IceServer>,
@@ -225,6 +227,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
             data: None,
+            store_key: StoreKeySource::default(),
             applications: Vec::new(),
             tls: None,
             ice_servers: Vec::new(),
@@ -274,6 +277,13 @@ impl ServerConfig {
     #[must_use]
     pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
         self.data = Some(folder.into());
+        self
+    }
+
+    /// Where the key is that seals application secrets in the data folder.
+    #[must_use]
+    pub fn store_key(mut self, source: StoreKeySource) -> Self {
+        self.store_key = source;
         self
     }
 

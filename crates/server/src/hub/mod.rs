@@ -4,8 +4,10 @@
 //! carries out what they want.
 
 mod pushing;
+mod records;
 mod sessions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use offhook_signaling::wire::Frame;
 use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
 use tokio::sync::{mpsc, oneshot};
 
+use self::records::{Held, Records};
 use self::sessions::{Entry, Sessions};
 use crate::close::CloseReason;
 use crate::config::ServerConfig;
@@ -26,6 +29,7 @@ use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
 use crate::outbox::Outbox;
 use crate::push::PushNews;
+use crate::store::Store;
 use crate::turn::IceIssuer;
 
 const QUEUED_COMMANDS: usize = 1024;
@@ -54,6 +58,8 @@ pub(crate) enum Command {
     Closed(Line),
     /// The device's credentials were revoked.
     Revoked(Arc<DeviceAddress>),
+    /// The application is served no more.
+    Blocked,
     /// Tell every client and end.
     Shutdown,
 }
@@ -74,9 +80,10 @@ pub(crate) fn spawn(
     config: Arc<ServerConfig>,
     pushes: Option<mpsc::Sender<PushNews>>,
     issuer: Arc<IceIssuer>,
+    store: Arc<dyn Store>,
 ) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
-    tokio::spawn(Hub::new(config, pushes, issuer, environment::now()).run(commands));
+    tokio::spawn(Hub::new(config, pushes, issuer, store, environment::now()).run(commands));
     sender
 }
 
@@ -91,6 +98,7 @@ struct Hub {
     call_starts: Pacer<UserId>,
     connections: u64,
     pushes: Option<mpsc::Sender<PushNews>>,
+    records: Records,
 }
 
 impl Hub {
@@ -98,6 +106,7 @@ impl Hub {
         config: Arc<ServerConfig>,
         pushes: Option<mpsc::Sender<PushNews>>,
         issuer: Arc<IceIssuer>,
+        store: Arc<dyn Store>,
         now: Instant,
     ) -> Self {
         Self {
@@ -108,6 +117,7 @@ impl Hub {
             call_starts: Pacer::new(config.limits.calls_per_user),
             connections: 0,
             pushes,
+            records: Records::new(store),
             config,
             issuer,
         }
@@ -119,9 +129,10 @@ impl Hub {
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,
-                    Some(Command::Shutdown) => return self.shut_down(),
+                    Some(Command::Shutdown) => return self.shut_down().await,
                     Some(command) => self.handle(environment::now(), command),
                 },
+                number = self.records.next_written() => self.release(environment::now(), number),
                 () = until(due) => self.handle_timeout(environment::now()),
             }
             self.route();
@@ -130,13 +141,14 @@ impl Hub {
 
     fn handle(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Open(open) => self.open(now, *open),
+            Command::Open(open) => self.open_or_hold(now, open),
             Command::Frame(line, frame) => self.handle_frame(now, &line, *frame),
             Command::Unreadable(line, outcome) => self.say(&line, ServerMessage::Error(outcome)),
             Command::Registered(line, of, result) => self.registered(&line, of, result),
             Command::Settled(line, of, error) => self.settle(&line, of, error),
             Command::Closed(line) => self.closed(now, &line),
             Command::Revoked(address) => self.detach(now, &address, CloseReason::Revoked),
+            Command::Blocked => self.detach_all(now),
             Command::Shutdown => {}
         }
     }
@@ -148,9 +160,32 @@ impl Hub {
         }
     }
 
-    fn shut_down(&mut self) {
+    /// Whoever still hangs up is told that the call is over, which needs its record.
+    async fn shut_down(&mut self) {
+        while self.records.are_pending() {
+            let number = self.records.next_written().await;
+            self.release(environment::now(), number);
+            self.route();
+        }
         for entry in self.sessions.iter_mut() {
             entry.disconnect(CloseReason::Shutdown);
+        }
+    }
+
+    fn open_or_hold(&mut self, now: Instant, open: Box<Open>) {
+        if let Some(Held::Open(open)) = self.records.hold(Held::Open(open)) {
+            self.open(now, *open);
+        }
+    }
+
+    /// Tells what waited for a record.
+    fn release(&mut self, now: Instant, number: u64) {
+        for held in self.records.release(number) {
+            match held {
+                Held::Event { to, call_id, message } => self.event(&to, call_id, message),
+                Held::Outcome { line, of, error } => self.settle(&line, of, error),
+                Held::Open(open) => self.open_or_hold(now, open),
+            }
         }
     }
 
@@ -161,6 +196,9 @@ impl Hub {
         if !resumes {
             // The application on the device was started anew: its old calls have nobody to talk.
             self.detach(now, &open.address, CloseReason::Replaced);
+            if self.records.are_pending() {
+                return self.open_or_hold(now, Box::new(open));
+            }
         }
         if !resumes && let Err(reason) = self.make_room(now, &open.address) {
             // The connection may be gone already; then nobody needs to know.
@@ -262,8 +300,15 @@ impl Hub {
                 if let Some(outcome) = entry.session.outcome_of(&frame.id).cloned() {
                     return entry.say(ServerMessage::Outcome(outcome));
                 }
-                let result = self.execute(now, line, frame.call_id, message);
-                self.settle(line, frame.id, result.err());
+                if self.records.holds_outcome(&line.address, &frame.id) {
+                    return;
+                }
+                let late = self.records.hold_end_of(frame.call_id.as_ref());
+                let error = self.execute(now, line, frame.call_id, message).err();
+                let outcome = Held::Outcome { line: line.clone(), of: frame.id, error };
+                // Who learns that a call is unknown has been told that it ended.
+                let outcome = if late { self.records.hold(outcome) } else { Some(outcome) };
+                self.carry_out(outcome);
             }
         }
     }
@@ -339,22 +384,59 @@ impl Hub {
         }
     }
 
+    fn detach_all(&mut self, now: Instant) {
+        let config = self.config.clone();
+        let echo = config.echo.as_ref().map(|echo| &echo.user);
+        let all: Vec<_> = self.sessions.addresses().filter(|address| Some(&address.user) != echo).collect();
+        for address in all {
+            self.detach(now, &address, CloseReason::Revoked);
+        }
+    }
+
     /// Carries out what the switchboard wants.
     fn route(&mut self) {
+        self.carry_out(None);
+    }
+
+    /// Carries out what the switchboard wants, after the outcome of the command it comes from. What tells that a call is over
+    /// waits for the call's record.
+    fn carry_out(&mut self, outcome: Option<Held>) {
+        let (mut events, mut ended) = (Vec::new(), BTreeMap::new());
         while let Some(output) = self.board.poll_output() {
             match output {
                 SwitchboardOutput::Send { to, call_id, mut message } => {
                     self.issuer.fill_in(environment::wall(), &to, &call_id, &mut message);
-                    if let Some(entry) = self.sessions.get_mut(&to) {
-                        entry.event(call_id, message);
-                    }
+                    events.push((to, call_id, message));
                 }
                 SwitchboardOutput::Ended(record) => {
                     log_end(&record);
-                    let callee = (record.application, record.callee);
-                    self.push_end(callee, record.call_id, record.cause);
+                    let callee = (record.application.clone(), record.callee.clone());
+                    self.push_end(callee, record.call_id.clone(), record.cause);
+                    ended.insert(record.call_id.clone(), (record, Vec::new()));
                 }
             }
+        }
+        let mut outcome = outcome;
+        if ended.is_empty()
+            && let Some(Held::Outcome { line, of, error }) = outcome.take()
+        {
+            self.settle(&line, of, error);
+        }
+        for (to, call_id, message) in events {
+            match ended.get_mut(&call_id) {
+                Some((_, held)) => held.push(Held::Event { to, call_id, message }),
+                None => self.event(&to, call_id, message),
+            }
+        }
+        for (record, held) in ended.into_values() {
+            let held = outcome.take().into_iter().chain(held).collect();
+            self.records.write(record, held);
+        }
+    }
+
+    fn event(&mut self, to: &DeviceAddress, call_id: CallId, message: ServerMessage) {
+        if let Some(entry) = self.sessions.get_mut(to) {
+            entry.event(call_id, message);
         }
     }
 }

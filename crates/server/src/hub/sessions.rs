@@ -64,6 +64,10 @@ impl Sessions {
         self.users.values_mut().flatten()
     }
 
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Arc<DeviceAddress>> {
+        self.users.values().flatten().map(|entry| entry.address.clone())
+    }
+
     /// A fresh session; the device must not have one.
     pub(super) fn insert(
         &mut self,

@@ -1,21 +1,22 @@
 //! A store that lasts as long as the process: for tests, demos and servers without a data folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::PushSubscription;
 use offhook_signaling::token::{NonceCache, NonceUse};
-use offhook_signaling::{ApplicationKey, DeviceId, UnixSeconds, UserId};
+use offhook_signaling::{ApplicationKey, CallId, DeviceId, UnixSeconds, UserId};
 
 use super::{
-    CREDENTIALS_PER_DEVICE, CredentialHash, DeviceRecord, PUSHES_PER_USER, PushKey, PushRecord, Store,
-    StoreFuture,
+    CREDENTIALS_PER_DEVICE, CallDetailRecord, CredentialHash, DeviceRecord, PUSHES_PER_USER, PushKey,
+    PushRecord, RecordPage, RecordQuery, Store, StoreFuture, StoredApplication,
 };
-use crate::application::Application;
 
 const MOST_NONCES: usize = 100_000;
+/// Beyond it the oldest records are forgotten: this store is for servers that nobody bills by.
+const MOST_RECORDS_KEPT: usize = 10_000;
 
 /// Keeps everything in memory.
 #[derive(Debug)]
@@ -25,13 +26,17 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct State {
-    applications: BTreeMap<ApplicationKey, Application>,
+    applications: BTreeMap<ApplicationKey, StoredApplication>,
     nonces: NonceCache,
     // The newest last.
     devices: BTreeMap<DeviceAddress, Vec<DeviceRecord>>,
     addresses: std::collections::HashMap<CredentialHash, DeviceAddress>,
     push_key: Option<PushKey>,
     pushes: BTreeMap<DeviceAddress, PushSubscription>,
+    blocked: BTreeMap<(ApplicationKey, UserId), UnixSeconds>,
+    // Numbered from 1, the oldest first.
+    records: VecDeque<(u64, CallDetailRecord)>,
+    last_record: u64,
 }
 
 impl Default for MemoryStore {
@@ -44,6 +49,9 @@ impl Default for MemoryStore {
                 addresses: std::collections::HashMap::new(),
                 push_key: None,
                 pushes: BTreeMap::new(),
+                blocked: BTreeMap::new(),
+                records: VecDeque::new(),
+                last_record: 0,
             }),
         }
     }
@@ -60,12 +68,12 @@ fn done<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
 }
 
 impl Store for MemoryStore {
-    fn applications(&self) -> StoreFuture<'_, Vec<Application>> {
+    fn applications(&self) -> StoreFuture<'_, Vec<StoredApplication>> {
         done(self.lock().applications.values().cloned().collect())
     }
 
-    fn put_application(&self, application: &Application) -> StoreFuture<'_, ()> {
-        self.lock().applications.insert(application.key().clone(), application.clone());
+    fn put_application(&self, application: &StoredApplication) -> StoreFuture<'_, ()> {
+        self.lock().applications.insert(application.key.clone(), application.clone());
         done(())
     }
 
@@ -120,6 +128,38 @@ impl Store for MemoryStore {
         done(())
     }
 
+    fn devices(
+        &self,
+        application: &ApplicationKey,
+        user: Option<&UserId>,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, Vec<DeviceRecord>> {
+        let state = self.lock();
+        let newest = state.devices.values().filter_map(|records| records.last());
+        let wanted = newest.filter(|record| {
+            record.address.application == *application
+                && user.is_none_or(|user| record.address.user == *user)
+                && record.expires > now
+        });
+        done(wanted.cloned().collect())
+    }
+
+    fn block_user(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+        since: Option<UnixSeconds>,
+    ) -> StoreFuture<'_, ()> {
+        let key = (application.clone(), user.clone());
+        let mut state = self.lock();
+        match since {
+            Some(since) => state.blocked.insert(key, since),
+            None => state.blocked.remove(&key),
+        };
+        drop(state);
+        done(())
+    }
+
     fn delete_push(&self, address: &DeviceAddress, endpoint: Option<&str>) -> StoreFuture<'_, bool> {
         let mut state = self.lock();
         let known = state.pushes.get(address);
@@ -151,6 +191,54 @@ impl Store for MemoryStore {
         let records = of_user.map(record).take(PUSHES_PER_USER).collect();
         drop(state);
         done(records)
+    }
+
+    fn blocked_since(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+    ) -> StoreFuture<'_, Option<UnixSeconds>> {
+        done(self.lock().blocked.get(&(application.clone(), user.clone())).copied())
+    }
+
+    fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()> {
+        let mut state = self.lock();
+        if !state.records.iter().rev().any(|(_, known)| known == record) {
+            state.last_record += 1;
+            let number = state.last_record;
+            state.records.push_back((number, record.clone()));
+            if state.records.len() > MOST_RECORDS_KEPT {
+                state.records.pop_front();
+            }
+        }
+        drop(state);
+        done(())
+    }
+
+    fn record(
+        &self,
+        application: &ApplicationKey,
+        call_id: &CallId,
+    ) -> StoreFuture<'_, Option<CallDetailRecord>> {
+        let state = self.lock();
+        let of_call =
+            |record: &CallDetailRecord| record.application == *application && record.call_id == *call_id;
+        let record = state.records.iter().rev().find(|(_, record)| of_call(record));
+        done(record.map(|(_, record)| record.clone()))
+    }
+
+    fn records(&self, query: &RecordQuery) -> StoreFuture<'_, RecordPage> {
+        let state = self.lock();
+        let mut wanted = state.records.iter().filter(|(number, record)| {
+            query.after.is_none_or(|after| *number > after)
+                && record.application == query.application
+                && query.from.is_none_or(|from| record.ended >= from)
+                && query.to.is_none_or(|to| record.ended < to)
+                && query.user.as_ref().is_none_or(|user| record.caller == *user || record.callee == *user)
+        });
+        let records: Vec<_> = wanted.by_ref().take(query.limit).cloned().collect();
+        let next = records.last().filter(|_| wanted.next().is_some()).map(|(number, _)| *number);
+        done(RecordPage { records: records.into_iter().map(|(_, record)| record).collect(), next })
     }
 
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()> {

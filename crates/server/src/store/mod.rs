@@ -1,6 +1,9 @@
-//! What survives a restart: applications, device credentials, used nonces.
+//! What survives a restart: applications, device credentials, used nonces, blocked users, call detail records.
 
+mod applications;
 mod memory;
+mod records;
+mod seal;
 mod sqlite;
 
 use std::fmt;
@@ -10,12 +13,14 @@ use offhook_signaling::UnixSeconds;
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::PushSubscription;
 use offhook_signaling::token::NonceUse;
-use offhook_signaling::{ApplicationKey, DeviceCredential, DeviceId, UserId};
+use offhook_signaling::{ApplicationKey, CallId, DeviceCredential, DeviceId, UserId};
 use sha2::{Digest as _, Sha256};
 
-use crate::application::Application;
-
+pub use applications::{ApplicationOrigin, StoredApplication, StoredSecret};
 pub use memory::MemoryStore;
+pub(crate) use records::millis;
+pub use records::{CallDetailRecord, MOST_RECORDS, RecordPage, RecordQuery, UnixMillis};
+pub use seal::{StoreKey, StoreKeyError, StoreKeySource};
 pub use sqlite::SqliteStore;
 
 /// The credentials of one device that are kept: the newest, and those whose delivery may have been lost.
@@ -29,10 +34,10 @@ pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// Where the server keeps what must outlive it. Once an answer is `Ok`, a change is durable as far as the store can.
 pub trait Store: fmt::Debug + Send + Sync {
     /// All applications that were put.
-    fn applications(&self) -> StoreFuture<'_, Vec<Application>>;
+    fn applications(&self) -> StoreFuture<'_, Vec<StoredApplication>>;
 
-    /// Adds an application or replaces its secrets.
-    fn put_application(&self, application: &Application) -> StoreFuture<'_, ()>;
+    /// Adds an application or replaces what is kept of it.
+    fn put_application(&self, application: &StoredApplication) -> StoreFuture<'_, ()>;
 
     /// Binds a token's nonce to the device until `expires`, or says who has it. `scope` is application and user.
     fn bind_nonce(
@@ -47,7 +52,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Keeps a credential. The device's older ones beyond the last few are forgotten.
     fn put_device(&self, record: &DeviceRecord) -> StoreFuture<'_, ()>;
 
-    /// The record of a credential, also when it has expired; `None` when unknown or revoked.
+    /// The record of a credential, also when it has expired or its user is blocked; `None` when unknown or revoked.
     fn device(&self, hash: CredentialHash) -> StoreFuture<'_, Option<DeviceRecord>>;
 
     /// Revokes every credential of a device. Returns whether there was one.
@@ -69,6 +74,42 @@ pub trait Store: fmt::Debug + Send + Sync {
         user: &UserId,
         now: UnixSeconds,
     ) -> StoreFuture<'_, Vec<PushRecord>>;
+
+    /// The newest credential of each device of an application that has one which has not ended, by user and device.
+    fn devices(
+        &self,
+        application: &ApplicationKey,
+        user: Option<&UserId>,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, Vec<DeviceRecord>>;
+
+    /// Lets a user in no more, or again.
+    fn block_user(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+        since: Option<UnixSeconds>,
+    ) -> StoreFuture<'_, ()>;
+
+    /// Since when a user is blocked.
+    fn blocked_since(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+    ) -> StoreFuture<'_, Option<UnixSeconds>>;
+
+    /// Keeps the record of a call that is over. The same record once more changes nothing.
+    fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()>;
+
+    /// The newest record of a call.
+    fn record(
+        &self,
+        application: &ApplicationKey,
+        call_id: &CallId,
+    ) -> StoreFuture<'_, Option<CallDetailRecord>>;
+
+    /// Records in the order in which they were written.
+    fn records(&self, query: &RecordQuery) -> StoreFuture<'_, RecordPage>;
 
     /// Forgets nonces and credentials that ended before `now`, and how devices without a credential are woken.
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()>;
@@ -95,6 +136,15 @@ pub enum StoreError {
         found: u32,
         /// The newest this release knows.
         known: u32,
+    },
+    /// The key of the store cannot be used.
+    #[error(transparent)]
+    Key(#[from] StoreKeyError),
+    /// The store was made with another key: give that one.
+    #[error("the store was sealed with another key: give the key that {path} was made with")]
+    WrongKey {
+        /// The file.
+        path: String,
     },
     /// A statement or commit failed, for instance because the disk is full.
     #[error("the store failed: {0}")]

@@ -1,49 +1,73 @@
 //! One SQLite file (WAL, synchronous FULL) behind one thread that commits waiting jobs together.
 
+mod applications;
+mod devices;
 mod migrations;
 mod pushes;
+mod records;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use offhook_signaling::call::DeviceAddress;
-use offhook_signaling::token::{ApplicationSecret, NonceUse};
-use offhook_signaling::{ApplicationKey, DeviceId, UnixSeconds, UserId};
+use offhook_signaling::token::NonceUse;
+use offhook_signaling::{ApplicationKey, CallId, DeviceId, UnixSeconds, UserId};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use self::writer::Writer;
 use super::{
-    CREDENTIALS_PER_DEVICE, CredentialHash, DeviceRecord, PushKey, PushRecord, Store, StoreError, StoreFuture,
+    CallDetailRecord, CredentialHash, DeviceRecord, PushKey, PushRecord, RecordPage, RecordQuery, Store,
+    StoreError, StoreFuture, StoreKey, StoreKeySource, StoredApplication,
 };
-use crate::application::Application;
 
 const FILE: &str = "offhook.sqlite3";
+const KEY_FILE: &str = "offhook.key";
+/// Sealed at the first start: shows whether a key is the right one.
+const KEY_CHECK: &str = "key check";
 
 /// Keeps everything in `offhook.sqlite3` of a folder. What was answered `Ok` survives `kill -9` and, as far as the disk
 /// keeps its word, a power cut.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
+    key: Arc<StoreKey>,
 }
 
 impl SqliteStore {
     /// Opens or creates the file, brings its schema up to date and starts the writer thread. Blocks while doing so.
     ///
     /// # Errors
-    /// [`StoreError::Open`], or [`StoreError::TooNew`] for a file of a newer release.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
+    /// [`StoreError::Open`], [`StoreError::TooNew`] for a file of a newer release, [`StoreError::Key`] or
+    /// [`StoreError::WrongKey`].
+    pub fn open(folder: impl AsRef<Path>, source: &StoreKeySource) -> Result<Self, StoreError> {
         let path = folder.as_ref().join(FILE);
         let fail = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
         create_private(folder.as_ref(), &path).map_err(|error| fail(error.to_string()))?;
         let connection = Connection::open(&path).map_err(|error| fail(error.to_string()))?;
         configure(&connection).map_err(|error| fail(error.to_string()))?;
-        migrations::run(&connection).map_err(|error| match error {
+        let check = key_check(&connection).map_err(|error| fail(error.to_string()))?;
+        let key = key(source, folder.as_ref(), check.is_some())?;
+        migrations::run(&connection, &key).map_err(|error| match error {
             StoreError::Failed(reason) => fail(reason),
             other => other,
         })?;
-        Ok(Self { writer: Writer::start(connection).map_err(|error| fail(error.to_string()))? })
+        prove_key(&connection, &key, check.as_deref())
+            .map_err(|error| fail(error.to_string()))?
+            .then_some(())
+            .ok_or_else(|| StoreError::WrongKey { path: path.display().to_string() })?;
+        let writer = Writer::start(connection).map_err(|error| fail(error.to_string()))?;
+        Ok(Self { writer, key: Arc::new(key) })
+    }
+
+    /// Whether a folder holds a store.
+    #[must_use]
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(FILE).exists()
     }
 
     fn run<'a, T: Send + 'static>(
@@ -71,31 +95,57 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
+    // What is deleted, for instance a secret, is overwritten.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     connection.busy_timeout(std::time::Duration::from_secs(5))
 }
 
+/// What shows the right key; `None` in a file that has none yet.
+fn key_check(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
+    let known: bool = connection.query_row(
+        "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'",
+        [],
+        |row| row.get(0),
+    )?;
+    if !known {
+        return Ok(None);
+    }
+    connection.query_row("SELECT value FROM meta WHERE name = ?1", [KEY_CHECK], |row| row.get(0)).optional()
+}
+
+/// A key is made only for a store that has none: another one would open nothing.
+fn key(source: &StoreKeySource, folder: &Path, is_sealed: bool) -> Result<StoreKey, StoreError> {
+    let own = folder.join(KEY_FILE);
+    Ok(match source {
+        StoreKeySource::Given(key) => key.clone(),
+        StoreKeySource::File(path) => StoreKey::read(path)?,
+        StoreKeySource::DataFolder if is_sealed || own.exists() => StoreKey::read(&own)?,
+        StoreKeySource::DataFolder => StoreKey::create(&own)?,
+    })
+}
+
+/// Whether the key is the one the store was made with; a new store takes it.
+fn prove_key(connection: &Connection, key: &StoreKey, check: Option<&[u8]>) -> rusqlite::Result<bool> {
+    if let Some(check) = check {
+        return Ok(key.open(KEY_CHECK, check).is_ok());
+    }
+    let sealed =
+        key.seal(KEY_CHECK, b"").map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    connection.execute("INSERT INTO meta (name, value) VALUES (?1, ?2)", (KEY_CHECK, sealed))?;
+    // Secrets that an earlier release wrote in the clear leave the log too.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(true)
+}
+
 impl Store for SqliteStore {
-    fn applications(&self) -> StoreFuture<'_, Vec<Application>> {
-        self.run(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT key, secret, previous_secret FROM applications ORDER BY created")?;
-            let rows = statement.query_map([], application)?;
-            rows.collect()
-        })
+    fn applications(&self) -> StoreFuture<'_, Vec<StoredApplication>> {
+        let key = self.key.clone();
+        self.run(move |connection| applications::all(connection, &key))
     }
 
-    fn put_application(&self, application: &Application) -> StoreFuture<'_, ()> {
-        let key = application.key().to_string();
-        let secrets: Vec<String> = application.secrets().iter().map(ApplicationSecret::to_base64).collect();
-        self.run(move |connection| {
-            connection
-                .prepare_cached(
-                    "INSERT INTO applications (key, secret, previous_secret) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (key) DO UPDATE SET secret = ?2, previous_secret = ?3",
-                )?
-                .execute(params![key, secrets.first(), secrets.get(1)])
-                .map(drop)
-        })
+    fn put_application(&self, application: &StoredApplication) -> StoreFuture<'_, ()> {
+        let (key, application) = (self.key.clone(), application.clone());
+        self.run(move |connection| applications::put(connection, &key, &application))
     }
 
     fn bind_nonce(
@@ -107,39 +157,69 @@ impl Store for SqliteStore {
         now: UnixSeconds,
     ) -> StoreFuture<'_, NonceUse> {
         let (scope, nonce, device) = (scope.to_owned(), nonce.to_owned(), device.to_string());
-        self.run(move |connection| bind_nonce(connection, &scope, &nonce, &device, expires, now))
+        self.run(move |connection| devices::bind_nonce(connection, &scope, &nonce, &device, expires, now))
     }
 
     fn put_device(&self, record: &DeviceRecord) -> StoreFuture<'_, ()> {
         let record = record.clone();
-        self.run(move |connection| put_device(connection, &record))
+        self.run(move |connection| devices::put(connection, &record))
     }
 
     fn device(&self, hash: CredentialHash) -> StoreFuture<'_, Option<DeviceRecord>> {
-        self.run(move |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT application, user, device, hash, issued, expires FROM device_credentials
-                     WHERE hash = ?1 AND revoked = 0",
-                )?
-                .query_row([hash.0], device_record)
-                .optional()
-        })
+        self.run(move |connection| devices::by_hash(connection, hash))
     }
 
     fn revoke_device(&self, address: &DeviceAddress) -> StoreFuture<'_, bool> {
         let address = address.clone();
-        self.run(move |connection| {
-            let DeviceAddress { application, user, device } = &address;
-            connection
-                .prepare_cached(
-                    "UPDATE device_credentials SET revoked = 1
-                     WHERE application = ?1 AND user = ?2 AND device = ?3 AND revoked = 0",
-                )?
-                .execute([application.as_str(), user.as_str(), device.as_str()])
-                .map(|changed| changed > 0)
-                .and_then(|revoked| pushes::delete(connection, &address, None).map(|_| revoked))
-        })
+        self.run(move |connection| devices::revoke(connection, &address))
+    }
+
+    fn devices(
+        &self,
+        application: &ApplicationKey,
+        user: Option<&UserId>,
+        now: UnixSeconds,
+    ) -> StoreFuture<'_, Vec<DeviceRecord>> {
+        let (application, user) = (application.clone(), user.cloned());
+        self.run(move |connection| devices::all(connection, &application, user.as_ref(), now))
+    }
+
+    fn block_user(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+        since: Option<UnixSeconds>,
+    ) -> StoreFuture<'_, ()> {
+        let (application, user) = (application.clone(), user.clone());
+        self.run(move |connection| devices::block(connection, &application, &user, since))
+    }
+
+    fn blocked_since(
+        &self,
+        application: &ApplicationKey,
+        user: &UserId,
+    ) -> StoreFuture<'_, Option<UnixSeconds>> {
+        let (application, user) = (application.clone(), user.clone());
+        self.run(move |connection| devices::blocked_since(connection, &application, &user))
+    }
+
+    fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()> {
+        let record = record.clone();
+        self.run(move |connection| records::put(connection, &record))
+    }
+
+    fn record(
+        &self,
+        application: &ApplicationKey,
+        call_id: &CallId,
+    ) -> StoreFuture<'_, Option<CallDetailRecord>> {
+        let (application, call_id) = (application.clone(), call_id.clone());
+        self.run(move |connection| records::of_call(connection, &application, &call_id))
+    }
+
+    fn records(&self, query: &RecordQuery) -> StoreFuture<'_, RecordPage> {
+        let query = query.clone();
+        self.run(move |connection| records::page(connection, &query))
     }
 
     fn push_key(&self, fresh: PushKey) -> StoreFuture<'_, PushKey> {
@@ -179,84 +259,6 @@ impl Store for SqliteStore {
     }
 }
 
-fn bind_nonce(
-    connection: &Connection,
-    scope: &str,
-    nonce: &str,
-    device: &str,
-    expires: UnixSeconds,
-    now: UnixSeconds,
-) -> rusqlite::Result<NonceUse> {
-    let owner: Option<(String, i64)> = connection
-        .prepare_cached("SELECT device, expires FROM nonces WHERE scope = ?1 AND nonce = ?2")?
-        .query_row([scope, nonce], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    match owner {
-        Some((owner, until)) if until >= seconds(now) => {
-            return Ok(if owner == device { NonceUse::Repeated } else { NonceUse::OtherDevice });
-        }
-        _ => {}
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO nonces (scope, nonce, device, expires) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (scope, nonce) DO UPDATE SET device = ?3, expires = ?4",
-        )?
-        .execute(params![scope, nonce, device, seconds(expires)])?;
-    Ok(NonceUse::First)
-}
-
-fn put_device(connection: &Connection, record: &DeviceRecord) -> rusqlite::Result<()> {
-    let DeviceAddress { application, user, device } = &record.address;
-    connection
-        .prepare_cached(
-            "INSERT INTO device_credentials (hash, application, user, device, issued, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            record.hash.0,
-            application.as_str(),
-            user.as_str(),
-            device.as_str(),
-            seconds(record.issued),
-            seconds(record.expires)
-        ])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM device_credentials WHERE id IN (
-                 SELECT id FROM device_credentials WHERE application = ?1 AND user = ?2 AND device = ?3
-                 ORDER BY id DESC LIMIT -1 OFFSET ?4)",
-        )?
-        .execute(params![application.as_str(), user.as_str(), device.as_str(), CREDENTIALS_PER_DEVICE as i64])
-        .map(drop)
-}
-
-fn application(row: &Row<'_>) -> rusqlite::Result<Application> {
-    let key = column(row, 0, ApplicationKey::new)?;
-    let secret = column(row, 1, |text| ApplicationSecret::from_base64(&text))?;
-    let application = Application::new(key, secret);
-    match row.get_ref(2)? {
-        rusqlite::types::ValueRef::Null => Ok(application),
-        _ => {
-            Ok(application
-                .with_previous_secret(column(row, 2, |text| ApplicationSecret::from_base64(&text))?))
-        }
-    }
-}
-
-fn device_record(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
-    Ok(DeviceRecord {
-        address: DeviceAddress {
-            application: column(row, 0, ApplicationKey::new)?,
-            user: column(row, 1, UserId::new)?,
-            device: column(row, 2, DeviceId::new)?,
-        },
-        hash: CredentialHash(row.get(3)?),
-        issued: UnixSeconds(u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0)),
-        expires: UnixSeconds(u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0)),
-    })
-}
-
 fn column<T, E>(row: &Row<'_>, index: usize, read: impl Fn(String) -> Result<T, E>) -> rusqlite::Result<T>
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -268,4 +270,22 @@ where
 /// SQLite has signed numbers only; a time beyond them means "never".
 fn seconds(time: UnixSeconds) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+fn unix_seconds(time: i64) -> UnixSeconds {
+    UnixSeconds(u64::try_from(time).unwrap_or(0))
+}
+
+/// The word of the wire protocol for a value.
+fn words(value: &impl Serialize) -> rusqlite::Result<String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        Ok(_) => Err(rusqlite::Error::InvalidQuery),
+        Err(error) => Err(rusqlite::Error::ToSqlConversionFailure(Box::new(error))),
+    }
+}
+
+/// The value of a word of the wire protocol.
+fn word<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    column(row, index, |text| serde_json::from_value(serde_json::Value::String(text)))
 }

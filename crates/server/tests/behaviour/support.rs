@@ -238,6 +238,21 @@ impl Phone {
         frame
     }
 
+    /// The next frame, or `None` when the server is gone.
+    pub(crate) async fn next_if_there(&mut self) -> Option<Frame<ServerMessage>> {
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("an event in time")?.ok()? {
+                Message::Text(text) => {
+                    let frame = wire::parse::<ServerMessage>(text.as_str()).unwrap();
+                    self.last_seq = self.last_seq.max(frame.seq);
+                    return Some(frame);
+                }
+                Message::Close(_) => return None,
+                _ => {}
+            }
+        }
+    }
+
     /// The next event about a call; outcomes are skipped.
     pub(crate) async fn event(&mut self) -> (String, ServerMessage) {
         loop {

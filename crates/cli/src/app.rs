@@ -1,0 +1,187 @@
+//! `offhook app`: applications in the store of a server, which notices a change within seconds.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use offhook_server::{ApplicationOrigin, SqliteStore, Store as _, StoreError, StoredApplication};
+use offhook_signaling::{ApplicationKey, UnixSeconds};
+use serde::Serialize;
+
+use crate::args::{AppAction, AppArguments, AppStore};
+use crate::failure::Failure;
+use crate::terminal;
+
+/// Runs one action and prints what it did.
+pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
+    match &arguments.action {
+        AppAction::Create { name, store } => {
+            let opened = open(store, true)?;
+            let made = StoredApplication::create(name, now()?);
+            put(&opened, &made).await?;
+            show(store.json, &Shown::with_secret(&made));
+        }
+        AppAction::List { store } => {
+            let all = open(store, false)?.applications().await.map_err(|error| failed(&error))?;
+            let shown: Vec<Shown> = all.iter().map(Shown::of).collect();
+            if store.json {
+                terminal::print_json(&shown);
+            } else {
+                shown.iter().for_each(|shown| show(false, shown));
+            }
+        }
+        AppAction::Rotate { key, accept_old, store } => {
+            let mut application = change(store, key).await?;
+            application.1.rotate(now()?, *accept_old);
+            put(&application.0, &application.1).await?;
+            show(store.json, &Shown::with_secret(&application.1));
+        }
+        AppAction::Block { key, store } => block(store, key, Some(now()?)).await?,
+        AppAction::Unblock { key, store } => block(store, key, None).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn block(store: &AppStore, key: &str, since: Option<UnixSeconds>) -> Result<(), Failure> {
+    let (opened, mut application) = change(store, key).await?;
+    application.blocked = since.map(|since| application.blocked.unwrap_or(since));
+    put(&opened, &application).await?;
+    show(store.json, &Shown::of(&application));
+    Ok(())
+}
+
+/// The store and an application that is in it.
+async fn change(store: &AppStore, key: &str) -> Result<(SqliteStore, StoredApplication), Failure> {
+    let key = ApplicationKey::new(key).map_err(|error| {
+        Failure::usage(format!("{key:?}: {error}")).advice("copy the key again, e.g. from `offhook app list`")
+    })?;
+    let opened = open(store, false)?;
+    let all = opened.applications().await.map_err(|error| failed(&error))?;
+    let found = all.into_iter().find(|application| application.key == key).ok_or_else(|| {
+        Failure::usage(format!("there is no application {key} in {}", store.data.display()))
+            .advice("`offhook app list` shows them; one that stands in a configuration file is changed there")
+    })?;
+    Ok((opened, found))
+}
+
+fn open(store: &AppStore, make: bool) -> Result<SqliteStore, Failure> {
+    if !make && !SqliteStore::exists(&store.data) {
+        return Err(Failure::usage(format!("there is no store in {}", store.data.display()))
+            .advice("give the folder that `offhook serve --data` uses"));
+    }
+    SqliteStore::open(&store.data, &store.key.source()?).map_err(|error| failed(&error))
+}
+
+async fn put(store: &SqliteStore, application: &StoredApplication) -> Result<(), Failure> {
+    store.put_application(application).await.map_err(|error| failed(&error))
+}
+
+fn failed(error: &StoreError) -> Failure {
+    Failure::failed(error.to_string()).advice(store_advice(error))
+}
+
+/// What to do about a store that does not work.
+pub(crate) fn store_advice(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Key(_) | StoreError::WrongKey { .. } => {
+            "the key is OFFHOOK_STORE_KEY, else the file of --store-key-file, else offhook.key in the data folder; \
+             without it the application secrets in the store are lost"
+        }
+        _ => "check the folder given with --data: its permissions and the disk's space",
+    }
+}
+
+fn now() -> Result<UnixSeconds, Failure> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since
+        .map(|since| UnixSeconds(since.as_secs()))
+        .map_err(|_| Failure::failed("this machine's clock is before 1970").advice("set it"))
+}
+
+/// Reads `90s`, `30m`, `24h`, `7d`, or seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write it like 90s, 30m, 24h or 7d".to_owned();
+    let (number, unit) = match text.find(|letter: char| !letter.is_ascii_digit()) {
+        Some(end) => text.split_at(end),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    let most = 366 * 86_400;
+    seconds.filter(|seconds| *seconds <= most).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// An application as it is printed: with its newest secret only where that was just made.
+#[derive(Debug, Serialize)]
+struct Shown {
+    key: String,
+    name: String,
+    origin: ApplicationOrigin,
+    created: UnixSeconds,
+    blocked: Option<UnixSeconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// Until when the secret before is accepted.
+    old_secret_accepted_until: Option<UnixSeconds>,
+}
+
+impl Shown {
+    fn of(application: &StoredApplication) -> Self {
+        Self {
+            key: application.key.to_string(),
+            name: application.name.clone(),
+            origin: application.origin,
+            created: application.created,
+            blocked: application.blocked,
+            secret: None,
+            old_secret_accepted_until: application.secrets.get(1).and_then(|old| old.accepted_until),
+        }
+    }
+
+    fn with_secret(application: &StoredApplication) -> Self {
+        let secret = application.secrets.first().map(|newest| newest.secret.to_base64());
+        Self { secret, ..Self::of(application) }
+    }
+}
+
+fn show(json: bool, shown: &Shown) {
+    if json {
+        return terminal::print_json(shown);
+    }
+    let mut text = format!("{}  {}", shown.key, shown.name).trim_end().to_owned();
+    if shown.origin == ApplicationOrigin::Development {
+        text += "  (development)";
+    }
+    if shown.blocked.is_some() {
+        text += "  BLOCKED";
+    }
+    if let Some(secret) = &shown.secret {
+        text += &format!("\n  secret  {secret}");
+    }
+    if let Some(until) = shown.old_secret_accepted_until {
+        text += &format!("\n  the secret before is accepted until {} (seconds since 1970)", until.0);
+    }
+    terminal::print(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        let seconds = |text| duration(text).map(|duration| duration.as_secs());
+        assert_eq!(seconds("90"), Ok(90));
+        assert_eq!(seconds("30m"), Ok(1800));
+        assert_eq!(seconds("24h"), Ok(86_400));
+        assert_eq!(seconds("7d"), Ok(604_800));
+        for wrong in ["", "h", "1w", "-1s", "1.5h", "99999999999d"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}
