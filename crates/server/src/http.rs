@@ -19,6 +19,7 @@ use crate::connection;
 use crate::development;
 use crate::pages;
 use crate::push;
+use crate::rest;
 use crate::server::Shared;
 
 /// The default of 128 KiB would be paid by every idle connection.
@@ -35,6 +36,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/version", get(version))
         .route("/v1/development", development::routes())
+        .merge(rest::router())
         .route("/v1/push", get(push::key))
         .fallback(get(pages::serve))
         .with_state(shared)

@@ -34,6 +34,7 @@ mod limit;
 mod outbox;
 mod pages;
 mod push;
+mod rest;
 mod server;
 mod store;
 mod tls;

@@ -19,6 +19,7 @@ mod push;
 mod push_service;
 mod records;
 mod refused_tokens;
+mod rest;
 mod restart;
 mod resume;
 mod revoke;
