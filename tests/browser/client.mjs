@@ -1,5 +1,6 @@
 // The API of offhook.js under node: everything of the browser is injected.
 import assert from 'node:assert/strict';
+import { webcrypto } from 'node:crypto';
 import { test } from 'node:test';
 
 // OFFHOOK_SDK is the script as a server gives it; without it this is about the source.
@@ -62,7 +63,7 @@ function world() {
     },
   };
   const env = {
-    WebSocket, RTCPeerConnection, MediaStream, navigator: { mediaDevices }, crypto: globalThis.crypto, performance: globalThis.performance,
+    WebSocket, RTCPeerConnection, MediaStream, navigator: { mediaDevices }, crypto: webcrypto, performance: globalThis.performance,
     setTimeout: (...args) => { const timer = setTimeout(...args); timer.unref?.(); return timer; }, clearTimeout,
     localStorage: { getItem: (key) => store.get(key) ?? null, setItem: (key, value) => store.set(key, value) },
   };
