@@ -21,7 +21,7 @@ const QUALITY: [(f32, f32); 12] = [
 ];
 /// One percent of sound that is made up costs so much.
 const PER_PERCENT_LOST: f32 = 0.3;
-/// Ten milliseconds of delay cost so much: a percent of lost sound is worth nearly 40 ms, as in the receiver's own price.
+/// Ten milliseconds of delay cost so much: a percent of lost sound is worth nearly 40 ms, a little less than to the receiver, who knows its delay.
 const PER_TEN_MILLIS: f32 = 0.08;
 /// What the codec's own copy, and deep redundancy, leave of the damage.
 const LEFT_BY_FEC: f32 = 0.17;
