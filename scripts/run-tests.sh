@@ -10,7 +10,9 @@ else
     cargo test --workspace --lib --bins --tests --examples --no-fail-fast "$@"
 fi
 
-scripts/nat-tests.sh
+# The command as the tests built it: alone it would be built again, with other features of the same libraries.
+program=${CARGO_TARGET_DIR:-target}/debug/offhook
+scripts/nat-tests.sh "$program"
 
 skip_browser() {
     printf '[tests] NOT RUN: %s, because %s (scripts/setup.sh test installs it)\n' "$1" "$2" >&2
@@ -23,7 +25,6 @@ node --test tests/browser/golden.mjs tests/browser/client.mjs
 chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'
-cargo build --quiet -p offhook-cli
 # One after the other: several browsers at once are more than a small machine carries.
 for suite in calls page push network hostile; do
     node --test "tests/browser/$suite.mjs" && continue

@@ -6,6 +6,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
+from curves import USED  # noqa: E402
 from targets import Track  # noqa: E402
 
 COLOURS = {"offhook": "#0b7a75", "neteq": "#d1495b", "gstreamer": "#edae49"}
@@ -30,6 +31,27 @@ def save(figure, path):
     plt.close(figure)
     # The drawing library ends lines with blanks.
     path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
+
+
+def draw_curves(found, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    save(sound_at_prices(found), folder / "quality_price.svg")
+
+
+def sound_at_prices(found):
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, by, title in zip(axes, ("pesq", "plcmos"), ("PESQ-WB", "PLCMOS")):
+        for condition, runs in found.items():
+            scores = {price: result["score"] for price, result in runs.items() if result["score"].get("pesq")}
+            line, = axis.plot([one["delay_mean"] for one in scores.values()], [one[by] for one in scores.values()],
+                              marker="o", markersize=3, linewidth=1.2, label=condition)
+            used = scores.get(str(USED))
+            if used:
+                axis.plot(used["delay_mean"], used[by], marker="o", markersize=9, fillstyle="none", color=line.get_color())
+        axis.set_xlabel("mean delay, spoken to heard, ms")
+        axis.set_ylabel(title)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    return figure
 
 
 def r_by_trace(runs):

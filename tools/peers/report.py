@@ -9,6 +9,7 @@ import pathlib
 import re
 import sys
 
+import curves
 import plots
 import targets
 
@@ -116,6 +117,22 @@ def spent(results):
     return table(heading, rows)
 
 
+def at_prices(found):
+    """One row per condition, one column per price of delay."""
+    rows = []
+    for condition, runs in found.items():
+        cells = []
+        for result in runs.values():
+            heard = result["score"]
+            figures = [f"{number(heard.get('delay_mean'), 0)} ms", number(heard.get("pesq"), 2), number(heard.get("plcmos"), 2)]
+            if condition == "handover_outage_400":
+                over = targets.over_path(targets.Track(result["track"]))
+                figures[0] = f"+{over[0]:.0f}, +{over[1]:.0f} ms"
+            cells.append(" / ".join(figures))
+        rows.append([condition, *cells])
+    return table(["ms for a percent"] + [f"**{price}**" if price == curves.USED else str(price) for price in curves.PRICES], rows)
+
+
 def circumstances(figures):
     lines = [f"Sets: {', '.join(figures['sets'])}; the others ran on {', '.join(figures['compared']) or 'none'}."]
     if figures["flags"]:
@@ -132,6 +149,8 @@ def circumstances(figures):
 def blocks(figures):
     results, names = figures["results"], figures["compared"]
     found = {"circumstances": circumstances(figures), "targets": judged(results), "spent": spent(results)}
+    if figures["curves"]:
+        found["curves"] = at_prices(figures["curves"])
     if names:
         found["standing"] = standing(results, names)
         found["compared"] = "\n\n".join(f"### {name}\n\n{compared(results[name])}" for name in names)
@@ -147,6 +166,8 @@ def write(figures, page):
         if count != 1:
             sys.exit(f"{page} has {count} places for `{name}`, between {begin} and {end}; one is wanted")
     page.write_text(text)
+    if figures["curves"]:
+        plots.draw_curves(figures["curves"], page.parent / "images")
     if figures["compared"]:
         plots.draw(figures["results"][figures["compared"][0]], page.parent / "images")
 

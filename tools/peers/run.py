@@ -19,6 +19,7 @@ import numpy as np
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "score"))
 
+import curves  # noqa: E402
 import report  # noqa: E402
 import run_set  # noqa: E402
 import score  # noqa: E402
@@ -138,8 +139,14 @@ def hours(options, one):
         yield one.name, "offhook", trace.stem, offhook, (options.offhook, one, trace, options.flags, trace.stem, long_speech)
 
 
+def priced(options, one):
+    for condition, price, function, arguments in curves.tasks(options, one):
+        yield one.name, curves.RESULT, (condition, price), function, arguments
+
+
 def score_all(options, sets):
     work = list(tasks(options, sets)) + (list(hours(options, sets[0])) if options.hour else [])
+    work += list(priced(options, sets[0])) if options.curves else []
     results, begin = {}, time.monotonic()
     with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         running = {pool.submit(function, *arguments): key for *key, function, arguments in work}
@@ -175,6 +182,7 @@ def main():
     parser.add_argument("--sets", nargs="+", default=["english:1", "english:2", "french:3", "italian:4"])
     parser.add_argument("--compared", nargs="*", default=["english:1", "french:3"], help="sets on which the others run too")
     parser.add_argument("--no-hour", dest="hour", action="store_false", help="leave the hour of drift out")
+    parser.add_argument("--no-curves", dest="curves", action="store_false", help="leave the curves of delay against sound out")
     parser.add_argument("--flags", nargs="*", default=[], help="flags of `offhook simulate`")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/peers"))
     parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("docs/QUALITY.md"))
@@ -184,7 +192,7 @@ def main():
     shutil.rmtree(options.out, ignore_errors=True)
     say("making speech and traces")
     sets = [Set(name, options) for name in options.sets]
-    files = sum(1 for _ in tasks(options, sets))
+    files = sum(1 for _ in tasks(options, sets)) + (sum(1 for _ in priced(options, sets[0])) if options.curves else 0)
     estimate = len(options.compared) * 2 * REAL_TIME_S + (files + HOUR_SCORES * options.hour) * SCORING_S / options.jobs
     say(f"{files} files to score; about {estimate / 60:.0f} min on an idle machine")
     if options.compared and not real_time():
@@ -196,6 +204,7 @@ def main():
     results = score_all(options, sets)
     late = warn_of_late_wake_ups(results)
     figures = {
+        "curves": curves.by_condition(results[sets[0].name].pop(curves.RESULT, {})),
         "sets": options.sets, "compared": options.compared, "flags": options.flags, "late": late,
         "itself": {name: receivers.pop("itself")["speech"]["score"] for name, receivers in results.items()},
         # In the order of the command, not in that of the scoring.

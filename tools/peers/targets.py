@@ -75,10 +75,14 @@ def bounds(trace, delay, pesq=None, plcmos=None):
     return Target(trace, ", ".join(limit), judge)
 
 
+def over_path(track):
+    """Mean delay of the handover over path, packet and codec, from 2 s after each of its two changes."""
+    return [np.mean(track.between(begin, end)) - path - PACKET_AND_CODEC_MS for begin, end, path in ((22, 39.5, 160), (42, 59, 60))]
+
+
 def handover(runs):
-    """Delay over path, packet and codec, from 2 s after each change."""
     one = runs["handover_outage_400"]
-    over = [np.mean(one["track"].between(begin, end)) - path - PACKET_AND_CODEC_MS for begin, end, path in ((22, 39.5, 160), (42, 59, 60))]
+    over = over_path(one["track"])
     opinion = one["score"]["plcmos"]
     met = max(over) <= 20 and at_least(round(opinion, 2), 4.2)
     return Outcome(f"+{over[0]:.1f} and +{over[1]:.1f} ms, {opinion:.2f}", met)

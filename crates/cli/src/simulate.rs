@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &SimulateArguments) -> Result<ExitCode, Failure> {
         bitrate: BitsPerSecond(arguments.bitrate),
         redundancy: arguments.redundancy,
         rtt: Duration::from_millis(arguments.rtt),
+        price_per_percent: f32::from(arguments.loss_price),
         bottleneck: arguments.bottleneck.map(|bits_per_second| Bottleneck {
             bits_per_second,
             queue: Duration::from_millis(arguments.queue),

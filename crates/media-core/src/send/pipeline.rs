@@ -511,14 +511,6 @@ mod tests {
             assert!(announced <= DTX_BYTES);
             pipeline.set_sending(true);
             let heard = hear(pushed(&mut pipeline, &after, 480), 0);
-            eprintln!(
-                "RMS {packet_time:?} {:?}",
-                heard
-                    .chunks(480)
-                    .take(16)
-                    .map(|c| ((c.iter().map(|x| x * x).sum::<f32>() / 480.0).sqrt() * 1.414 * 100.0) as i32)
-                    .collect::<Vec<_>>()
-            );
             // No step, nothing of the old tone, all of the new one.
             let steepest = heard.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
             assert!(steepest < 0.05, "{packet_time:?}: {steepest}");

@@ -22,7 +22,7 @@ pub(super) const OPUS: u8 = 111;
 pub(super) const RED: u8 = 63;
 
 /// What a run is made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StandConfig {
     /// Sound per packet.
     pub packet_time: PacketTime,
@@ -32,6 +32,8 @@ pub struct StandConfig {
     pub redundancy: Redundancy,
     /// So long after the receiver made a report the sender hears it.
     pub rtt: Duration,
+    /// What one percent of concealed sound is worth to the receiver, in milliseconds of delay.
+    pub price_per_percent: f32,
     /// A slow link before the trace.
     pub bottleneck: Option<Bottleneck>,
     /// Gives the numbers that are random in a call: source, first sequence number and timestamp.
@@ -39,13 +41,14 @@ pub struct StandConfig {
 }
 
 impl Default for StandConfig {
-    /// 20 ms packets at 32 kb/s, redundancy as the sender chooses by reports that take 100 ms.
+    /// 20 ms packets at 32 kb/s, redundancy as the sender chooses by reports that take 100 ms, a receiver's usual price of delay.
     fn default() -> Self {
         Self {
             packet_time: PacketTime::Ms20,
             bitrate: BitsPerSecond(32_000),
             redundancy: Redundancy::Auto,
             rtt: Duration::from_millis(100),
+            price_per_percent: ReceiveConfig::default().price_per_percent,
             bottleneck: None,
             seed: 1,
         }
@@ -108,8 +111,12 @@ pub fn run(trace: &Trace, speech: &[f32], config: &StandConfig) -> Result<Run, S
     let queue = config.bottleneck.map_or(Duration::ZERO, |bottleneck| bottleneck.queue.min(LONGEST_DELAY));
     let last = spoken + fates.longest() + queue.as_micros() as i64 + PATIENCE;
     let mut sender = Sender::new(config, fates)?;
-    let receive =
-        ReceiveConfig { opus_payload_type: OPUS, red_payload_type: Some(RED), ..ReceiveConfig::default() };
+    let receive = ReceiveConfig {
+        opus_payload_type: OPUS,
+        red_payload_type: Some(RED),
+        price_per_percent: config.price_per_percent,
+        ..ReceiveConfig::default()
+    };
     let mut receiver = Receiver::new(&receive, sender.timestamp_of_first_sample())?;
     let rtt = i64::try_from(config.rtt.as_micros()).unwrap_or(i64::MAX);
     let mut now = 0;

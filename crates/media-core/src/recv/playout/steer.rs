@@ -103,14 +103,12 @@ impl<D: SlotDecoder> Playout<D> {
 
     fn account(&mut self, done: Stretched, off: i64) {
         // Samples left alone per two that are cut.
-        let left_alone = if !self.meter.last().voice {
-            if off > OUT_OF_TOUCH { 0 } else { 4 }
-        } else if off > OUT_OF_TOUCH {
-            2
-        } else if off.abs() > FAR_OFF {
-            8
-        } else {
-            16
+        let left_alone = match (self.meter.last().voice, off) {
+            (false, OUT_OF_TOUCH..) => 0,
+            (false, _) => 4,
+            (true, OUT_OF_TOUCH..) => 2,
+            (true, off) if off.abs() > FAR_OFF => 8,
+            (true, _) => 16,
         };
         match done {
             Stretched::Shortened(samples) => {
