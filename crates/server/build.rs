@@ -15,7 +15,8 @@ use oxc_parser::Parser;
 use oxc_span::SourceType;
 
 /// In the order in which they need each other.
-const MODULES: [&str; 7] = ["errors", "frames", "signaling", "quality", "media", "push", "offhook"];
+const MODULES: [&str; 10] =
+    ["errors", "frames", "refusals", "call", "link", "signaling", "quality", "media", "push", "offhook"];
 const EXPORTS: &str = "export { Sinch as default, Sinch, createSinch, endpoint, ArgumentError, CallDirection, CallEndCause, CallState, \
     ErrorCode, ErrorType, InvalidOperationError, SinchError };";
 

@@ -5,6 +5,7 @@
  * reached through the `env` given to `createSinch`, so that the whole runs under node as well.
  */
 
+import { REACHED, checkHeaders } from './call.js';
 import {
   ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, Established, Init, InvalidOperationError, SinchError,
   notPossible, refuse, wrong, wrongState,
@@ -12,7 +13,7 @@ import {
 import { CAUSES, areHeaders, isId, isObject, text } from './frames.js';
 import { Media } from './media.js';
 import { Push } from './push.js';
-import { Machine, REACHED, SUBPROTOCOL, checkHeaders, uuid } from './signaling.js';
+import { Machine, SUBPROTOCOL, uuid } from './signaling.js';
 
 export { ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, SinchError };
 

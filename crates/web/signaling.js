@@ -3,8 +3,11 @@
  * golden traces of `crates/signaling/tests/golden/client.json`.
  */
 
-import { Answered, Ended, ErrorCode, ErrorType, Established, Init, Progressing, Ringing, refuse, wrong, wrongState } from './errors.js';
-import { MOST, bytes, headerBytes, parse } from './frames.js';
+import { CallRecord, checkDescription, checkHeaders } from './call.js';
+import { Answered, Ended, Established, Progressing, Ringing, refuse, wrongState } from './errors.js';
+import { MOST, parse } from './frames.js';
+import { Link } from './link.js';
+import { stoppedByServer, turnedAway, unauthorized, unreachable } from './refusals.js';
 
 export const SUBPROTOCOL = 'offhook.v1.json';
 /** How far the connection is. From CONNECTING on there is one to close, from GREETING on it may say something. */
@@ -16,36 +19,6 @@ const TIMERS = {
 };
 const TIMER_NAMES = Object.keys(TIMERS);
 const SETUP = 'call set-up ';
-/** What the time of a state is called, by the number of the state. */
-export const REACHED = ['started', 'progressed', 'established', 'ended', 'answered', 'rung'];
-/** Asks for a snapshot: no session counts so far. */
-const NOTHING_HANDLED = Number.MAX_SAFE_INTEGER;
-
-const REFUSALS = {
-  token_signature: "the token's signature is wrong: check the application secret it is signed with",
-  token_expired: 'the token has expired: get a new token',
-  token_replayed: 'another device has used this token: get a new token for this one',
-  token_not_yet_valid: 'the token is issued in the future: compare the clocks',
-  token_subject: 'the token is for another user or application: get one for this user and application key',
-  token_algorithm: 'the token is not signed with HS256: sign it so',
-  token_lifetime: 'the token lives longer than the server allows: sign a shorter one',
-  token_malformed: 'the token has the wrong form: pass it on whole, as it was signed',
-  credential_refused: 'the device credential is unknown, ended or revoked: register with a new token',
-};
-const failure = (message, code, domain, refusal) => ({ message, code, domain, fatal: true, ...(refusal && { refusal }) });
-const unauthorized = (message, refusal) => failure(message, ErrorCode.AuthenticationFailed, ErrorType.Session, refusal);
-function stoppedByServer(error) {
-  if (!error) return unauthorized('another connection of this device took over: give each installation a device id of its own');
-  const message = REFUSALS[error] ?? 'the server refused the connection';
-  const isOurs = error !== 'rate_limited' && error !== 'internal';
-  return isOurs ? unauthorized(message, error) : failure(message, ErrorCode.ApiCallFailed, ErrorType.Api, error);
-}
-function turnedAway(error, wait) {
-  const [why, code] = error === 'rate_limited'
-    ? ['the server refuses this client for now: too many registrations, or devices of this user', ErrorCode.ApiCallFailed]
-    : ['the server cannot register anybody now', ErrorCode.NetworkServerError];
-  return failure(`${why}; try again in ${Math.max(1, Math.ceil(wait / 1000))} s`, code, ErrorType.Api, error);
-}
 
 export function uuid(fill) {
   const b = fill(new Uint8Array(16));
@@ -53,44 +26,6 @@ export function uuid(fill) {
   b[8] = (b[8] & 0x3f) | 0x80;
   const hex = Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-}
-
-/** One call, as the machine knows it. */
-class CallRecord {
-  state = Init;
-  cause = 'none';
-  /** The servers for this call alone. */
-  iceServers = [];
-  mediaConnected = false;
-  held = [];
-  remoteCandidates = [];
-  constructor(now, id, outgoing, remote, headers) {
-    /** @type {Record<string, number>} milliseconds of the machine's clock */
-    this.times = { started: now };
-    Object.assign(this, { id, outgoing, remote, headers });
-  }
-  get isAnswered() {
-    return this.state === Answered || this.state === Established;
-  }
-  get isOver() {
-    return this.state === Ended;
-  }
-  /** Whether it may go there; then it has. */
-  enter(now, next) {
-    const { state, outgoing } = this;
-    const allowed = {
-      [Progressing]: outgoing && state === Init,
-      [Ringing]: outgoing && (state === Init || state === Progressing),
-      [Answered]: state === Init || state === Progressing || state === Ringing,
-      [Established]: state === Answered,
-      [Ended]: state !== Ended,
-    }[next];
-    if (allowed) {
-      this.state = next;
-      this.times[REACHED[next]] = now;
-    }
-    return allowed;
-  }
 }
 
 /**
@@ -107,15 +42,12 @@ export class Machine {
   calls = new Map();
   timers = new Map();
   outputs = [];
+  link = new Link();
 
   /** @param {{application: string, user: string, device: string}} config @param {(bytes: Uint8Array) => Uint8Array} entropy */
   constructor(config, entropy) {
     this.config = config;
     this.entropy = entropy;
-    this.resetLink();
-  }
-  resetLink() {
-    this.link = { session: undefined, needsSnapshot: false, lastSeq: 0, acknowledged: 0, next: 0, pending: [] };
   }
 
   // Commands: they throw when refused, and nothing changed then.
@@ -124,7 +56,7 @@ export class Machine {
     if (this.phase !== STOPPED) throw refuse('the client is already started');
     this.wall = [now, wall];
     this.wasStarted = false;
-    this.resetLink();
+    this.link = new Link();
     this.credential = stored?.expires > wall ? stored : undefined;
     if (this.credential) this.beginConnecting(now);
     else this.requireToken();
@@ -221,12 +153,12 @@ export class Machine {
       return;
     }
     const { application, user, device } = this.config;
-    const { session, needsSnapshot, lastSeq } = this.link;
+    const resume = this.link.resumption();
     const hello = {
       application_key: application, user, device_id: device,
       credential: this.token ? { token: this.token } : { device: this.credential.secret },
     };
-    if (session) hello.resume = { ...session, last_seq: needsSnapshot ? NOTHING_HANDLED : lastSeq };
+    if (resume) hello.resume = resume;
     const calls = this.live().filter((call) => call.isAnswered);
     if (calls.length) hello.calls = calls.map(({ id, outgoing, remote }) => ({ call_id: id, outgoing, remote }));
     this.phase = GREETING;
@@ -245,11 +177,8 @@ export class Machine {
     const { seq, type, body, call, ack } = frame;
     this.disarm('silence');
     const { link } = this;
-    if (seq > 0) {
-      if (seq <= link.lastSeq) return;
-      link.lastSeq = seq;
-    }
-    if (link.lastSeq > link.acknowledged) this.armOnce('acknowledge', now + 1000);
+    if (!link.receive(seq)) return;
+    if (link.owesAck) this.armOnce('acknowledge', now + 1000);
     this[type]?.(now, body, call, ack);
   }
   handleTimeout(now) {
@@ -312,29 +241,20 @@ export class Machine {
     this.token = this.turnedAway = undefined;
     this.renewing = false;
     this.timers.clear();
-    this.resetLink();
+    this.link = new Link();
   }
 
   // Frames out.
 
-  frame(call, type, body) {
-    const { link } = this;
-    link.acknowledged = link.lastSeq;
-    link.next += 1;
-    return { v: 1, id: `c${link.next}`, seq: link.next, ack: link.lastSeq, type, ...(call && { call_id: call }), body };
-  }
   send(frame) {
     this.outputs.push({ send: JSON.stringify(frame) });
   }
   passing(type, body = {}) {
-    this.send(this.frame(undefined, type, body));
+    this.send(this.link.frame(undefined, type, body));
   }
   /** A command is repeated after a reconnect until its outcome came. */
   command(call, type, body = {}) {
-    const frame = this.frame(call, type, body);
-    const { pending } = this.link;
-    if (pending.length === MOST.pending) pending.shift();
-    pending.push(frame);
+    const frame = this.link.command(call, type, body);
     if (this.phase !== ONLINE) return;
     this.disarm('acknowledge');
     this.send(frame);
@@ -379,7 +299,7 @@ export class Machine {
     this.armOnce('silence', now + this.heartbeatEvery * 2);
   }
   acknowledge() {
-    if (this.phase === ONLINE && this.link.lastSeq > this.link.acknowledged) this.passing('ack');
+    if (this.phase === ONLINE && this.link.owesAck) this.passing('ack');
   }
   askForToken(now) {
     // Should the application never answer, it is asked again.
@@ -405,42 +325,30 @@ export class Machine {
   }
   welcome(now, welcome) {
     if (this.phase !== GREETING) return;
-    const { link } = this;
-    const { session, resume_token: token, epoch, resumed } = welcome;
+    const { resumed } = welcome;
     this.token = undefined;
     this.wall = [now, welcome.server_time];
     this.iceServers = welcome.ice_servers ?? [];
     this.heartbeatEvery = Math.min(Math.max(welcome.heartbeat_ms, 1000), 60000);
-    // In a new session starts are not repeated: the old one may have carried them out.
-    if (link.session?.session !== session) link.pending = link.pending.filter((frame) => frame.type !== 'call.start');
-    link.session = { session, token, epoch };
-    link.needsSnapshot = !resumed;
-    if (!resumed) link.lastSeq = link.acknowledged = 0;
+    this.link.enter(welcome);
     if (welcome.credential) this.registered(now, welcome);
     else this.scheduleRenewal(now);
     if (resumed) this.goOnline(now);
     else this.phase = SYNCING;
   }
   goOnline(now) {
-    const { link } = this;
     this.phase = ONLINE;
     this.disarm('greeting', 'start');
     this.tries = 0;
     this.arm('heartbeat', now + this.heartbeatEvery);
-    link.acknowledged = link.lastSeq;
-    for (const frame of link.pending) {
-      frame.ack = link.lastSeq;
-      this.send(frame);
-    }
+    for (const frame of this.link.repeats()) this.send(frame);
     if (!this.wasStarted) this.emit('started');
     this.wasStarted = true;
   }
   outcome(now, { of, error }) {
-    const { pending } = this.link;
-    const index = pending.findIndex((frame) => frame.id === of);
-    if (index < 0) return;
-    const [{ type, call_id: call }] = pending.splice(index, 1);
-    if (!error) return;
+    const settled = this.link.settle(of);
+    if (!settled || !error) return;
+    const { type, call_id: call } = settled;
     // The application's token was not good; asking at once would be answered with the same one.
     if (type === 'register') this.postponeRenewal(now);
     else if (type === 'call.start' ? error !== 'duplicate_call' : call && error === 'unknown_call') this.end(now, call, 'failure', error);
@@ -466,10 +374,7 @@ export class Machine {
   giveUpStart(now) {
     const away = this.turnedAway;
     this.turnedAway = undefined;
-    const unreachable = 'the server could not be reached: check its address and that it runs';
-    this.fail(now, away
-      ? turnedAway(away.error, away.until - now)
-      : failure(unreachable, ErrorCode.NetworkTimedOut, ErrorType.Network));
+    this.fail(now, away ? turnedAway(away.error, away.until - now) : unreachable());
   }
 
   // Calls.
@@ -478,9 +383,8 @@ export class Machine {
     if (this.phase !== SYNCING) return;
     const { link } = this;
     link.needsSnapshot = false;
-    const starting = (id) => link.pending.some((f) => f.type === 'call.start' && f.seq > ack && f.call_id === id);
     for (const { id } of this.live()) {
-      if (!calls.some((call) => call.call_id === id) && !starting(id)) this.end(now, id, 'failure');
+      if (!calls.some((call) => call.call_id === id) && !link.isStarting(id, ack)) this.end(now, id, 'failure');
     }
     this.goOnline(now);
     for (const call of calls) this.adopt(now, call);
@@ -568,19 +472,10 @@ export class Machine {
     const call = this.calls.get(id);
     if (!call?.enter(now, Ended)) return;
     Object.assign(call, { cause, error: error ?? undefined });
-    const { link } = this;
-    // A start that was never received would otherwise ring after a reconnect.
-    link.pending = link.pending.filter((frame) => frame.call_id !== id || frame.type === 'call.hangup');
+    this.link.forget(id);
     this.disarm(SETUP + id);
     this.emit({ call: id, is: { ended: cause, error: error ?? null } });
     const over = [...this.calls.values()].filter((c) => c.isOver).sort((a, b) => a.times.ended - b.times.ended);
     if (over.length > MOST.over) this.calls.delete(over[0].id);
   }
-}
-
-function checkDescription(sdp) {
-  if (bytes(sdp) > MOST.sdp) throw wrong('the session description is larger than 32 KiB');
-}
-export function checkHeaders(headers) {
-  if (headerBytes(headers) > MOST.headers) throw wrong("the call's headers are larger than 1024 bytes");
 }

@@ -9,9 +9,12 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
 /// The script for browsers as it is written: modules.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 10] = [
     ("/source/errors.js", include_str!("../../web/errors.js")),
     ("/source/frames.js", include_str!("../../web/frames.js")),
+    ("/source/refusals.js", include_str!("../../web/refusals.js")),
+    ("/source/call.js", include_str!("../../web/call.js")),
+    ("/source/link.js", include_str!("../../web/link.js")),
     ("/source/signaling.js", include_str!("../../web/signaling.js")),
     ("/source/quality.js", include_str!("../../web/quality.js")),
     ("/source/media.js", include_str!("../../web/media.js")),
