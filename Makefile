@@ -1,19 +1,20 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench peers enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-enhance
+.PHONY: help demo serve test lint bench peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
 DEMO_FLAGS ?=
 PEERS_FLAGS ?=
+BESIDE_FLAGS ?=
 # Where cargo builds.
 target = $(or $(CARGO_TARGET_DIR),target)
 
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup-build setup-demo setup-test setup-peers setup-enhance: setup-%:
+setup-build setup-demo setup-test setup-peers setup-beside setup-enhance: setup-%:
 	@scripts/setup.sh $*
 
 demo: setup-demo ## a whole call on this machine: server, two people, a report
@@ -48,6 +49,10 @@ bench: setup-build ## criterion benchmarks; results in target/criterion
 peers: setup-peers ## Offhook beside other receivers on the same networks; rewrites docs/QUALITY.md
 	$(call say,peers: about half an hour; PEERS_FLAGS="--sets english:1" is a quarter of that)
 	scripts/peers.sh $(PEERS_FLAGS)
+
+beside: setup-beside ## calls with Chromium beside calls of Chromium's own; rewrites a table of docs/QUALITY.md
+	$(call say,beside: about half an hour on an idle machine; BESIDE_FLAGS="--runs 1 --seconds 20" is a short try)
+	scripts/beside.sh $(BESIDE_FLAGS)
 
 enhance: setup-enhance ## echo and noise beside libwebrtc's on the same files; rewrites the tables of docs/ENHANCEMENT.md
 	cargo build --release -p offhook-media --example enhance

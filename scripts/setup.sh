@@ -5,6 +5,7 @@
 #   scripts/setup.sh demo     build + recorded human speech for the demo
 #   scripts/setup.sh test     demo + virtual sound cards, a Python WebRTC peer and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
+#   scripts/setup.sh beside   peers + a sound server and Chromium, for `make beside`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -131,10 +132,16 @@ case "${1:-}" in
         install_packages "${build_packages[@]}" "${peers_packages[@]}"
         install_measures
         ;;
+    beside)
+        require_rust
+        install_packages "${build_packages[@]}" "${peers_packages[@]}" pulseaudio pulseaudio-utils libasound2-plugins
+        install_measures
+        install_browser_tools
+        ;;
     enhance)
         require_rust
         install_packages "${build_packages[@]}" "${speech_packages[@]}" python3 python3-venv
         install_enhancement_peer
         ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -1,6 +1,10 @@
 /** The published numbers and errors. */
 
-const numbers = Object.freeze;
+/** An enumeration as TypeScript makes it: `CallState[3]` is 'Ended'. */
+const numbers = (names) => {
+  for (const [name, number] of Object.entries(names)) Object.defineProperty(names, number, { value: name });
+  return Object.freeze(names);
+};
 /** @enum {number} How far a call is. */
 export const CallState = numbers({ Init: 0, Progressing: 1, Established: 2, Ended: 3, Answered: 4, Ringing: 5 });
 export const { Init, Progressing, Established, Ended, Answered, Ringing } = CallState;
@@ -9,7 +13,7 @@ export const CallEndCause = numbers({
   None: 0, Timeout: 1, Denied: 2, NoAnswer: 3, Failure: 4, HungUp: 5, Canceled: 6, OtherDeviceAnswered: 7, Inactive: 8,
 });
 /** @enum {string} Who called. */
-export const CallDirection = numbers({ Inbound: 'Inbound', Outbound: 'Outbound' });
+export const CallDirection = Object.freeze({ Inbound: 'Inbound', Outbound: 'Outbound' });
 /** @enum {number} Which part failed. */
 export const ErrorType = numbers({ Generic: 0, Network: 1, Session: 2, Api: 3, Persistence: 4, Sip: 5, Http: 6 });
 /** @enum {number} What failed. */

@@ -46,7 +46,7 @@ export interface CallListener {
   onRemoteTrack?(call: Call, track: MediaStreamTrack): void;
   onCallQualityWarningEvent?(call: Call, event: CallQualityWarningEvent): void;
 }
-/** Durations are milliseconds; what did not happen is undefined. */
+/** Durations are milliseconds, 0 until they are over; a time that has not come is undefined. */
 export interface CallDetails {
   startedTime: Date;
   progressedTime?: Date;
@@ -56,9 +56,9 @@ export interface CallDetails {
   endedTime?: Date;
   duration: number;
   setupDuration: number;
-  notifyingDuration?: number;
-  ringingDuration?: number;
-  connectionDuration?: number;
+  notifyingDuration: number;
+  ringingDuration: number;
+  connectionDuration: number;
   hadAudioStream: boolean;
   hadVideoStream: boolean;
   requestedAudio: boolean;
@@ -167,7 +167,7 @@ export interface SinchClient extends Listening<SinchClientListener> {
   unregisterPushToken(): Promise<void>;
   /** The same, and unregisters the service worker. */
   disableManagedPushSupport(): Promise<void>;
-  /** Tells what a pushed message says, and starts the client when its user is called. */
+  /** Takes the message or its text; tells what a pushed message says, and starts the client when its user is called. */
   relayRemotePushNotification(payload: unknown): NotificationResult;
   setUseRelayIceCandidatesOnly(only: boolean): void;
 }

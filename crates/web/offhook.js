@@ -35,9 +35,19 @@ const reported = (error) => (globalThis.reportError ?? console.error)(error);
 /** Who listens; any member of a listener may be absent. */
 class Listeners {
   #all = new Set();
+  #waiting = [];
   addListener(listener) {
     if (!isObject(listener) && typeof listener !== 'function') throw wrong('a listener is an object with methods');
     this.#all.add(listener);
+    // Whoever adds one is not interrupted by it.
+    queueMicrotask(() => this.#waiting.splice(0).forEach((waiting) => this._await(...waiting)));
+  }
+  /** Tells what somebody has to act on: while nobody listens for it, it waits for who comes late, as long as it is due. */
+  _await(event, news, isDue) {
+    this.#waiting = this.#waiting.filter(([, , isStillDue]) => isStillDue());
+    if (!isDue()) return;
+    if ([...this.#all].some((listener) => listener[event])) this._tell(event, news);
+    else this.#waiting.push([event, news, isDue]);
   }
   addEventListener(listener) {
     this.addListener(listener);
@@ -63,18 +73,18 @@ class Listeners {
   }
 }
 
-/** Times and end of a call. A time that has not come is undefined; durations are milliseconds. */
+/** Times and end of a call. A time that has not come is undefined; durations are milliseconds, 0 until they are over. */
 class CallDetails {
   constructor(call) {
-    const { times, cause, error, offer, mediaConnected } = call._record;
+    const { times, cause, error, offer, outgoing, mediaConnected } = call._record;
     const { _client: { _now: now }, _media: media } = call;
     const date = (at) => (at === undefined ? undefined : new Date(Date.now() - (now() - at)));
-    const between = (from, to) => (from === undefined || to === undefined ? undefined : to - from);
+    const between = (from, to) => (from === undefined || to === undefined ? 0 : to - from);
     for (const name of REACHED) this[`${name}Time`] = date(times[name]);
-    this.duration = between(times.established, times.ended ?? now()) ?? 0;
-    this.setupDuration = between(times.started, times.progressed) ?? 0;
+    this.duration = between(times.established, times.ended);
+    this.setupDuration = between(times.started, times.progressed);
     this.notifyingDuration = between(times.progressed, times.rung);
-    this.ringingDuration = between(times.rung, times.answered);
+    this.ringingDuration = between(outgoing ? times.rung : times.started, times.answered ?? times.ended);
     this.connectionDuration = between(times.answered, times.established);
     const has = (kind) => mediaConnected && media.incoming.getTracks().some((track) => track.kind === kind);
     this.hadAudioStream = has('audio');
@@ -190,8 +200,9 @@ class CallClient extends Listeners {
     this._client._constraints[kind] = constraints;
     await Promise.all([...this._client._calls.values()].map((call) => call._media.replace(kind, constraints)));
   }
-  async _call(userId, headers = {}, video) {
+  async _call(userId, given, video) {
     const client = this._client;
+    const headers = given ?? {};
     required('userId', userId, isId, ID_RULE);
     if (!areHeaders(headers)) throw wrong('headers are an object of texts');
     checkHeaders(headers);
@@ -397,8 +408,8 @@ class SinchClient extends Listeners {
   }
   _handle(event) {
     if (event === 'credentials_required') {
-      this._asked = new ClientRegistration(this);
-      this._tell('onCredentialsRequired', this._asked);
+      const asked = (this._asked = new ClientRegistration(this));
+      this._await('onCredentialsRequired', asked, () => this._asked === asked);
     } else if (event === 'started') {
       this._starting?.resolve();
       this._push.subscribe();
@@ -414,7 +425,7 @@ class SinchClient extends Listeners {
     } else if (event.incoming) {
       const call = new Call(this, this._machine.calls.get(event.incoming.call), false);
       this._calls.set(call.id, call);
-      this.callClient._tell('onIncomingCall', call);
+      this.callClient._await('onIncomingCall', call, () => call.state === Init);
     } else this._calls.get(event.call)?._handle(event.is);
   }
 }

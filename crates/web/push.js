@@ -16,6 +16,16 @@ function inspect({ v, type, call_id: callId, from, created }) {
   return { ...result, callNotificationResult };
 }
 
+/** Of what a worker's page was sent, or a push service gave: an object, or its text. */
+function content(payload) {
+  try {
+    const given = typeof payload === 'string' ? JSON.parse(payload) : payload;
+    return [given?.data, given].find(isObject) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 /** The subscription of one client. */
 export class Push {
   constructor(client) {
@@ -76,7 +86,7 @@ export class Push {
   }
   /** A message of the service worker, or its content: starts the client when it is called. */
   relay(payload) {
-    const message = isObject(payload?.data) ? payload.data : isObject(payload) ? payload : {};
+    const message = content(payload);
     const result = inspect(message);
     const { client } = this;
     const isNow = result.isCall() && !result.callNotificationResult.hasTimedOut();

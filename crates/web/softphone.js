@@ -155,6 +155,11 @@ async function dial(video) {
   }
 }
 
+/** The keys of a telephone, with their letters. */
+const KEYS = [
+  ['1'], ['2', 'ABC'], ['3', 'DEF'], ['4', 'GHI'], ['5', 'JKL'], ['6', 'MNO'], ['7', 'PQRS'], ['8', 'TUV'], ['9', 'WXYZ'], ['*'], ['0', '+'], ['#'],
+];
+
 /** One call on the screen. */
 class Card {
   trips = [];
@@ -178,10 +183,11 @@ class Card {
       else call.resumeVideo();
     });
     this.on('keys-toggle', () => (this.part('keypad').hidden = !this.part('keypad').hidden));
-    for (const key of '123456789*0#') {
+    for (const [key, letters = ''] of KEYS) {
       const button = document.createElement('button');
       button.type = 'button';
       button.textContent = key;
+      button.dataset.letters = letters;
       button.addEventListener('click', () => this.press(key));
       this.part('keypad').append(button);
     }
@@ -255,7 +261,7 @@ class Card {
     this.part('state').textContent = call.isOnHold ? 'On hold' : words;
     this.root.classList.toggle('ringing', waiting);
     this.part('answer').hidden = !waiting;
-    this.part('hangup').textContent = waiting ? 'Decline' : this.isAnswered ? 'Hang up' : 'Cancel';
+    this.part('hangup').lastElementChild.textContent = waiting ? 'Decline' : this.isAnswered ? 'Hang up' : 'Cancel';
     for (const name of ['mute', 'hold', 'keys-toggle']) this.part(name).hidden = !this.isAnswered;
     this.part('picture').hidden = !this.isAnswered || !has(call.outgoingStream);
     this.part('stage').hidden = !this.isAnswered || !(has(call.incomingStream) || has(call.outgoingStream));
@@ -272,10 +278,11 @@ class Card {
   tick() {
     const { call } = this;
     if (call.state !== CallState.Established) return;
-    const seconds = Math.floor(call.details.duration / 1000);
+    const seconds = Math.floor((Date.now() - call.details.establishedTime) / 1000);
     const two = (n) => String(n).padStart(2, '0');
     this.part('timer').textContent = `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}`;
     for (const [name, level] of this.levels) this.part(name).value = level();
+    this.part('avatar').style.setProperty('--level', this.part('meter-in').value);
     const { quality } = call;
     if (!quality || quality.at === this.measured) return;
     this.measured = quality.at;

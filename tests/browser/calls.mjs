@@ -22,11 +22,7 @@ after(s.cleanUp);
 /** A tab whose sound the browser leaves as it is, so that it can be compared. */
 async function person(browser, user) {
   const page = await s.tab(browser);
-  await page.addInitScript(() => {
-    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    navigator.mediaDevices.getUserMedia = (wanted) => open({ ...wanted, audio: wanted.audio && plain });
-  });
+  await s.plainSound(page);
   return s.signIn(page, server, user);
 }
 

@@ -15,51 +15,16 @@ before(async () => {
 });
 after(s.cleanUp);
 
-/** A page with the API and nothing else: `client`, `call`, and what was told in `told`. Who is rung answers. */
-async function application(browser, user) {
-  const page = await s.tab(browser);
-  await page.goto(server.origin);
-  await page.evaluate(async (user) => {
-    document.body.replaceChildren(Object.assign(document.createElement('audio'), { autoplay: true }));
-    const { Sinch } = await import('/offhook.js');
-    const { application_key: key } = await (await fetch('/v1/development')).json();
-    const told = (window.told = []);
-    window.take = (call) => {
-      window.call = call;
-      document.querySelector('audio').srcObject = call.incomingStream;
-      call.addListener({
-        onCallEstablished: () => told.push('established'), onCallEnded: () => told.push('ended'),
-        onCallQualityWarningEvent: (_, { name, type }) => told.push(`${type} ${name}`),
-      });
-    };
-    window.client = Sinch.getSinchClient(key, user, location.host);
-    window.client.addListener({
-      onCredentialsRequired: async (_, registration) => {
-        const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user }) };
-        registration.register((await (await fetch('/v1/development', request)).json()).token);
-      },
-    });
-    window.client.callClient.addListener({
-      onIncomingCall: (_, call) => {
-        window.take(call);
-        call.answer();
-      },
-    });
-    await window.client.start();
-  }, user);
-  return page;
-}
-
 async function inCall(prepare = async () => {}) {
   const name = Math.random().toString(36).slice(2, 8);
-  const caller = await application(first, `alice-${name}`);
-  const callee = await application(second, `bob-${name}`);
+  const caller = await s.application(first, server, `alice-${name}`);
+  const callee = await s.application(second, server, `bob-${name}`);
   await prepare(caller, callee);
   await caller.evaluate(async (user) => window.take(await window.client.callClient.callUser(user)), `bob-${name}`);
   for (const page of [caller, callee]) await told(page, 'established');
   return [caller, callee];
 }
-const told = (page, text, timeout = 40000) => page.waitForFunction((text) => window.told.includes(text), text, { timeout });
+const { told } = s;
 const isHeard = async (page) => s.until('sound', async () => (await s.hear(page, 2)).some((sample) => Math.abs(sample) > 0.02), 30000);
 async function close(...pages) {
   for (const page of pages) {
@@ -70,7 +35,7 @@ async function close(...pages) {
 
 test('packets get lost: the listener is warned, and told when it is over', async () => {
   const network = await s.lossyNetwork();
-  const [caller, callee] = await inCall(network.between);
+  const [caller, callee] = await inCall((_, callee) => network.behind(callee));
   assert.ok(network.carried() > 0, 'the call runs through it');
   network.lose(0.3);
   await told(callee, 'Trigger HighInboundPacketLoss');
@@ -120,8 +85,8 @@ test('another microphone in a running call: the old one is given back, the other
 });
 
 test('relay only: no address of the caller is told, and without a relay nobody connects', async () => {
-  const caller = await application(first, 'hidden');
-  const callee = await application(second, 'seen');
+  const caller = await s.application(first, server, 'hidden');
+  const callee = await s.application(second, server, 'seen');
   const candidates = [];
   await caller.evaluate(() => {
     window.client.setUseRelayIceCandidatesOnly(true);

@@ -42,7 +42,10 @@ test('every view is accessible, dark and light, wide and narrow', async () => {
     await audit(page);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(wide <= 0, 'nothing sticks out');
-    if (shots) await page.screenshot({ path: `${shots}/softphone-${colorScheme}.png` });
+    if (shots) {
+      await page.waitForFunction(() => document.querySelector('.meter-in').value > 0.5).catch(() => {});
+      await page.screenshot({ path: `${shots}/softphone-${colorScheme}.png` });
+    }
     assert.deepEqual(page.complaints, []);
     for (const one of [page, other]) await one.context().close();
   }

@@ -9,10 +9,11 @@ import { join } from 'node:path';
 
 const root = new URL('../../', import.meta.url).pathname;
 const require = createRequire(join(root, '.tools/browser/package.json'));
-const { chromium } = require('playwright-core');
+export const { chromium } = require('playwright-core');
+export const chromiumPath = process.env.OFFHOOK_CHROMIUM ?? '/usr/bin/chromium';
 export const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
-export const offhook = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/offhook');
+export const offhook = process.env.OFFHOOK_PROGRAM ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/offhook');
 export const scratch = mkdtempSync(join(tmpdir(), 'offhook-browser-'));
 const RATE = 48000;
 const SECONDS = 12;
@@ -183,8 +184,11 @@ export async function site() {
 
 const bound = (socket) => new Promise((resolve) => socket.bind(0, '127.0.0.1', () => resolve(socket.address().port)));
 
-/** Between two pages that are not in a call yet. The callee's addresses are told as ports of ours, the caller's not at all: media passes here. */
-export async function lossyNetwork() {
+/**
+ * Before a page that is not in a call yet: its addresses are told as ports of ours, and it is told none, so all of its calls pass here. Loses
+ * media, or with `all` any datagram.
+ */
+export async function lossyNetwork({ all = false } = {}) {
   let share = 0;
   let count = 0;
   const sockets = [];
@@ -198,7 +202,7 @@ export async function lossyNetwork() {
       // RTP and RTCP (RFC 7983): ICE and DTLS have other ways to notice a bad network.
       const isMedia = packet[0] >= 128 && packet[0] < 192;
       count += isMedia;
-      if (!isMedia || loss() >= share) send();
+      if (!(isMedia || all) || loss() >= share) send();
     };
     outside.on('message', (packet, from) => {
       peer = from;
@@ -208,28 +212,35 @@ export async function lossyNetwork() {
     await bound(inside);
     return bound(outside);
   };
-  closers.push(() => sockets.forEach((socket) => socket.close()));
-  const changeCandidates = (change) => {
+  const close = () => sockets.splice(0).forEach((socket) => socket.close());
+  closers.push(close);
+  const hide = () => {
     const { send } = WebSocket.prototype;
     WebSocket.prototype.send = async function (text) {
       const frame = JSON.parse(text);
       const { candidate } = frame.body;
-      if (frame.type === 'call.candidate' && candidate) frame.body.candidate = change ? await window.behindDoor(candidate) : '';
+      if (frame.type === 'call.candidate' && candidate) frame.body.candidate = await window.behindDoor(candidate);
       if (frame.type === 'call.candidate' && candidate && !frame.body.candidate) frame.body.end = true;
       send.call(this, JSON.stringify(frame));
     };
+    const { addIceCandidate, setRemoteDescription } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.addIceCandidate = async function (told) {
+      if (!told?.candidate) await addIceCandidate.call(this, told);
+    };
+    RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+      return setRemoteDescription.call(this, { type, sdp: sdp.replace(/^a=candidate:.*\r\n/gm, '') });
+    };
   };
-  const between = async (caller, callee) => {
-    await callee.exposeFunction('behindDoor', async (candidate) => {
+  const behind = async (page) => {
+    await page.exposeFunction('behindDoor', async (candidate) => {
       const words = candidate.split(' ');
       if (words[2].toLowerCase() !== 'udp' || !/^[\d.]+$/.test(words[4])) return '';
       [words[4], words[5]] = ['127.0.0.1', await door(words[4], Number(words[5]))];
       return words.join(' ');
     });
-    await callee.evaluate(changeCandidates, true);
-    await caller.evaluate(changeCandidates, false);
+    await page.evaluate(hide);
   };
-  return { between, lose: (part) => (share = part), carried: () => count };
+  return { behind, lose: (part) => (share = part), carried: () => count, close };
 }
 
 // ---- browsers
@@ -238,7 +249,7 @@ export async function lossyNetwork() {
 export async function browser(name, said) {
   const wav = writeWav(join(scratch, `${name}.wav`), said);
   const launched = await chromium.launch({
-    executablePath: process.env.OFFHOOK_CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: chromiumPath,
     args: [
       '--no-sandbox', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`,
       '--autoplay-policy=no-user-gesture-required', '--allow-loopback-in-peer-connection', '--disable-gpu',
@@ -259,6 +270,52 @@ export async function tab(launched, options = {}) {
   page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
   return page;
 }
+
+/** Sound as the microphone has it, so that it can be compared. */
+export const plainSound = (page) =>
+  page.addInitScript(() => {
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    navigator.mediaDevices.getUserMedia = (wanted) =>
+      open({ ...wanted, audio: wanted.audio && { ...(wanted.audio === true ? {} : wanted.audio), ...plain } });
+  });
+
+/** A page with the API and nothing else: `client`, `call`, and what was told in `told`. Who is rung answers. */
+export async function application(launched, server, user) {
+  const page = await tab(launched);
+  await plainSound(page);
+  await page.goto(server.origin);
+  await page.evaluate(async (user) => {
+    document.body.replaceChildren(Object.assign(document.createElement('audio'), { autoplay: true }));
+    const { Sinch } = await import('/offhook.js');
+    const { application_key: key } = await (await fetch('/v1/development')).json();
+    const told = (window.told = []);
+    window.take = (call) => {
+      window.call = call;
+      document.querySelector('audio').srcObject = call.incomingStream;
+      call.addListener({
+        onCallEstablished: () => told.push('established'), onCallEnded: () => told.push('ended'),
+        onCallQualityWarningEvent: (_, { name, type }) => told.push(`${type} ${name}`),
+      });
+    };
+    window.client = Sinch.getSinchClient(key, user, location.host);
+    window.client.addListener({
+      onCredentialsRequired: async (_, registration) => {
+        const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user }) };
+        registration.register((await (await fetch('/v1/development', request)).json()).token);
+      },
+    });
+    window.client.callClient.addListener({
+      onIncomingCall: (_, call) => {
+        window.take(call);
+        call.answer();
+      },
+    });
+    await window.client.start();
+  }, user);
+  return page;
+}
+export const told = (page, text, timeout = 40000) => page.waitForFunction((text) => window.told.includes(text), text, { timeout });
 
 /** A person on the softphone page. */
 export async function signIn(page, server, user) {

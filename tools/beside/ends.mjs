@@ -1,0 +1,138 @@
+// The two kinds of ends of a call: Chromium with a page on offhook.js, and `offhook call`. And what each costs the processor.
+import { readFileSync, readdirSync } from 'node:fs';
+
+import * as s from '../../tests/browser/support.mjs';
+
+const TICKS = 100;
+
+/** Processor seconds of a process and all its threads so far. */
+function seconds(pid) {
+  try {
+    const words = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+    return (Number(words[11]) + Number(words[12])) / TICKS;
+  } catch {
+    return 0;
+  }
+}
+const sum = (pids) => pids.reduce((all, pid) => all + seconds(pid), 0);
+
+/** Processor seconds of the whole machine, and of this program and everything it started. */
+export function machine() {
+  const all = readFileSync('/proc/stat', 'utf8').split('\n')[0].split(/\s+/).slice(1).map(Number);
+  const parents = new Map();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      parents.set(Number(pid), Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[1]));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const isOurs = (pid) => pid === process.pid || (pid > 1 && isOurs(parents.get(pid) ?? 0));
+  const [user, nice, system, , , irq, softirq] = all;
+  return { busy: (user + nice + system + irq + softirq) / TICKS, ours: sum([...parents.keys()].filter(isOurs)) };
+}
+
+/** The page: registers, and answers or calls. Runs in the browser. */
+async function application({ user, who, processing }) {
+  document.body.replaceChildren(Object.assign(document.createElement('audio'), { autoplay: true }));
+  const { Sinch } = await import('/offhook.js');
+  const { application_key: key } = await (await fetch('/v1/development')).json();
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+  stream.getTracks().forEach((track) => track.stop());
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  const id = (label) => devices.find((device) => device.label === label).deviceId;
+  const audio = document.querySelector('audio');
+  await audio.setSinkId(id(`ear_${who}`));
+  const take = (call) => {
+    window.call = call;
+    audio.srcObject = call.incomingStream;
+  };
+  const client = Sinch.getSinchClient(key, user, location.host);
+  client.addListener({
+    onCredentialsRequired: async (_, registration) => {
+      const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user }) };
+      registration.register((await (await fetch('/v1/development', request)).json()).token);
+    },
+  });
+  const microphone = { deviceId: { exact: id(`mic_${who}`) } };
+  for (const name of ['echoCancellation', 'noiseSuppression', 'autoGainControl']) microphone[name] = processing;
+  await client.callClient.setAudioTrackConstraints(microphone);
+  client.callClient.addListener({
+    onIncomingCall: (_, call) => {
+      take(call);
+      call.answer();
+    },
+  });
+  window.ring = async (callee) => take(await client.callClient.callUser(callee));
+  await client.start();
+}
+
+export class Chromium {
+  static async open(server, who, processing) {
+    const launched = await s.chromium.launch({
+      executablePath: s.chromiumPath, ignoreDefaultArgs: ['--mute-audio'],
+      args: [
+        '--no-sandbox', '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required', '--disable-gpu',
+        '--allow-loopback-in-peer-connection',
+      ],
+    });
+    const context = await launched.newContext({ permissions: ['microphone'] });
+    const page = await context.newPage();
+    const end = Object.assign(new Chromium(), { launched, page, user: `chromium-${who}`, kind: 'chromium' });
+    await page.goto(`${server.origin}/version`);
+    await page.evaluate(application, { user: end.user, who, processing });
+    return end;
+  }
+  ring(callee) {
+    return this.page.evaluate((callee) => window.ring(callee), callee);
+  }
+  established() {
+    return this.page.waitForFunction(() => window.call?.state === 2, undefined, { timeout: 60000 });
+  }
+  /** Who takes part in a call: the page, the network service, the audio service. Sandboxes and the browser itself are left out. */
+  async processes() {
+    const cdp = await this.launched.newBrowserCDPSession();
+    const { processInfo } = await cdp.send('SystemInfo.getProcessInfo');
+    await cdp.detach();
+    const service = (pid) => /utility-sub-type=(audio|network)\./.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+    const parts = processInfo.filter(({ type, id }) => type === 'renderer' || (type === 'utility' && service(id)));
+    return { parts: parts.map(({ id }) => id), whole: processInfo.map(({ id }) => id) };
+  }
+  async cpu() {
+    this.counted ??= await this.processes();
+    return { call: sum(this.counted.parts), whole: sum(this.counted.whole) };
+  }
+  version() {
+    return this.launched.version();
+  }
+  close() {
+    return this.launched.close();
+  }
+}
+
+export class Rust {
+  static async open(server, who, processing) {
+    const plain = processing ? [] : ['--no-echo-cancellation', '--no-noise-suppression', '--no-auto-gain'];
+    const user = `rust-${who}`;
+    const options = [
+      '--server', server.host, '--application-key', server.key, '--application-secret', server.secret, '--user', user, '--json',
+      '--microphone', `pulseaudio:mic_${who}`, '--speaker', `pulseaudio:ear_${who}`, ...plain,
+    ];
+    return Object.assign(new Rust(), { options, user, kind: 'rust' });
+  }
+  async ring(callee) {
+    this.program = s.run(['call', callee, ...this.options]);
+  }
+  async established() {
+    if (this.program.child.exitCode !== null) throw new Error(this.program.output());
+  }
+  async cpu() {
+    const call = seconds(this.program.child.pid);
+    return { call, whole: call };
+  }
+  async close() {
+    this.program?.child.kill('SIGINT');
+    const { out } = (await this.program?.ended) ?? {};
+    return out && JSON.parse(out.trim().split('\n').at(-1));
+  }
+}

@@ -1,0 +1,86 @@
+// The tables of docs/QUALITY.md: medians of the runs, with the least and the greatest.
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const NAMES = { rust: 'Offhook', chromium: 'Chromium' };
+export const CONDITIONS = {
+  clean: 'clean', loss: '10 % of all datagrams lost', processed: 'clean, with echo cancellation, noise suppression and gain control',
+};
+
+const median = (values) => {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+};
+function spread(values, decimals) {
+  const known = values.filter((value) => Number.isFinite(value));
+  if (!known.length) return '-';
+  const text = (value) => value.toFixed(decimals);
+  const range = known.length > 1 ? ` (${text(Math.min(...known))} to ${text(Math.max(...known))})` : '';
+  return text(median(known)) + range;
+}
+const table = (rows) =>
+  rows.map((row, i) => `| ${row.join(' | ')} |${i === 0 ? `\n|${'---|'.repeat(row.length)}` : ''}`).join('\n');
+const of = (runs, condition, ...kinds) => runs.filter((run) => run.condition === condition && run.kinds.join() === kinds.join());
+
+/** One row per condition and direction. */
+function sound(runs) {
+  const rows = [['network and microphone', 'who speaks', 'who hears', 'mouth to ear, ms', '95th percentile, ms', 'PESQ', 'not heard, %']];
+  for (const condition of Object.keys(CONDITIONS)) {
+    const heard = {};
+    for (const run of runs.filter((run) => run.condition === condition)) {
+      for (const way of run.heard) (heard[`${NAMES[way.from]} | ${NAMES[way.to]}`] ??= []).push(way.score);
+    }
+    for (const [ends, scores] of Object.entries(heard)) {
+      const column = (name, decimals) => spread(scores.map((score) => score[name]), decimals);
+      rows.push([CONDITIONS[condition], ends, column('delay_mean', 0), column('delay_p95', 0), column('pesq', 2), column('not_heard_percent', 1)]);
+    }
+  }
+  return table(rows);
+}
+
+function cost(runs) {
+  const rows = [[
+    'network and microphone', '`offhook call`, in a call with Chromium', 'Chromium, in that call', 'Chromium, in a call with Chromium',
+    'the whole browser in that call', "Offhook's share of it: of Chromium's",
+  ]];
+  const ratios = {};
+  for (const condition of Object.keys(CONDITIONS)) {
+    const mixed = of(runs, condition, 'rust', 'chromium');
+    const alike = of(runs, condition, 'chromium', 'chromium');
+    if (!mixed.length || !alike.length) continue;
+    const each = (some, end, what) => some.map((run) => run.cpu[end][what]);
+    const both = (what) => [...each(alike, 0, what), ...each(alike, 1, what)];
+    const ours = each(mixed, 0, 'call');
+    ratios[condition] = median(ours) / median(both('call'));
+    const cells = [ours, each(mixed, 1, 'call'), both('call'), both('whole')].map((values) => spread(values, 2));
+    rows.push([CONDITIONS[condition], ...cells, `${(100 * ratios[condition]).toFixed(0)} %`]);
+  }
+  return { text: table(rows), ratios };
+}
+
+function standing({ ratios }) {
+  const judged = Object.entries(ratios).map(([condition, ratio]) => {
+    const met = ratio <= 1 / 3 ? 'met' : '**not met**';
+    return `${CONDITIONS[condition]}: ${(100 * ratio).toFixed(0)} %, ${met}`;
+  });
+  return `Offhook wants to need at most a third of the processor time of Chromium: ${judged.join('; ')}.`;
+}
+
+export function blocks(result) {
+  const { runs, circumstances } = result;
+  const costs = cost(runs);
+  const disturbed = runs.filter((run) => run.disturbed).map((run) => `${run.name} (${run.disturbed})`);
+  const quiet = disturbed.length ? `Disturbed runs, to be made again: ${disturbed.join('; ')}.` : 'No run was disturbed.';
+  return [
+    circumstances, quiet, '', sound(runs), '', 'Processor seconds per minute of call and end:', '', costs.text, '', standing(costs),
+  ].join('\n');
+}
+
+/** Replaces what stands between the two marks. */
+export function write(result, page) {
+  const [begin, end] = ['<!-- beside Chromium: make beside -->', '<!-- end of beside Chromium -->'];
+  const text = readFileSync(page, 'utf8');
+  const [before, rest, ...more] = text.split(begin);
+  const [, after] = rest?.split(end) ?? [];
+  if (after === undefined || more.length) throw new Error(`${page} has no one place between ${begin} and ${end}`);
+  writeFileSync(page, `${before}${begin}\n${blocks(result)}\n${end}${after}`);
+}
