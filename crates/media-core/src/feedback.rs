@@ -36,6 +36,8 @@ pub struct NetworkReport {
     pub unrecovered: f32,
     /// From arrival to playout.
     pub playout_delay: Option<Duration>,
+    /// How long the receiver waits above the fastest packets because packets themselves come late: not for copies.
+    pub packet_wait: Option<Duration>,
     /// How much faster the sender's clock runs.
     pub drift: Option<Ppm>,
     /// Payload bits per second that came in the last second.

@@ -8,9 +8,9 @@ use super::NetworkReport;
 use crate::units::Ppm;
 
 /// Bytes of a report.
-pub const LENGTH: usize = 34;
+pub const LENGTH: usize = 36;
 /// What the first byte says. Another number is another layout.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Delays are told in eighths of a millisecond.
 const DELAY_UNIT_MICROS: u64 = 125;
 /// A delay that is not known.
@@ -27,7 +27,7 @@ pub enum NetworkReportError {
     /// Fewer than [`LENGTH`] bytes, or more: drop it.
     #[error("a report has {LENGTH} bytes, not {0}")]
     Length(usize),
-    /// Written by a newer version: drop it and go by receiver reports.
+    /// Written by another version: drop it and go by receiver reports.
     #[error("version {0} of the report is not known")]
     Version(u8),
     /// The output has fewer than [`LENGTH`] bytes.
@@ -56,6 +56,7 @@ impl NetworkReport {
             writer.put(of_share(share).to_be_bytes());
         }
         writer.put(of_delay(self.playout_delay).to_be_bytes());
+        writer.put(of_delay(self.packet_wait).to_be_bytes());
         writer.put(self.drift.map_or(NOTHING, |drift| signed((drift.0 * DRIFT_UNITS) as f32)).to_be_bytes());
         writer.put(self.received.to_be_bytes());
         Ok(writer.at)
@@ -85,8 +86,9 @@ impl NetworkReport {
             recovered_dred: to_share(word(22)),
             unrecovered: to_share(word(24)),
             playout_delay: to_delay(word(26)),
-            drift: signed(28).map(|drift| Ppm(f64::from(drift) / DRIFT_UNITS)),
-            received: u32::from(word(30)) << 16 | u32::from(word(32)),
+            packet_wait: to_delay(word(28)),
+            drift: signed(30).map(|drift| Ppm(f64::from(drift) / DRIFT_UNITS)),
+            received: u32::from(word(32)) << 16 | u32::from(word(34)),
         })
     }
 }
@@ -144,6 +146,7 @@ mod tests {
             recovered_dred: 0.0625,
             unrecovered: 1.0,
             playout_delay: None,
+            packet_wait: Some(Duration::from_millis(73)),
             drift: Some(Ppm(-200.0)),
             received: 48_000,
         }
@@ -190,10 +193,10 @@ mod tests {
     fn other_bytes_are_refused() {
         let mut bytes = [0; LENGTH];
         report().write(&mut bytes).unwrap();
-        assert_eq!(NetworkReport::parse(&bytes[..33]), Err(NetworkReportError::Length(33)));
+        assert_eq!(NetworkReport::parse(&bytes[..35]), Err(NetworkReportError::Length(35)));
         assert_eq!(NetworkReport::parse(&[]), Err(NetworkReportError::Length(0)));
-        bytes[0] = 2;
-        assert_eq!(NetworkReport::parse(&bytes), Err(NetworkReportError::Version(2)));
+        bytes[0] = 1;
+        assert_eq!(NetworkReport::parse(&bytes), Err(NetworkReportError::Version(1)));
         assert_eq!(report().write(&mut bytes[1..]), Err(NetworkReportError::BufferTooSmall));
     }
 }

@@ -8,8 +8,8 @@ pub(super) const BINS: usize = 1000;
 /// What a millisecond of made-up sound costs against one of silence, by how late the sound is that belongs there: what the codec makes up is
 /// hardly noticed at first and worn out after a while.
 const SHORT_HOLE: f32 = 0.35;
-const LONG_HOLE: f32 = 0.5;
-const WORN_OUT: f32 = 0.68;
+const LONG_HOLE: f32 = 0.52;
+const WORN_OUT: f32 = 0.74;
 /// Costs that differ by less are the same, in milliseconds: a delay that moves is heard too.
 const NO_MATTER: f32 = 2.0;
 /// Later than this it is the longer hole, in bins.

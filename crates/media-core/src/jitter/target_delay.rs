@@ -40,6 +40,8 @@ const SEARCH_EVERY: i64 = 20_000;
 pub struct TargetDelay {
     prices: Prices,
     long: Picture,
+    /// As `long`, of packets alone: without what came in others.
+    own: Picture,
     newer: Picture,
     older: Picture,
     both: Picture,
@@ -70,6 +72,7 @@ impl TargetDelay {
         Self {
             prices: Prices { per_percent: price_per_percent, packet_bins: 20 },
             long: Picture::new(LONG_SECONDS),
+            own: Picture::new(LONG_SECONDS),
             newer: Picture::new(f32::INFINITY),
             older: Picture::new(f32::INFINITY),
             both: Picture::new(f32::INFINITY),
@@ -117,6 +120,20 @@ impl TargetDelay {
         self.anchor.map(|anchor| self.wanted - anchor)
     }
 
+    /// A packet itself came, with this offset (microseconds); after [`Self::available`].
+    pub fn came(&mut self, now: MediaTime, offset: i64) {
+        if let Some(anchor) = self.anchor {
+            let bin = usize::try_from((offset - anchor + BIN - 1) / BIN).unwrap_or(0).min(BINS - 1);
+            self.own.add(now, bin, 1.0);
+        }
+    }
+
+    /// How far above the offset of the fastest packets the wanted one would lie if nothing came again in other packets, in microseconds: what is
+    /// waited for anyway. Of what was seen in the last minute; `None` before the first packet.
+    pub fn spread_of_packets(&self) -> Option<i64> {
+        self.anchor.map(|_| self.own.cheapest(&self.prices, 0) as i64 * BIN)
+    }
+
     /// Forgets everything, before another stream.
     pub fn reset(&mut self) {
         self.clear_pictures();
@@ -155,7 +172,7 @@ impl TargetDelay {
     fn lower_anchor(&mut self, anchor: i64, offset: i64) -> i64 {
         let bins = (anchor - offset + BIN - 1) / BIN;
         let shift = usize::try_from(bins).unwrap_or(BINS);
-        for picture in [&mut self.long, &mut self.newer, &mut self.older] {
+        for picture in [&mut self.long, &mut self.own, &mut self.newer, &mut self.older] {
             picture.shift(shift);
         }
         let lowered = anchor - bins * BIN;
@@ -173,7 +190,7 @@ impl TargetDelay {
     }
 
     fn clear_pictures(&mut self) {
-        for picture in [&mut self.long, &mut self.newer, &mut self.older] {
+        for picture in [&mut self.long, &mut self.own, &mut self.newer, &mut self.older] {
             picture.clear();
         }
     }
@@ -195,6 +212,7 @@ impl TargetDelay {
         let bin = if better && !self.stalls_often(now) {
             // What was before is over: it must not come back when the recent picture holds less evidence.
             self.long.clear();
+            self.own.clear();
             self.long.absorb(&self.both);
             recent
         } else if self.late_of_late(now) {
@@ -271,6 +289,7 @@ impl TargetDelay {
                 let bin = usize::try_from((offset - lowest) / BIN).unwrap_or(0).min(BINS - 1);
                 self.newer.add(now, bin, 1.0);
                 self.long.add(now, bin, 1.0);
+                self.own.add(now, bin, 1.0);
             }
         }
     }
@@ -345,6 +364,30 @@ mod tests {
                 assert_eq!(target.wanted(), Some(20_000), "after {packet}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_waited_for_packets_holds_no_copies() {
+        let mut target = TargetDelay::new(40.0);
+        for packet in 0..3000_i64 {
+            let now = MediaTime::from_micros(packet * 20_000);
+            target.arrived(now, 0);
+            // One in ten is lost, and its copy comes 60 ms later.
+            if packet % 10 == 7 {
+                target.available(now, 60_000, 20_000, 1.0);
+            } else {
+                target.available(now, noise(packet, 10_000), 20_000, 1.0);
+                target.came(now, noise(packet, 10_000));
+            }
+        }
+        assert_eq!(target.spread(), Some(60_000));
+        assert!(
+            (7000..=10_000).contains(&target.spread_of_packets().unwrap()),
+            "{:?}",
+            target.spread_of_packets()
+        );
+        target.reset();
+        assert_eq!(target.spread_of_packets(), None);
     }
 
     #[test]

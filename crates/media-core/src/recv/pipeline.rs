@@ -193,7 +193,9 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
 
     /// What to tell the sender, four times a second while packets come.
     pub fn poll_report(&mut self, cx: &RtContext) -> Option<NetworkReport> {
-        self.report.build(cx.now(), &self.playout.stats())
+        let mut report = self.report.build(cx.now(), &self.playout.stats())?;
+        report.packet_wait = self.playout.packet_wait();
+        Some(report)
     }
 
     /// The next key the far end pressed.

@@ -263,6 +263,11 @@ impl<D: SlotDecoder> Playout<D> {
         }
     }
 
+    /// How long is waited for packets alone, above the fastest: without what came again in others.
+    pub(super) fn packet_wait(&self) -> Option<Duration> {
+        self.target.spread_of_packets().map(|spread| Duration::from_micros(spread.unsigned_abs()))
+    }
+
     /// A packet of the stream that is not sound came.
     pub(super) fn count_event(&mut self, sequence: i64) {
         self.stream_received += u64::from(sequence >= self.first_sequence);
@@ -360,6 +365,7 @@ impl<D: SlotDecoder> Playout<D> {
         if gain > 0.0 {
             self.target.available(now, offset, micros(toc.samples() as i64), gain);
         }
+        self.target.came(now, offset);
         if sequence > self.highest_sequence + 1 && toc.has_fec() {
             let before = micros(toc.frame_samples as i64);
             let gain = self.availability.improve(sequence - 1, COARSE);

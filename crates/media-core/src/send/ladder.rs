@@ -2,7 +2,7 @@
 //!
 //! Loss by radio and loss by a full queue want the opposite. While a queue stands, everything that is sent is kept below what passes through;
 //! otherwise redundancy is added before the sound gets worse. Of all that fits, the candidate with the best price is taken: how good the sound
-//! is at its rate, less what stays lost, less what waiting for copies costs in delay. More protection comes at once, less after five seconds.
+//! is at its rate, less what stays lost, less what waiting for copies costs in delay, beyond what the far end waits anyway. More protection comes at once, less after five seconds.
 
 mod candidates;
 mod congestion;
@@ -130,6 +130,8 @@ impl Ladder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn config() -> LadderConfig {
@@ -184,6 +186,24 @@ mod tests {
     fn copies_lie_as_far_apart_as_bursts_are_long() {
         let rung = told(&mut Ladder::new(config()), 0, 20, 0.3, 4.0);
         assert!(rung.copies.iter().max().is_some_and(|distance| *distance >= 4), "{rung:?}");
+    }
+
+    #[test]
+    fn where_packets_are_waited_for_anyway_copies_lie_further_back() {
+        let distance = |wait: Option<Duration>| {
+            let mut ladder = Ladder::new(config());
+            let report = NetworkReport {
+                expected: 12,
+                loss: 0.06,
+                bursts: [0, 0, 1, 0, 0],
+                packet_wait: wait,
+                ..NetworkReport::default()
+            };
+            let chosen = (0..60).map(|n| ladder.report(MediaTime::from_micros(n * 250_000), &report));
+            chosen.last().unwrap().copies.into_iter().max().unwrap()
+        };
+        let (short, long) = (distance(None), distance(Some(Duration::from_millis(100))));
+        assert!(short >= 1 && long > short, "{short}, {long}");
     }
 
     #[test]

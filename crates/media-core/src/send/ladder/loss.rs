@@ -21,6 +21,8 @@ pub(super) struct Path {
     pub(super) loss: f32,
     /// How much likelier a packet is lost when its predecessor was, 0 (independent) to 1.
     pub(super) memory: f32,
+    /// Milliseconds that the receiver waits for packets anyway, above the fastest.
+    pub(super) wait: f32,
 }
 
 impl Path {
@@ -43,10 +45,12 @@ struct Counts {
 pub(super) struct LossEstimate {
     fast: Counts,
     slow: Counts,
+    wait: f32,
 }
 
 impl LossEstimate {
     pub(super) fn take(&mut self, report: &NetworkReport) {
+        self.wait = report.packet_wait.map_or(0.0, |wait| wait.as_secs_f32() * 1e3);
         let expected = f32::from(report.expected);
         let lost = report.loss * expected;
         if lost > OUTAGE && report.loss > 0.5 {
@@ -70,7 +74,7 @@ impl LossEstimate {
         let alone = 1.0 / (1.0 - loss);
         let length = (self.slow.run_packets + PRIOR_RUNS * alone) / (self.slow.runs + PRIOR_RUNS);
         let memory = (1.0 - 1.0 / length.max(1.0) / (1.0 - loss)).clamp(0.0, 0.95);
-        Path { loss, memory }
+        Path { loss, memory, wait: self.wait }
     }
 }
 

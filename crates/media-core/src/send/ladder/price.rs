@@ -30,6 +30,8 @@ const LEFT_BY_DRED: f32 = 0.33;
 const FEC_RATE: f32 = 0.2;
 /// Bytes by which a packet with a second of deep redundancy is larger, on speech.
 pub(super) const DRED_BYTES: f32 = 75.0;
+/// How much of the shorter wait, for packets and for copies in them, adds to the longer one.
+const BOTH_LATE: f32 = 0.5;
 /// A header of redundant audio for each copy, and one byte for the newest.
 const RED_HEADER_BYTES: f32 = 4.0;
 /// Deep redundancy that is rarer than this is there for outages: no one waits for it.
@@ -83,7 +85,10 @@ pub(super) fn worth(rung: &Rung, path: &Path) -> f32 {
     let dred = if rung.dred_interval <= DRED_WAITED_FOR { rung.dred_interval } else { 0 };
     let fec = u8::from(rung.in_band_loss > 0);
     let packets = 1.0 + f32::from(furthest.max(dred).max(fec));
-    let millis = packets * rung.packet_time.samples() as f32 / 48.0;
+    let packet = rung.packet_time.samples() as f32 / 48.0;
+    let (copies, wait) = ((packets - 1.0) * packet, path.wait);
+    // What comes in a late packet is later by both; but who waits for stalls has the copies before they are over.
+    let millis = packet + copies.max(wait) + BOTH_LATE * copies.min(wait);
     let insured = if rung.dred_interval > 0 { INSURED } else { 0.0 };
     insured + quality(rate)
         - PER_PERCENT_LOST * 100.0 * unrepaired(rung, path)
@@ -107,12 +112,12 @@ mod tests {
         assert!(QUALITY.windows(2).all(|pair| pair[0].1 <= pair[1].1));
         assert!((quality(22_000.0) - 4.275).abs() < 1e-3 && quality(500_000.0) <= 4.6 && quality(0.0) < 2.0);
         let rung = Rung::bare(BitsPerSecond(24_000), PacketTime::Ms20);
-        let path = Path { loss: 0.1, memory: 0.0 };
+        let path = Path { loss: 0.1, memory: 0.0, wait: 0.0 };
         let copied = Rung { copies: [1, 0, 0], ..rung };
         assert!((unrepaired(&rung, &path) - 0.1).abs() < 1e-6);
         assert!((unrepaired(&copied, &path) - 0.01).abs() < 1e-6);
         // In bursts the further copy is worth more.
-        let bursty = Path { loss: 0.3, memory: 0.64 };
+        let bursty = Path { loss: 0.3, memory: 0.64, wait: 0.0 };
         let far = Rung { copies: [5, 0, 0], ..rung };
         assert!(unrepaired(&far, &bursty) < 0.6 * unrepaired(&copied, &bursty));
         assert!((wire_rate(&rung) - 47_200.0).abs() < 1.0);
