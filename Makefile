@@ -1,13 +1,14 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
+.PHONY: help demo serve test lint bench load peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
 DEMO_FLAGS ?=
 PEERS_FLAGS ?=
 BESIDE_FLAGS ?=
+LOAD_FLAGS ?=
 # Where cargo builds.
 target = $(or $(CARGO_TARGET_DIR),target)
 
@@ -61,6 +62,10 @@ enhance: setup-enhance ## echo and noise beside libwebrtc's on the same files; r
 latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
 	cargo build --release -p offhook-cli
 	scripts/latency_table.py --write docs/LATENCY.md
+
+load: setup-build ## one node under simulated clients; rewrites the table of docs/LOAD.md
+	cargo build --release -p offhook-cli
+	scripts/load_table.py --write docs/LOAD.md $(LOAD_FLAGS)
 
 fuzz: setup-build ## every fuzz target for FUZZ_SECONDS (default 600) each; needs a nightly tool chain
 	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, with the help a person reads.
 
+mod load;
 mod stand;
 
 use std::net::{IpAddr, SocketAddr};
@@ -7,11 +8,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use offhook_client::{IceServer, PacketTime};
-use offhook_server::{AddressRange, StoreKey, StoreKeySource};
+use offhook_server::{AddressRange, AdminCredentials, StoreKey, StoreKeySource};
 
 use crate::failure::Failure;
 use crate::media_options;
 
+use load::AFTER_LOAD;
+pub(crate) use load::{LoadArguments, TopArguments};
 pub(crate) use stand::{ReplayArguments, SimulateArguments};
 
 /// Under the options of `call`. The statuses are those of [`Exit`](crate::failure::Exit).
@@ -48,6 +51,19 @@ pub(crate) struct Arguments {
     /// What to log on stderr, e.g. `info` or `offhook_client=debug,warn`; without it warnings, from `serve` also information.
     #[arg(long, global = true, env = "OFFHOOK_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
+
+    /// One JSON object per line of log, or text; without it JSON from `serve --json`, else text.
+    #[arg(long, global = true, env = "OFFHOOK_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,6 +82,16 @@ pub(crate) enum Command {
     ///
     /// The server may run meanwhile: it notices a change within seconds.
     App(AppArguments),
+    /// Put thousands of simulated clients on a server: registrations, an idle crowd, calls at a rate.
+    ///
+    /// They speak the real protocol with the real client machine, and say that media flows where it would. Nothing is heard.
+    #[command(after_help = AFTER_LOAD)]
+    Load(LoadArguments),
+    /// Watch a server live: connections, calls, times, queues. `q` leaves.
+    Top(TopArguments),
+    /// What `load --beside-bare` starts.
+    #[command(hide = true)]
+    BareWebsocketServer,
     /// Print a registration token for a user, and nothing else.
     ///
     /// For development and scripts. In production your own back end signs tokens, and the secret never leaves it.
@@ -191,6 +217,13 @@ pub(crate) struct ServeArguments {
     /// Let the relay reach these addresses although they are private, loopback or this machine's own; repeat for several.
     #[arg(long, value_name = "RANGE")]
     pub(crate) turn_allow_peers: Vec<AddressRange>,
+    /// The operator, who sees metrics (`/metrics`) and the operator's page (`/admin/`) where clients connect. Better given in the environment
+    /// or the configuration than here, where other users of this machine can read it.
+    #[arg(long, env = "OFFHOOK_ADMIN", hide_env_values = true, value_name = "NAME:PASSWORD")]
+    pub(crate) admin: Option<AdminCredentials>,
+    /// Also serve metrics on this address, to whoever reaches it.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Print one JSON line with the address and applications instead of text.
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, LogFormat};
 use crate::failure::Failure;
 
 /// The PulseAudio client calls it an error when a stream that is closed disconnects.
@@ -18,7 +18,12 @@ pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    if matches!(&arguments.command, Command::Serve(serve) if serve.json) {
+    let usual = if matches!(&arguments.command, Command::Serve(serve) if serve.json) {
+        LogFormat::Json
+    } else {
+        LogFormat::Text
+    };
+    if arguments.log_format.unwrap_or(usual) == LogFormat::Json {
         subscriber.json().init();
     } else {
         subscriber.init();

@@ -5,10 +5,12 @@ mod app;
 mod args;
 mod call;
 mod demo;
+mod descriptors;
 mod devices;
 mod failure;
 mod keys;
 mod live;
+mod load;
 mod logging;
 mod loopback;
 mod media_options;
@@ -21,6 +23,7 @@ mod stop;
 mod talk;
 mod terminal;
 mod token;
+mod top;
 
 use std::process::ExitCode;
 
@@ -52,6 +55,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Demo(arguments) => block_on(demo::run(&arguments)),
         Command::App(arguments) => block_on(app::run(&arguments)),
         Command::Serve(arguments) => block_on(serve::run(&arguments)),
+        Command::Top(arguments) => block_on(top::run(&arguments)),
+        Command::BareWebsocketServer => block_on(load::serve_bare()),
+        Command::Load(arguments) => block_on(load::run(&arguments)),
         Command::Call(arguments) => block_on(call::run(&arguments)),
         Command::Answer(arguments) => block_on(answer::run(&arguments)),
     }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::app::store_advice;
 use crate::args::{ServeArguments, TurnListen};
+use crate::descriptors;
 use crate::failure::Failure;
 use crate::stop::StopSignals;
 use crate::terminal;
@@ -22,6 +23,8 @@ const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 
 /// Serves until SIGINT or SIGTERM; a second one ends it without waiting for the clients.
 pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    // As many clients as the system allows, whatever the shell does.
+    descriptors::raise();
     let config = config(arguments, applications(arguments)?)?;
     let mut signals = StopSignals::listen()?;
     let server = Server::bind(config).await.map_err(|error| not_started(&error))?;
@@ -73,6 +76,12 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     }
     if !applications.is_empty() {
         config = config.applications(applications);
+    }
+    if arguments.admin.is_some() {
+        config = config.admin(arguments.admin.clone());
+    }
+    if arguments.metrics_listen.is_some() {
+        config = config.metrics_listen(arguments.metrics_listen);
     }
     if let Some(subject) = &arguments.push_subject {
         config = config.push(Some(PushConfig::new(subject)));
@@ -131,6 +140,9 @@ fn not_started(error: &StartError) -> Failure {
 struct Announcement {
     url: String,
     listen: SocketAddr,
+    /// Where metrics are fetched without credentials, when they have a listener of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
     /// Where the relay listens, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     turn: Option<SocketAddr>,
@@ -157,6 +169,7 @@ impl Announcement {
         Self {
             url: server.url(),
             listen: server.local_addr(),
+            metrics: server.metrics_addr(),
             turn: server.turn_addr(),
             development: made.is_some(),
             applications: server.application_keys().into_iter().map(announced).collect(),

@@ -1,6 +1,7 @@
 //! Taking sockets: limits first, then TLS, then HTTP.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,18 +22,25 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Held by everything that serves one connection: its place in the limits, and the sign that it still runs.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    _permit: Permit,
+    permit: Permit,
     _alive: mpsc::Sender<Infallible>,
+}
+
+impl Guest {
+    /// The address it comes from, or the network of an IPv6 address.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.permit.address()
+    }
 }
 
 /// Accepts until the server stops.
 pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    router: Router,
     shared: Arc<Shared>,
     alive: mpsc::Sender<Infallible>,
 ) {
-    let router = http::router(shared.clone());
     let mut stop = shared.stop();
     loop {
         let accepted = tokio::select! {
@@ -41,11 +49,13 @@ pub(crate) async fn run(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(permit) = shared.connections.admit(peer.ip(), environment::now()) else {
+                let permit = shared.connections.admit(peer.ip(), environment::now());
+                shared.metrics.note_connection(permit.is_some());
+                let Some(permit) = permit else {
                     tracing::debug!(address = %peer.ip(), "connection refused by a limit");
                     continue;
                 };
-                let guest = Guest { _permit: permit, _alive: alive.clone() };
+                let guest = Guest { permit, _alive: alive.clone() };
                 tokio::spawn(serve(stream, tls.clone(), router.clone(), guest, shared.clone()));
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use offhook_signaling::call::DeviceAddress;
-use offhook_signaling::message::{Hello, LiveCall, Outcome, WireError};
+use offhook_signaling::message::{Credential, Hello, LiveCall, Outcome, WireError};
 use offhook_signaling::wire::{self, Frame, ParseError};
 use offhook_signaling::{ClientMessage, EntropySource as _, MessageId, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +34,7 @@ pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>) {
         Ok(conversation) => conversation.run(&mut socket).await,
         Err(reason) => reason,
     };
+    shared.metrics.note_closed(reason);
     tracing::debug!(code = reason.code(), reason = reason.text(), "connection closed");
     // A peer that does not take part in closing is left behind.
     let _ = timeout(CLOSING, close(&mut socket, reason, &shared)).await;
@@ -48,7 +49,10 @@ async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversat
     };
     let Hello { application_key: application, user, device_id: device, credential, resume, calls } = hello;
     let address = Arc::new(DeviceAddress { application, user, device });
-    let credential = shared.auth.admit(&address, &credential).await.map_err(|error| {
+    let by = if matches!(credential, Credential::Token(_)) { "token" } else { "device" };
+    let admitted = shared.auth.admit(&address, &credential).await;
+    shared.metrics.note_registration(by, admitted.as_ref().map(drop).map_err(|error| *error));
+    let credential = admitted.map_err(|error| {
         // Who runs the server has to see a wrong secret or clock; users are not named in logs.
         tracing::info!(application = %address.application, reason = ?error, "registration refused");
         refusal(error)
@@ -179,7 +183,10 @@ impl Conversation {
 
     async fn write(&self, socket: &mut WebSocket, text: String) -> Result<(), CloseReason> {
         tokio::select! {
-            sent = socket.send(Message::Text(text.into())) => sent.map_err(|_| CloseReason::Gone),
+            sent = socket.send(Message::Text(text.into())) => {
+                self.shared.metrics.note_sent();
+                sent.map_err(|_| CloseReason::Gone)
+            }
             reason = self.inbox.cut() => Err(reason),
             () = sleep(self.shared.config.sessions.write) => Err(CloseReason::SlowConsumer),
         }
@@ -193,6 +200,7 @@ impl Conversation {
         let command = match wire::parse::<ClientMessage>(text) {
             Ok(frame) => {
                 self.unreadable = 0;
+                self.shared.metrics.note_received(&frame.message);
                 self.command_of(frame).await
             }
             Err(error) => self.unreadable_command(&error)?,
@@ -206,6 +214,9 @@ impl Conversation {
         match frame.message {
             ClientMessage::Register(register) => {
                 let result = self.shared.auth.register(&line.address, &register.token).await;
+                self.shared
+                    .metrics
+                    .note_registration("renewal", result.as_ref().map(drop).map_err(|error| *error));
                 Command::Registered(line, frame.id, result)
             }
             ClientMessage::PushSubscribe(subscription) => {
@@ -228,6 +239,7 @@ impl Conversation {
 
     fn unreadable_command(&mut self, error: &ParseError) -> Result<Command, CloseReason> {
         self.unreadable += 1;
+        self.shared.metrics.note_unreadable();
         if self.unreadable > MOST_UNREADABLE {
             return Err(CloseReason::Protocol(error.wire()));
         }

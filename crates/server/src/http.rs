@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::accept::Guest;
 use crate::connection;
 use crate::development;
+use crate::metrics;
 use crate::pages;
 use crate::push;
 use crate::rest;
@@ -35,6 +36,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/version", get(version))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/development", development::routes())
         .merge(rest::router())
         .route("/v1/push", get(push::key))

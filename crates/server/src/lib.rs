@@ -17,6 +17,7 @@
 //! limits and clocks.
 
 mod accept;
+mod admin;
 mod application;
 mod applications;
 mod auth;
@@ -31,6 +32,7 @@ pub mod fuzzing;
 mod http;
 mod hub;
 mod limit;
+mod metrics;
 mod outbox;
 mod pages;
 mod push;
@@ -40,6 +42,7 @@ mod store;
 mod tls;
 mod turn;
 
+pub use admin::{AdminCredentials, AdminCredentialsError};
 pub use application::{Application, ApplicationError, DevelopmentApplication};
 pub use close::CloseReason;
 pub use config::{

@@ -37,6 +37,14 @@ impl<K: Hash + Eq> Pacer<K> {
     }
 }
 
+impl<K: Hash + Eq> Pacer<K> {
+    /// Whether [`Self::allow`] would allow it now, as far as `key` is known.
+    pub(crate) fn has_room(&self, key: &K, now: Instant) -> bool {
+        let empty_at = self.empty_at.get(key).copied().unwrap_or(now).max(now);
+        (empty_at + self.rate.interval).duration_since(now) <= self.rate.interval * self.rate.burst
+    }
+}
+
 /// One bucket, without a key.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -84,6 +92,13 @@ struct Open {
 pub(crate) struct Permit {
     connections: Arc<Connections>,
     address: IpAddr,
+}
+
+impl Permit {
+    /// Whose connection it is: an address, or the network of an IPv6 address.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
 }
 
 impl Connections {

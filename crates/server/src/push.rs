@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use self::send::{Sender, Target};
 use self::vapid::Vapid;
 use crate::config::PushConfig;
+use crate::metrics::Metrics;
 use crate::server::{Shared, StartError, StopSign};
 use crate::store::{PushKey, PushRecord, Store, StoreError};
 
@@ -41,6 +42,7 @@ impl Push {
     pub(crate) async fn start(
         config: &PushConfig,
         store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
         stop: StopSign,
     ) -> Result<Self, StartError> {
         let key = store.push_key(vapid::fresh_key()).await?;
@@ -49,11 +51,17 @@ impl Push {
         // Certificates that cannot be read are some fewer; without any, https endpoints are refused one by one.
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let sender = Sender::new(vapid, config.allow_private_endpoints, roots).map_err(StartError::Push)?;
+        let sender =
+            Sender::new(vapid, config.allow_private_endpoints, roots, metrics).map_err(StartError::Push)?;
         let (news, waiting) = mpsc::channel(MOST_NEWS);
         let sender = Arc::new(sender);
         tokio::spawn(calls::run(sender.clone(), store.clone(), waiting, stop));
         Ok(Self { sender, store, news })
+    }
+
+    /// How much news waits.
+    pub(crate) fn queued(&self) -> usize {
+        self.news.max_capacity() - self.news.capacity()
     }
 
     /// For hubs.

@@ -15,14 +15,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
 
 use crate::accept;
+use crate::admin::Guesses;
 use crate::application::DevelopmentApplication;
 use crate::applications::Applications;
 use crate::auth::Auth;
 use crate::config::{ConfigError, ServerConfig, TurnChoice};
 use crate::echo::Echo;
 use crate::environment::{self, OsEntropy};
+use crate::http;
 use crate::hub::{self, Command};
 use crate::limit::Connections;
+use crate::metrics::{self, Metrics};
 use crate::push::Push;
 use crate::store::{MemoryStore, SqliteStore, Store, StoreError, StoreKeySource};
 use crate::tls::{self, TlsError};
@@ -108,13 +111,16 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) applications: Arc<Applications>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Wrong passwords of the operator.
+    pub(crate) guesses: Guesses,
     /// For whose users the softphone page may have tokens: only on loopback, and never a configured application.
     pub(crate) page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
     pub(crate) push: Option<Push>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     issuer: Arc<IceIssuer>,
-    turn: Option<TurnService>,
+    pub(crate) turn: Option<TurnService>,
     stop: StopSign,
 }
 
@@ -130,7 +136,13 @@ impl Shared {
             Some(hub) => hub.clone(),
             None => {
                 let news = self.push.as_ref().map(Push::news);
-                let hub = hub::spawn(self.config.clone(), news, self.issuer.clone(), self.store.clone());
+                let hub = hub::spawn(
+                    self.config.clone(),
+                    news,
+                    self.issuer.clone(),
+                    self.store.clone(),
+                    self.metrics.clone(),
+                );
                 if let Some(echo) = &self.echo {
                     echo.attach(application.clone(), hub.clone(), self.stop());
                 }
@@ -140,7 +152,7 @@ impl Shared {
         }
     }
 
-    fn all_hubs(&self) -> Vec<mpsc::Sender<Command>> {
+    pub(crate) fn all_hubs(&self) -> Vec<mpsc::Sender<Command>> {
         self.hubs.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
@@ -182,37 +194,48 @@ impl Server {
         let configured = std::mem::take(&mut config.applications);
         let (applications, development) = Applications::load(configured, &*store).await?;
         let address = config.listen;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let (listener, address) = listen(address).await?;
+        let for_metrics = match config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let (stop, stopped) = watch::channel(Stop::Running);
         let for_page = development.clone().filter(|_| address.ip().is_loopback());
         let echo = Echo::new(&config)?;
         let stopped = StopSign(stopped);
+        let metrics = Arc::new(Metrics::new());
         let push = match config.push.clone() {
             Some(push) => {
                 // The same for every callee: no caller learns who can be woken.
                 config.calls.progress = config.calls.progress.max(push.wait);
-                Some(Push::start(&push, store.clone(), stopped.clone()).await?)
+                Some(Push::start(&push, store.clone(), metrics.clone(), stopped.clone()).await?)
             }
             None => None,
         };
         let turn = start_turn(&config, &stopped).await?;
         let applications = Arc::new(applications);
-        let shared =
-            Arc::new(Shared { push, ..shared(config, applications, store, for_page, echo, turn, stopped) });
+        let shared = Arc::new(Shared {
+            push,
+            metrics,
+            ..shared(config, applications, store, for_page, echo, turn, stopped)
+        });
         let (alive, all_gone) = mpsc::channel(1);
         tokio::spawn(prune(shared.clone(), alive.clone()));
         tokio::spawn(refresh(shared.clone(), alive.clone()));
         let server = RunningServer {
             address,
+            metrics_address: for_metrics.as_ref().map(|(_, address)| *address),
             is_tls: tls.is_some(),
             development,
             shared: shared.clone(),
             stop,
             all_gone,
         };
-        tokio::spawn(accept::run(listener, tls, shared, alive));
+        if let Some((listener, _)) = for_metrics {
+            let router = metrics::listener_routes().with_state(shared.clone());
+            tokio::spawn(accept::run(listener, None, router, shared.clone(), alive.clone()));
+        }
+        tokio::spawn(accept::run(listener, tls, http::router(shared.clone()), shared, alive));
         server.log_start();
         Ok(server)
     }
@@ -251,6 +274,8 @@ fn shared(
         store,
         applications,
         connections: Arc::new(connections),
+        metrics: Arc::new(Metrics::new()),
+        guesses: Guesses::default(),
         page_application,
         echo,
         push: None,
@@ -277,6 +302,13 @@ async fn start_turn(config: &ServerConfig, stop: &StopSign) -> Result<Option<Tur
             }
         },
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok((listener, address))
 }
 
 async fn open_sqlite(folder: std::path::PathBuf, key: StoreKeySource) -> Result<SqliteStore, StoreError> {
@@ -326,6 +358,7 @@ async fn refresh(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
 #[derive(Debug)]
 pub struct RunningServer {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     is_tls: bool,
     development: Option<DevelopmentApplication>,
     shared: Arc<Shared>,
@@ -383,6 +416,12 @@ impl RunningServer {
         self.shared.connections.count()
     }
 
+    /// Where metrics are fetched without credentials, when they have a listener of their own.
+    #[must_use]
+    pub const fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
     /// Where the relay listens for UDP and TCP, when there is one.
     #[must_use]
     pub fn turn_addr(&self) -> Option<SocketAddr> {
@@ -438,6 +477,9 @@ impl RunningServer {
 
     fn log_start(&self) {
         tracing::info!(url = self.url(), "listening");
+        if let Some(metrics) = self.metrics_addr() {
+            tracing::info!(%metrics, "metrics for whoever reaches this address");
+        }
         if let Some(relay) = self.turn_addr() {
             tracing::info!(%relay, "relaying");
         }

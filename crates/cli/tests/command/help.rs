@@ -3,9 +3,9 @@
 use crate::support::run;
 
 /// Words that the help of each command must have.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 11] = [
     ("demo", "--duration --out --input-a --input-b --loss --jitter --seed --record --record-sound --json"),
-    ("serve", "--listen --data --application --config --tls-cert --tls-key --json"),
+    ("serve", "--listen --data --application --config --tls-cert --tls-key --admin --metrics-listen --json"),
     ("token", "--application-key --application-secret --user --ttl"),
     (
         "call",
@@ -13,6 +13,11 @@ const WORDS: [(&str, &str); 9] = [
     ),
     ("answer", "--server --user --input --output --auto --duration --record --record-sound --json Exit"),
     ("devices", "--json"),
+    ("top", "--server --admin --ca --interval --json"),
+    (
+        "load",
+        "--server --application --clients --calls-per-second --seconds --registrations-per-second --idle --talk --source --ca --server-pid --beside-bare --json Exit",
+    ),
     (
         "simulate",
         "--trace --input --output --bitrate --ptime --redundancy --rtt --bottleneck --queue --seed --report --timeline --json Exit",
@@ -33,7 +38,10 @@ fn every_command_has_help_that_names_its_options() {
     }
     let overview = run(&["--help"]);
     assert!(overview.stdout.starts_with("Voice calling"), "{}", overview.stdout);
-    for command in ["demo", "serve", "token", "call", "answer", "devices", "loopback", "simulate", "replay"] {
+    for command in [
+        "demo", "serve", "load", "top", "token", "call", "answer", "devices", "loopback", "simulate",
+        "replay",
+    ] {
         assert!(overview.stdout.contains(command));
     }
     assert!(run(&["--version"]).stdout.starts_with("offhook "));
@@ -48,6 +56,8 @@ fn a_wrong_command_line_ends_with_status_2_and_a_reason() {
         (&["serve", "--application", "nothing"], "KEY:SECRET"),
         (&["serve", "--config", "no-such-file.toml"], "no-such-file.toml"),
         (&["serve", "--tls-cert", "cert.pem"], "--tls-key"),
+        (&["serve", "--admin", "ada:short"], "12 to 256"),
+        (&["load", "--server", "ws://127.0.0.1:9", "--application", "x"], "KEY:SECRET"),
         (&["serve", "--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem"),
         (&["token", "--user", "alice"], "--application-key"),
         (&["--log", "loud=loud", "devices"], "log filter"),

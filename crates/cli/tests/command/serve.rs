@@ -88,6 +88,48 @@ fn applications_of_a_configuration_file_are_announced() {
 }
 
 #[test]
+fn top_prints_one_snapshot_of_a_server() {
+    let server = TestServer::start();
+    let seen = run(&["top", "--server", &server.url, "--json"]);
+    assert_eq!(seen.code(), 0, "{seen:?}");
+    let snapshot = seen.json();
+    assert_eq!(snapshot["sessions"]["connected"], 0, "{snapshot}");
+    assert_eq!(
+        (&snapshot["calls_started"], &snapshot["ringing_seconds"]["p50"]),
+        (&0.into(), &serde_json::Value::Null)
+    );
+    let silent = run(&["top", "--server", "http://127.0.0.1:9", "--json"]);
+    assert_eq!((silent.code(), silent.stdout.as_str()), (3, ""), "{silent:?}");
+}
+
+#[test]
+fn load_sets_up_calls_on_a_server_and_says_so_in_json() {
+    let server = TestServer::start();
+    let application = format!("{}:{}", server.key, server.secret);
+    let done = run(&[
+        "load",
+        "--server",
+        &server.url,
+        "--application",
+        &application,
+        "--clients",
+        "20",
+        "--calls-per-second",
+        "5",
+        "--seconds",
+        "2",
+        "--talk",
+        "100ms",
+        "--beside-bare",
+        "--json",
+    ]);
+    assert_eq!(done.code(), 0, "{done:?}");
+    let report = done.json();
+    assert_eq!((&report["calls"]["ended"], &report["lost_events"]), (&10.into(), &0.into()), "{report}");
+    assert!(report["bare"]["echo_cpu_us"].as_f64().is_some_and(|us| us > 0.0), "{report}");
+}
+
+#[test]
 fn a_port_in_use_is_an_error_that_says_so() {
     let server = TestServer::start();
     let address = server.url.strip_prefix("ws://").unwrap();

@@ -21,7 +21,10 @@ pub(crate) fn offhook(arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null());
     for name in [
         "OFFHOOK_LOG",
+        "OFFHOOK_LOG_FORMAT",
         "OFFHOOK_SERVER",
+        "OFFHOOK_ADMIN",
+        "OFFHOOK_APPLICATION",
         "OFFHOOK_DATA",
         "OFFHOOK_STORE_KEY",
         "OFFHOOK_STORE_KEY_FILE",

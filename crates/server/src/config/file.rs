@@ -10,6 +10,7 @@ use offhook_signaling::token::ApplicationSecret;
 use serde::Deserialize;
 
 use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, TurnChoice};
+use crate::admin::AdminCredentials;
 use crate::application::{Application, ApplicationError};
 use crate::store::StoreKeySource;
 use crate::turn::TurnSecret;
@@ -31,6 +32,21 @@ struct File {
     tokens: FileTokens,
     echo: FileEcho,
     push: Option<FilePush>,
+    admin: Option<FileAdmin>,
+    metrics: FileMetrics,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileAdmin {
+    name: String,
+    password: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileMetrics {
+    listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -178,6 +194,10 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
         push.allow_private_endpoints = file.allow_private_endpoints;
         push
     });
+    if let Some(FileAdmin { name, password }) = file.admin {
+        config.admin = Some(AdminCredentials::new(name, &password)?);
+    }
+    config.metrics_listen = file.metrics.listen;
     times(&mut config, &file.sessions, &file.calls, &file.tokens);
     Ok(config)
 }
@@ -329,6 +349,8 @@ mod tests {
         assert_eq!(config.credential_lifetime, default.credential_lifetime);
         assert_eq!(config.echo, default.echo);
         assert_eq!(config.push, Some(PushConfig::new("mailto:admin@example.org")));
+        assert_eq!(config.metrics_listen, "127.0.0.1:9464".parse().ok());
+        assert!(config.admin.is_some());
     }
 
     #[test]
@@ -341,6 +363,7 @@ mod tests {
         assert!(error("[echo]\ndelay_seconds = 2").contains("echo.delay"));
         assert!(error("[echo]\nuser = 'a b'").contains("A-Z"));
         assert!(error("[push]\nsubject = 'me'").contains("push.subject"));
+        assert!(error("[admin]\nname = 'ada'\npassword = 'short'").contains("12 to 256"));
         assert!(error("[limits]\nconnections = 0").contains("limits.connections"));
         assert!(error("[[application]]\nkey = 'x'\nsecret = 'y'").contains("application x"));
         assert!(error("[tls]\nkey = 'k.pem'").contains("certificate"));

@@ -1,6 +1,7 @@
 //! What a server is told: defaults, setters, a TOML file, and the checks before it starts.
 
 mod file;
+mod sight;
 mod turn;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use offhook_signaling::token::TokenPolicy;
 
 pub(crate) use self::turn::{SharedRelay, TURN_PORT, TURNS_PORT, TurnChoice};
 pub use self::turn::{TurnConfig, TurnLimits};
+use crate::admin::{AdminCredentials, AdminCredentialsError};
 use crate::application::{Application, ApplicationError};
 use crate::store::StoreKeySource;
 use crate::turn::TurnSecret;
@@ -39,6 +41,8 @@ pub struct ServerConfig {
     pub(crate) credential_lifetime: Duration,
     pub(crate) echo: Option<EchoUser>,
     pub(crate) push: Option<PushConfig>,
+    pub(crate) admin: Option<AdminCredentials>,
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// How devices that are not connected are woken by Web Push.
@@ -205,6 +209,9 @@ pub enum ConfigError {
         /// Why.
         source: ApplicationError,
     },
+    /// The operator's name or password is not usable.
+    #[error("[admin]: {0}")]
+    Admin(#[from] AdminCredentialsError),
     /// The same application key stands twice.
     #[error("application {0} is configured twice")]
     DuplicateApplication(String),
@@ -240,6 +247,8 @@ impl Default for ServerConfig {
             credential_lifetime: Duration::from_secs(30 * 86_400),
             echo: Some(EchoUser::default()),
             push: None,
+            admin: None,
+            metrics_listen: None,
         }
     }
 }

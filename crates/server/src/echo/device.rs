@@ -13,6 +13,7 @@ use offhook_signaling::wire::{self, Frame};
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, DeviceId, MessageId, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use super::Echo;
 use super::media::{self, News, ToMedia};
@@ -149,7 +150,8 @@ impl Device {
                 let answer = ClientMessage::CallAnswer(Description { sdp });
                 self.say(line, Some(call.clone()), answer).await?;
                 self.calls.insert(call.clone(), to_media);
-                tokio::spawn(media.run(call, inbox, self.news.clone(), place));
+                let span = tracing::info_span!("echo", call_id = %call);
+                tokio::spawn(media.run(call, inbox, self.news.clone(), place).instrument(span));
                 Ok(())
             }
             Err(error) => {

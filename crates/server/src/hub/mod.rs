@@ -6,14 +6,13 @@
 mod pushing;
 mod records;
 mod sessions;
+mod sight;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_signaling::call::{
-    CallEndCause, CallRecord, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput,
-};
+use offhook_signaling::call::{CallEndCause, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput};
 use offhook_signaling::message::{
     Empty, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
 };
@@ -27,6 +26,7 @@ use crate::close::CloseReason;
 use crate::config::ServerConfig;
 use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
+use crate::metrics::{Census, Metrics, SessionOpening};
 use crate::outbox::Outbox;
 use crate::push::PushNews;
 use crate::store::Store;
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Revoked(Arc<DeviceAddress>),
     /// The application is served no more.
     Blocked,
+    /// Tell what there is.
+    Census(oneshot::Sender<Census>),
     /// Tell every client and end.
     Shutdown,
 }
@@ -81,9 +83,10 @@ pub(crate) fn spawn(
     pushes: Option<mpsc::Sender<PushNews>>,
     issuer: Arc<IceIssuer>,
     store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
 ) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
-    tokio::spawn(Hub::new(config, pushes, issuer, store, environment::now()).run(commands));
+    tokio::spawn(Hub::new(config, pushes, issuer, store, metrics, environment::now()).run(commands));
     sender
 }
 
@@ -99,6 +102,7 @@ struct Hub {
     connections: u64,
     pushes: Option<mpsc::Sender<PushNews>>,
     records: Records,
+    metrics: Arc<Metrics>,
 }
 
 impl Hub {
@@ -107,6 +111,7 @@ impl Hub {
         pushes: Option<mpsc::Sender<PushNews>>,
         issuer: Arc<IceIssuer>,
         store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
         now: Instant,
     ) -> Self {
         Self {
@@ -117,7 +122,8 @@ impl Hub {
             call_starts: Pacer::new(config.limits.calls_per_user),
             connections: 0,
             pushes,
-            records: Records::new(store),
+            records: Records::new(store, metrics.clone()),
+            metrics,
             config,
             issuer,
         }
@@ -149,6 +155,8 @@ impl Hub {
             Command::Closed(line) => self.closed(now, &line),
             Command::Revoked(address) => self.detach(now, &address, CloseReason::Revoked),
             Command::Blocked => self.detach_all(now),
+            // Who asked may have given up.
+            Command::Census(answer) => drop(answer.send(self.census())),
             Command::Shutdown => {}
         }
     }
@@ -240,6 +248,7 @@ impl Hub {
         entry.connect(line.connection, outbox);
         let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, missed.is_some(), credential);
         entry.say(welcome);
+        let is_replayed = missed.is_some();
         if let Some(missed) = missed {
             missed.into_iter().for_each(|text| entry.send(text));
         } else {
@@ -247,6 +256,11 @@ impl Hub {
             entry.say(ServerMessage::Snapshot(snapshot));
             self.board.handle_snapshot_sent(&line.address);
         }
+        self.metrics.note_session(if is_replayed {
+            SessionOpening::Resumed
+        } else {
+            SessionOpening::Snapshot
+        });
         self.sessions.keep(&line.address);
         self.board.handle_connected(&line.address);
     }
@@ -267,6 +281,7 @@ impl Hub {
         let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, false, credential);
         entry.say(welcome);
         entry.say(ServerMessage::Snapshot(snapshot));
+        self.metrics.note_session(SessionOpening::New);
         tracing::debug!(user = %line.address.user, device = %line.address.device, "session opened");
     }
 
@@ -338,6 +353,7 @@ impl Hub {
             self.push_over(address, &call_id, CallEndCause::OtherDeviceAnswered);
         }
         if starts {
+            self.metrics.note_call_started();
             tracing::info!(%call_id, application = %address.application, "call started");
         }
         Ok(())
@@ -347,6 +363,9 @@ impl Hub {
     fn settle(&mut self, line: &Line, of: MessageId, error: Option<WireError>) {
         let Some(entry) = self.sessions.of_line(line) else { return };
         let outcome = Outcome { of: Some(of.clone()), error, message: String::new() };
+        if let Some(error) = error {
+            self.metrics.note_refused(error);
+        }
         entry.session.remember(of, outcome.clone());
         entry.say(ServerMessage::Outcome(outcome));
     }
@@ -409,7 +428,7 @@ impl Hub {
                     events.push((to, call_id, message));
                 }
                 SwitchboardOutput::Ended(record) => {
-                    log_end(&record);
+                    self.note_end(&record);
                     let callee = (record.application.clone(), record.callee.clone());
                     self.push_end(callee, record.call_id.clone(), record.cause);
                     ended.insert(record.call_id.clone(), (record, Vec::new()));
@@ -465,18 +484,6 @@ fn welcome(
         ice_servers: issuer.fixed().to_vec(),
         credential,
     }))
-}
-
-fn log_end(record: &CallRecord) {
-    tracing::info!(
-        call_id = %record.call_id,
-        application = %record.application,
-        cause = ?record.cause,
-        lasted = ?record.lasted,
-        talked = ?record.talked,
-        "call ended"
-    );
-    tracing::debug!(call_id = %record.call_id, caller = %record.caller, callee = %record.callee, "call parties");
 }
 
 async fn until(due: Option<Instant>) {

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::{Line, Open};
 use crate::environment;
+use crate::metrics::Metrics;
 use crate::store::{CallDetailRecord, Store};
 
 /// A disk that is full for a moment does not cost a record. After the last pause the call's end is told without one: people
@@ -51,13 +52,14 @@ pub(super) struct Records {
     last: u64,
     done: mpsc::UnboundedSender<u64>,
     written: mpsc::UnboundedReceiver<u64>,
+    metrics: Arc<Metrics>,
 }
 
 impl Records {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
         // Unbounded, but never longer than `waiting`.
         let (done, written) = mpsc::unbounded_channel();
-        Self { store, waiting: VecDeque::new(), last: 0, done, written }
+        Self { store, waiting: VecDeque::new(), last: 0, done, written, metrics }
     }
 
     /// Begins to write the record of a call; `held` waits for it.
@@ -67,9 +69,11 @@ impl Records {
         let call_id = record.call_id.clone();
         self.waiting.push_back(Waiting { number, call_id, written: false, held });
         let record = CallDetailRecord::new(record, environment::wall_millis());
-        let (store, done) = (self.store.clone(), self.done.clone());
+        let (store, done, metrics) = (self.store.clone(), self.done.clone(), self.metrics.clone());
         tokio::spawn(async move {
-            write(&*store, &record).await;
+            if !write(&*store, &record).await {
+                metrics.note_record_lost();
+            }
             // A hub that is gone has nobody to tell.
             let _ = done.send(number);
         });
@@ -78,6 +82,11 @@ impl Records {
     /// Whether a record is on its way.
     pub(super) fn are_pending(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// How many records are on their way.
+    pub(super) fn pending(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Waits for every record that is on its way now; gives it back when none is.
@@ -124,15 +133,18 @@ impl Records {
     }
 }
 
-async fn write(store: &dyn Store, record: &CallDetailRecord) {
+/// Whether it was written in the end.
+async fn write(store: &dyn Store, record: &CallDetailRecord) -> bool {
     for pause in PAUSES {
         match store.put_record(record).await {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(error) => tracing::warn!(call_id = %record.call_id, %error, "call record not written yet"),
         }
         sleep(pause).await;
     }
-    if let Err(error) = store.put_record(record).await {
+    let last = store.put_record(record).await;
+    if let Err(error) = &last {
         tracing::error!(call_id = %record.call_id, %error, "call record lost");
     }
+    last.is_ok()
 }

@@ -35,6 +35,11 @@ impl Sessions {
         self.count
     }
 
+    /// How many have a connection now.
+    pub(super) fn connected(&self) -> usize {
+        self.users.values().flatten().filter(|entry| entry.connection.is_some()).count()
+    }
+
     pub(super) fn of_user(&self, user: &UserId) -> usize {
         self.users.get(user).map_or(0, Vec::len)
     }

@@ -9,6 +9,7 @@ use offhook_signaling::{ApplicationKey, CallId, DeviceId, UserId};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
 use super::send::{Message, SendError, Sender, Target, topic};
 use crate::environment;
@@ -80,7 +81,8 @@ pub(super) async fn run(
                 }
                 let (over, ended) = oneshot::channel();
                 waiting.insert((call.application.clone(), call.call_id.clone()), over);
-                tokio::spawn(wake(sender.clone(), store.clone(), call, ended, stop.clone()));
+                let span = tracing::info_span!("push", call_id = %call.call_id);
+                tokio::spawn(wake(sender.clone(), store.clone(), call, ended, stop.clone()).instrument(span));
             }
         }
     }

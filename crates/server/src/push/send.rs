@@ -26,6 +26,7 @@ use web_push_native::{Auth, p256};
 use super::endpoint::{Endpoint, EndpointError};
 use super::vapid::Vapid;
 use crate::environment;
+use crate::metrics::Metrics;
 
 /// For name, connection, TLS, request and answer together.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,16 +112,22 @@ pub(super) struct Sender {
     any_endpoint: bool,
     tls: Arc<ClientConfig>,
     places: Semaphore,
+    metrics: Arc<Metrics>,
 }
 
 impl Sender {
     /// `any_endpoint` allows http and addresses that are not public.
-    pub(super) fn new(vapid: Vapid, any_endpoint: bool, roots: RootCertStore) -> Result<Self, rustls::Error> {
+    pub(super) fn new(
+        vapid: Vapid,
+        any_endpoint: bool,
+        roots: RootCertStore,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, rustls::Error> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { vapid, any_endpoint, tls: Arc::new(tls), places: Semaphore::new(MOST_REQUESTS) })
+        Ok(Self { vapid, any_endpoint, tls: Arc::new(tls), places: Semaphore::new(MOST_REQUESTS), metrics })
     }
 
     pub(super) const fn vapid(&self) -> &Vapid {
@@ -133,6 +140,16 @@ impl Sender {
 
     /// Sends `message`, again after a pause where that may help.
     pub(super) async fn send(&self, target: &Target, message: &Message) -> Result<(), SendError> {
+        let sent = self.try_often(target, message).await;
+        self.metrics.note_push(match sent {
+            Ok(()) => "delivered",
+            Err(SendError::Gone) => "gone",
+            Err(_) => "failed",
+        });
+        sent
+    }
+
+    async fn try_often(&self, target: &Target, message: &Message) -> Result<(), SendError> {
         let mut pauses = PAUSES.iter();
         loop {
             let error = match self.try_once(target, message).await {
@@ -236,7 +253,7 @@ mod tests {
 
     fn sender(roots: RootCertStore) -> Sender {
         let vapid = Vapid::new(&vapid::fresh_key(), "mailto:admin@example.com".to_owned()).unwrap();
-        Sender::new(vapid, true, roots).unwrap()
+        Sender::new(vapid, true, roots, Arc::new(Metrics::new())).unwrap()
     }
 
     fn target(port: u16) -> Target {

@@ -114,6 +114,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Forgets nonces and credentials that ended before `now`, and how devices without a credential are woken.
     fn prune(&self, now: UnixSeconds) -> StoreFuture<'_, ()>;
 
+    /// How many jobs wait inside the store, for metrics.
+    fn queued(&self) -> usize {
+        0
+    }
+
     /// Whether the store works, for the readiness page.
     fn check(&self) -> StoreFuture<'_, ()>;
 }

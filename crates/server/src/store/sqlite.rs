@@ -254,6 +254,10 @@ impl Store for SqliteStore {
         })
     }
 
+    fn queued(&self) -> usize {
+        self.writer.queued()
+    }
+
     fn check(&self) -> StoreFuture<'_, ()> {
         self.run(|connection| connection.query_row("SELECT 1", [], |_| Ok(())))
     }

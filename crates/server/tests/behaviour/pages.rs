@@ -11,7 +11,7 @@ pub(crate) async fn get(server: &RunningServer, path: &str) -> String {
     ask(server, &format!("GET {path} HTTP/1.1\r\nHost: offhook\r\nConnection: close\r\n\r\n")).await
 }
 
-async fn ask(server: &RunningServer, request: &str) -> String {
+pub(crate) async fn ask(server: &RunningServer, request: &str) -> String {
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut page = String::new();

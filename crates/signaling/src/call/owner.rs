@@ -172,6 +172,11 @@ impl Owner {
         self.answered.is_none()
     }
 
+    /// Whether media is connected at one side.
+    pub(super) const fn is_established(&self) -> bool {
+        self.established.is_some()
+    }
+
     /// When to call [`Self::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.values().min().copied()

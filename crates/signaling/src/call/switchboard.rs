@@ -34,6 +34,17 @@ pub enum SwitchboardOutput {
     Ended(CallRecord),
 }
 
+/// How many calls there are, by how far they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Nobody has answered.
+    pub ringing: usize,
+    /// Answered; no side has said that its media is connected.
+    pub answered: usize,
+    /// Media is connected.
+    pub established: usize,
+}
+
 /// The machine. After every `handle_*`, drain [`Self::poll_output`] and ask [`Self::poll_timeout`] again.
 #[derive(Debug)]
 pub struct Switchboard {
@@ -64,6 +75,20 @@ impl Switchboard {
     #[must_use]
     pub fn call_count(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How many calls there are, by how far they are.
+    #[must_use]
+    pub fn counts(&self) -> CallCounts {
+        let mut counts = CallCounts::default();
+        for owner in self.calls.values() {
+            *match owner.is_established() {
+                _ if owner.is_ringing() => &mut counts.ringing,
+                true => &mut counts.established,
+                false => &mut counts.answered,
+            } += 1;
+        }
+        counts
     }
 
     /// A device opened a new session: calls that ring for its user ring on it, and `live` calls that nobody knows are taken over.

@@ -24,12 +24,26 @@ impl std::fmt::Debug for Session {
     }
 }
 
+/// How the server's numbered events came, since the start of the client. A server that works misses none and repeats none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Events that were handled.
+    pub events: u64,
+    /// Numbers that were left out.
+    pub missed: u64,
+    /// Events that had been handled before, and were not again.
+    pub repeated: u64,
+}
+
 /// Numbers of one session.
 #[derive(Debug, Default)]
 pub(super) struct Link {
     session: Option<Session>,
     // A snapshot was announced and has not come: replay alone would not bring the tables together.
     needs_snapshot: bool,
+    // A snapshot stands for the events before it, whose numbers are not known.
+    begins_anywhere: bool,
+    delivery: Delivery,
     last_seq: u64,
     acknowledged: u64,
     next_command: u64,
@@ -54,6 +68,7 @@ impl Link {
             self.pending.retain(|frame| !matches!(frame.message, ClientMessage::CallStart(_)));
         }
         self.needs_snapshot = !resumed;
+        self.begins_anywhere = !resumed && !is_new;
         if !resumed {
             self.last_seq = 0;
             self.acknowledged = 0;
@@ -70,9 +85,21 @@ impl Link {
         if seq == 0 {
             return true;
         }
-        let new = seq > self.last_seq;
-        self.last_seq = self.last_seq.max(seq);
-        new
+        if seq <= self.last_seq {
+            self.delivery.repeated += 1;
+            return false;
+        }
+        if !std::mem::take(&mut self.begins_anywhere) {
+            self.delivery.missed = self.delivery.missed.saturating_add(seq - self.last_seq - 1);
+        }
+        self.delivery.events += 1;
+        self.last_seq = seq;
+        true
+    }
+
+    /// How events came so far.
+    pub(super) const fn delivery(&self) -> Delivery {
+        self.delivery
     }
 
     /// Whether the server does not know yet what was handled.
@@ -137,5 +164,32 @@ impl Link {
         let id = MessageId::new(format!("c{}", self.next_command))
             .expect("a letter and digits are a well-formed identifier");
         Frame { id, seq: self.next_command, ack: self.last_seq, call_id, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(link: &mut Link, session: &str, resumed: bool) {
+        link.opened(SessionId::new(session).unwrap(), String::new(), String::new(), resumed);
+    }
+
+    #[test]
+    fn gaps_and_repetitions_are_counted_but_not_across_a_snapshot() {
+        let mut link = Link::default();
+        opened(&mut link, "one", false);
+        assert!(link.accept(1) && link.accept(0) && link.accept(2));
+        assert_eq!(link.delivery(), Delivery { events: 2, missed: 0, repeated: 0 });
+        opened(&mut link, "one", true);
+        assert!(!link.accept(2) && link.accept(3));
+        assert_eq!(link.delivery(), Delivery { events: 3, missed: 0, repeated: 1 });
+        opened(&mut link, "one", false);
+        assert!(link.accept(40) && link.accept(43));
+        assert_eq!(link.delivery(), Delivery { events: 5, missed: 2, repeated: 1 });
+        opened(&mut link, "two", false);
+        assert!(link.accept(2));
+        assert_eq!(link.delivery().missed, 3, "a new session counts from 1");
+        assert!(link.accept(u64::MAX) && !link.accept(u64::MAX));
     }
 }

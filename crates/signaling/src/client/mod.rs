@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use calls::ClientCall;
+pub use link::Delivery;
 
 use self::backoff::Backoff;
 use self::link::Link;
@@ -284,6 +285,12 @@ impl<E: EntropySource> ClientMachine<E> {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.phase == Phase::Online
+    }
+
+    /// How the server's events came since the start.
+    #[must_use]
+    pub const fn delivery(&self) -> Delivery {
+        self.link.delivery()
     }
 
     /// STUN and TURN servers of the last welcome.

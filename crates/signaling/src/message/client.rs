@@ -180,6 +180,27 @@ impl std::fmt::Debug for PushSubscription {
 }
 
 impl ClientMessage {
+    /// Its `type`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Register(_) => "register",
+            Self::CallStart(_) => "call.start",
+            Self::CallRinging(_) => "call.ringing",
+            Self::CallAnswer(_) => "call.answer",
+            Self::CallCandidate(_) => "call.candidate",
+            Self::CallUpdate(_) => "call.update",
+            Self::CallEstablished(_) => "call.established",
+            Self::CallIceServers(_) => "call.ice_servers",
+            Self::CallHangup(_) => "call.hangup",
+            Self::PushSubscribe(_) => "push.subscribe",
+            Self::PushUnsubscribe(_) => "push.unsubscribe",
+            Self::Ack(_) => "ack",
+            Self::Ping(_) => "ping",
+        }
+    }
+
     /// Every `type` of this direction.
     pub const TYPES: [&'static str; 14] = [
         "hello",

@@ -29,6 +29,11 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
+    /// How many jobs wait.
+    pub(super) fn queued(&self) -> usize {
+        self.jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
+    }
+
     /// Runs `job` and waits until its changes are durable.
     pub(super) async fn run<T: Send + 'static>(
         &self,

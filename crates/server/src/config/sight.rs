@@ -1,0 +1,23 @@
+//! Who may look at a server, and where.
+
+use std::net::SocketAddr;
+
+use super::ServerConfig;
+use crate::admin::AdminCredentials;
+
+impl ServerConfig {
+    /// Who operates the server: with these credentials metrics and the operator's page are served where clients connect. Without them
+    /// they are served there only by a development server on loopback, to anyone.
+    #[must_use]
+    pub fn admin(mut self, admin: Option<AdminCredentials>) -> Self {
+        self.admin = admin;
+        self
+    }
+
+    /// Serves metrics on an address of their own, to whoever reaches it, without TLS.
+    #[must_use]
+    pub const fn metrics_listen(mut self, address: Option<SocketAddr>) -> Self {
+        self.metrics_listen = address;
+        self
+    }
+}

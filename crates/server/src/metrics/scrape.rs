@@ -1,0 +1,159 @@
+//! What there is now, looked up when somebody asks.
+
+use std::time::Duration;
+
+use offhook_signaling::call::CallCounts;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::process::Usage;
+use crate::hub::Command;
+use crate::server::Shared;
+use crate::turn::TurnCounters;
+
+/// A hub that does not answer in this time is left out: whoever watches a server must not wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
+type Counters = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// What there is in one hub.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Census {
+    pub(crate) connected: usize,
+    /// Sessions whose client is away and may come back.
+    pub(crate) waiting: usize,
+    pub(crate) calls: CallCounts,
+    /// Call records on their way to the store.
+    pub(crate) records: usize,
+}
+
+impl Census {
+    fn add(&mut self, other: Self) {
+        self.connected += other.connected;
+        self.waiting += other.waiting;
+        self.records += other.records;
+        self.calls.ringing += other.calls.ringing;
+        self.calls.answered += other.calls.answered;
+        self.calls.established += other.calls.established;
+    }
+}
+
+/// The text of a scrape (OpenMetrics 1.0).
+pub(super) async fn scrape(shared: &Shared) -> String {
+    let mut now = Registry::default();
+    register_now(&mut now, shared).await;
+    if let Some(turn) = &shared.turn {
+        register_turn(&mut now, &turn.counters());
+    }
+    if let Some(usage) = Usage::read() {
+        register_process(&mut now, usage);
+    }
+    let mut text = String::new();
+    let written = encode_registry(&mut text, &shared.metrics.registry)
+        .and_then(|()| encode_registry(&mut text, &now))
+        .and_then(|()| encode_eof(&mut text));
+    // Writing to a string cannot fail.
+    written.expect("a string takes any text");
+    text
+}
+
+async fn register_now(registry: &mut Registry, shared: &Shared) {
+    let gauge = |value: usize| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge
+    };
+    let gauges = |label: &'static str, values: &[(&'static str, usize)]| {
+        let gauges = Gauges::default();
+        for (name, value) in values {
+            gauges.get_or_create(&[(label, *name)]).set(i64::try_from(*value).unwrap_or(i64::MAX));
+        }
+        gauges
+    };
+    let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("offhook_build", "The release that runs", build);
+    registry.register("offhook_connections", "Open connections", gauge(shared.connections.count()));
+    let (census, waiting) = census(shared).await;
+    let sessions = gauges("state", &[("connected", census.connected), ("waiting", census.waiting)]);
+    registry.register("offhook_sessions", "Sessions of devices", sessions);
+    let CallCounts { ringing, answered, established } = census.calls;
+    let calls =
+        gauges("state", &[("ringing", ringing), ("answered", answered), ("established", established)]);
+    registry.register("offhook_calls", "Calls that are not over", calls);
+    let pushes = shared.push.as_ref().map_or(0, crate::push::Push::queued);
+    let queues = gauges(
+        "queue",
+        &[
+            ("commands", waiting),
+            ("records", census.records),
+            ("store", shared.store.queued()),
+            ("pushes", pushes),
+        ],
+    );
+    registry.register("offhook_queue_depth", "What waits inside the server", queues);
+}
+
+/// Of all hubs; with the commands that wait for them.
+async fn census(shared: &Shared) -> (Census, usize) {
+    let (mut sum, mut waiting) = (Census::default(), 0);
+    for hub in shared.all_hubs() {
+        waiting += hub.max_capacity() - hub.capacity();
+        let (answer, census) = oneshot::channel();
+        let ask = async {
+            hub.send(Command::Census(answer)).await.ok()?;
+            census.await.ok()
+        };
+        if let Ok(Some(census)) = timeout(PATIENCE, ask).await {
+            sum.add(census);
+        }
+    }
+    (sum, waiting)
+}
+
+fn counter(value: u64) -> Counter {
+    let counter: Counter = Counter::default();
+    counter.inc_by(value);
+    counter
+}
+
+fn register_turn(registry: &mut Registry, turn: &TurnCounters) {
+    let now = |value: u64| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge
+    };
+    let refused = Counters::default();
+    for (reason, count) in [
+        ("credentials", turn.refused_credentials),
+        ("peer", turn.refused_peers),
+        ("quota", turn.refused_quota),
+    ] {
+        refused.get_or_create(&[("reason", reason)]).inc_by(count);
+    }
+    registry.register("offhook_turn_allocations", "Allocations that exist", now(turn.allocations));
+    registry.register("offhook_turn_connections", "TCP and TLS connections", now(turn.connections));
+    registry.register("offhook_turn_allocated", "Allocations made", counter(turn.allocated));
+    registry.register("offhook_turn_refused", "Requests refused", refused);
+    registry.register("offhook_turn_relayed_bytes", "Bytes relayed", counter(turn.relayed_bytes));
+    registry.register("offhook_turn_dropped", "Datagrams dropped", counter(turn.dropped_datagrams));
+}
+
+fn register_process(registry: &mut Registry, usage: Usage) {
+    let cpu: Counter<f64, std::sync::atomic::AtomicU64> = Counter::default();
+    cpu.inc_by(usage.cpu_seconds);
+    let now = |value: u64| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge
+    };
+    registry.register("process_cpu_seconds", "Processor time", cpu);
+    registry.register("process_resident_memory_bytes", "Memory in use", now(usage.resident_bytes));
+    registry.register("process_open_fds", "Open files and sockets", now(usage.open_files));
+}

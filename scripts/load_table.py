@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Measures one node under `offhook load`, plain and with TLS, and writes the table of docs/LOAD.md.
+
+Needs target/release/offhook and openssl. Server and load share this machine: set-up times are upper bounds, processor times and memory are
+the server's own.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+APPLICATION = "a32e5a8d-f7d8-411c-9645-9038e8dd051d:ax8hTTQJF0OPXL32r1LHMA=="
+BEGIN, END = "<!-- begin: scripts/load_table.py -->", "<!-- end -->"
+
+
+def certificate(folder):
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
+         "-keyout", key, "-out", chain],
+        check=True, capture_output=True,
+    )
+    return chain, key
+
+
+def run(program, options, folder, tls):
+    serve = [program, "serve", "--listen", "127.0.0.1:0", "--data", folder / "data", "--application", APPLICATION, "--json",
+             "--log", "warn"]
+    load = [program, "load", "--application", APPLICATION, "--json", *options]
+    if tls:
+        chain, key = certificate(folder)
+        serve += ["--tls-cert", chain, "--tls-key", key]
+        load += ["--ca", chain]
+    server = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True)
+    try:
+        url = json.loads(server.stdout.readline())["url"]
+        done = subprocess.run([*load, "--server", url, "--server-pid", str(server.pid)], stdout=subprocess.PIPE, text=True)
+        return json.loads(done.stdout)
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def number(value, digits=1):
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def table(plain, tls, options, busy):
+    bare, one, other = plain["bare"], plain["server"], tls["server"]
+    calls, setup = plain["calls"], plain["setup_ms"]
+    rows = [
+        ("memory per idle client, KiB", number(one["idle_kib_per_client"]), number(other["idle_kib_per_client"]), "14; TLS 24",
+         f"{number(bare['kib_per_connection'])} (connection)"),
+        ("CPU per registration, µs", number(one["register_cpu_us"], 0), number(other["register_cpu_us"], 0), "",
+         f"{number(bare['accept_cpu_us'], 0)} (connection)"),
+        ("CPU per idle heartbeat, µs", number(one["heartbeat_cpu_us"]), number(other["heartbeat_cpu_us"]), "",
+         f"{number(bare['echo_cpu_us'])} (echo)"),
+        ("CPU per call, µs", number(one["call_cpu_us"], 0), "", "", ""),
+        ("calls set up and ended", f"{calls['ended']} of {calls['attempted']}", "", "all", ""),
+        ("set-up p50, p95, p99, ms", ", ".join(number(setup[key]) for key in ("p50", "p95", "p99")), "", "p99 under 100", ""),
+        ("registration p50, p99, ms", ", ".join(number(plain["register_ms"][key]) for key in ("p50", "p99")),
+         ", ".join(number(tls["register_ms"][key]) for key in ("p50", "p99")), "", ""),
+        ("events lost, repeated", f"{plain['lost_events']}, {plain['repeated_events']}", f"{tls['lost_events']}, {tls['repeated_events']}",
+         "0, 0", ""),
+    ]
+    lines = [
+        f"{options.clients} clients, {options.calls_per_second} calls per second for {options.seconds} s; {os.cpu_count()} processors shared "
+        f"with the load; load average before: {busy:.1f}.",
+        "", "| | plain | TLS | wanted | bare WebSocket |", "|---|---|---|---|---|",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    if plain["errors"] or tls["errors"]:
+        lines += ["", f"Errors: {json.dumps(plain['errors'])} {json.dumps(tls['errors'])}"]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", default=ROOT / "target/release/offhook", type=pathlib.Path)
+    parser.add_argument("--clients", type=int, default=20000)
+    parser.add_argument("--calls-per-second", type=int, default=500)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--idle", default="30s")
+    parser.add_argument("--write", type=pathlib.Path, help="the page whose table is replaced")
+    options = parser.parse_args()
+    busy = os.getloadavg()[0]
+    crowd = ["--clients", str(options.clients), "--idle", options.idle]
+    calls = ["--calls-per-second", str(options.calls_per_second), "--seconds", str(options.seconds), "--beside-bare"]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        print("plain …", file=sys.stderr)
+        plain = run(options.program, [*crowd, *calls], pathlib.Path(one), False)
+        print(json.dumps(plain), file=sys.stderr)
+        print("TLS …", file=sys.stderr)
+        tls = run(options.program, [*crowd, "--seconds", "1"], pathlib.Path(other), True)
+        print(json.dumps(tls), file=sys.stderr)
+    text = table(plain, tls, options, busy)
+    print(text)
+    if options.write:
+        page = options.write.read_text()
+        head, rest = page.split(BEGIN)
+        _, tail = rest.split(END)
+        options.write.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
