@@ -90,6 +90,9 @@ const TAPS: usize = 32;
 const MIDDLE: usize = TAPS / 2 - 1;
 const PHASES: usize = 256;
 
+/// Where speed 1 is wanted, what is left of an input is used up at this speed, in a second at most: less than anybody hears.
+const TO_REST: f64 = 20e-6;
+
 /// Plays sound a little faster or slower by interpolation; at speed 1 it passes sound untouched, later by half the filter: a third of a
 /// millisecond.
 #[derive(Debug, Clone)]
@@ -103,6 +106,8 @@ pub struct DriftResampler {
     fraction: f64,
     /// Inputs per output, minus 1.
     speed: f64,
+    /// Whether speed 1 is wanted: on the way to the next whole input, from where on sound passes untouched.
+    resting: bool,
 }
 
 impl Default for DriftResampler {
@@ -111,7 +116,7 @@ impl Default for DriftResampler {
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     fn default() -> Self {
         let table = (0..=PHASES).map(|phase| sinc_row(phase as f64 / PHASES as f64)).collect();
-        Self { table, history: [0.0; 2 * TAPS], oldest: 0, fraction: 0.0, speed: 0.0 }
+        Self { table, history: [0.0; 2 * TAPS], oldest: 0, fraction: 0.0, speed: 0.0, resting: true }
     }
 }
 
@@ -122,6 +127,10 @@ impl DriftResampler {
     /// Speed above 1: `Ppm(100.0)` consumes 100 samples more per million.
     pub fn set_speed(&mut self, speed: Ppm) {
         self.speed = speed.0.clamp(-2.0 * MOST_PPM, 2.0 * MOST_PPM) * 1e-6;
+        self.resting = self.speed == 0.0;
+        if self.resting && self.fraction > 0.0 {
+            self.speed = TO_REST;
+        }
     }
 
     /// How many inputs [`Self::process`] takes for `outputs`.
@@ -133,11 +142,16 @@ impl DriftResampler {
     pub fn process(&mut self, input: &[f32], out: &mut [f32]) {
         let mut input = input.iter();
         for out in out {
+            let mut taken = 0;
             self.fraction += 1.0 + self.speed;
             while self.fraction >= 1.0 {
                 let Some(sample) = input.next() else { break };
                 self.fraction -= 1.0;
                 self.shift_in(*sample);
+                taken += 1;
+            }
+            if self.resting && taken > 1 {
+                (self.fraction, self.speed) = (0.0, 0.0);
             }
             *out = self.interpolate();
         }
@@ -228,6 +242,32 @@ mod tests {
         resampler.process(&input, &mut out[..240]);
         assert!((out[0] - last - 1.0).abs() < 0.01, "{last} then {}", out[0]);
         assert!(out[..240].windows(2).all(|pair| (pair[1] - pair[0] - 1.0).abs() < 0.01));
+    }
+
+    #[test]
+    fn back_at_speed_one_sound_soon_passes_untouched_again() {
+        let mut resampler = DriftResampler::default();
+        let mut next = 0;
+        let mut played = |resampler: &mut DriftResampler, outputs: usize| {
+            let mut out = vec![0.0; outputs];
+            let needed = resampler.inputs_for(outputs);
+            let input: Vec<f32> = (next..next + needed).map(|n| (n % 1000) as f32).collect();
+            next += needed;
+            resampler.process(&input, &mut out);
+            (out, needed)
+        };
+        for speed in [130.0, -130.0] {
+            resampler.set_speed(Ppm(speed));
+            played(&mut resampler, 4321);
+            let mut taken = 0;
+            for _ in 0..450 {
+                resampler.set_speed(Ppm(0.0));
+                taken += played(&mut resampler, 120).1;
+            }
+            assert!((450 * 120..=450 * 120 + 1).contains(&taken), "{taken}");
+            let (out, needed) = played(&mut resampler, 480);
+            assert!(needed == 480 && out.iter().all(|sample| sample.fract() == 0.0), "{speed}: {out:?}");
+        }
     }
 
     #[test]

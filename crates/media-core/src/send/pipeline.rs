@@ -22,6 +22,8 @@ const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
 const PACKETS_OF_A_RECEIVER_REPORT: u16 = 25;
 /// A DTX packet is at most this long; only the first of a pause is sent.
 const DTX_BYTES: usize = 2;
+/// Who wants a cheaper encoder than this wants no neural network beside it, which costs a fifth of it.
+const LEAST_COMPLEXITY_WITH_DRED: u8 = 5;
 
 /// How to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -358,7 +360,7 @@ impl SendPipeline {
 
 /// What the ladder may use. Least latency has no speech layer, so neither copies nor redundancy of the codec's own.
 fn ladder_config(config: &SendConfig) -> LadderConfig {
-    let EncoderConfig { bitrate, in_band_fec, profile, .. } = config.encoder;
+    let EncoderConfig { bitrate, in_band_fec, profile, complexity, .. } = config.encoder;
     let voice = profile == Profile::Voice;
     LadderConfig {
         bitrate,
@@ -366,7 +368,7 @@ fn ladder_config(config: &SendConfig) -> LadderConfig {
         redundancy: config.redundancy,
         in_band_fec: in_band_fec && voice,
         red: config.red_payload_type.is_some(),
-        dred: voice,
+        dred: voice && complexity >= LEAST_COMPLEXITY_WITH_DRED,
     }
 }
 
