@@ -68,7 +68,8 @@ async function application({ user, who, processing }) {
 }
 
 export class Chromium {
-  static async open(server, who, processing) {
+  static async open(server, who, condition) {
+    const processing = condition === 'processed';
     const launched = await s.chromium.launch({
       executablePath: s.chromiumPath, ignoreDefaultArgs: ['--mute-audio'],
       args: [
@@ -111,12 +112,13 @@ export class Chromium {
 }
 
 export class Rust {
-  static async open(server, who, processing) {
-    const plain = processing ? [] : ['--no-echo-cancellation', '--no-noise-suppression', '--no-auto-gain'];
+  static async open(server, who, condition) {
+    const light = condition === 'light' ? ['--light'] : [];
+    const plain = condition === 'processed' ? [] : ['--no-echo-cancellation', '--no-noise-suppression', '--no-auto-gain'];
     const user = `rust-${who}`;
     const options = [
       '--server', server.host, '--application-key', server.key, '--application-secret', server.secret, '--user', user, '--json',
-      '--microphone', `pulseaudio:mic_${who}`, '--speaker', `pulseaudio:ear_${who}`, ...plain,
+      '--microphone', `pulseaudio:mic_${who}`, '--speaker', `pulseaudio:ear_${who}`, ...plain, ...light,
     ];
     return Object.assign(new Rust(), { options, user, kind: 'rust' });
   }

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 const NAMES = { rust: 'Offhook', chromium: 'Chromium' };
 export const CONDITIONS = {
   clean: 'clean', loss: '10 % of all datagrams lost', processed: 'clean, with echo cancellation, noise suppression and gain control',
+  light: 'clean, `offhook call --light`',
 };
 
 const median = (values) => {
@@ -45,7 +46,7 @@ function cost(runs) {
   const ratios = {};
   for (const condition of Object.keys(CONDITIONS)) {
     const mixed = of(runs, condition, 'rust', 'chromium');
-    const alike = of(runs, condition, 'chromium', 'chromium');
+    const alike = of(runs, condition === 'light' ? 'clean' : condition, 'chromium', 'chromium');
     if (!mixed.length || !alike.length) continue;
     const each = (some, end, what) => some.map((run) => run.cpu[end][what]);
     const both = (what) => [...each(alike, 0, what), ...each(alike, 1, what)];

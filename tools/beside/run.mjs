@@ -1,6 +1,6 @@
 // Calls between Offhook and Chromium beside calls between Chromium and Chromium, on one machine, with the same speech. Run by `make beside`.
 //
-//   node tools/beside/run.mjs --offhook PROGRAM [--runs 3] [--seconds 60] [--only clean,loss,processed] [--page docs/QUALITY.md] [--out DIR]
+//   node tools/beside/run.mjs --offhook PROGRAM [--runs 3] [--seconds 60] [--only clean,loss,processed,light] [--page docs/QUALITY.md] [--out DIR]
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -10,7 +10,7 @@ import { parseArgs, promisify } from 'node:util';
 const { values: options } = parseArgs({
   options: {
     offhook: { type: 'string', default: 'target/release/offhook' }, runs: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '60' }, only: { type: 'string', default: 'clean,loss,processed' },
+    seconds: { type: 'string', default: '60' }, only: { type: 'string', default: 'clean,loss,processed,light' },
     page: { type: 'string', default: '' }, out: { type: 'string', default: 'target/beside' },
   },
 });
@@ -56,7 +56,8 @@ async function speech(folder) {
 
 /** Both ends, talking. */
 async function connect(server, pair, condition) {
-  const [caller, callee] = [await pair[0].open(server, 'a', condition === 'processed'), await pair[1].open(server, 'b', condition === 'processed')];
+  const caller = await pair[0].open(server, 'a', condition);
+  const callee = await pair[1].open(server, 'b', condition);
   const network = condition === 'loss' ? await s.lossyNetwork({ all: true }) : undefined;
   await network?.behind(callee.page);
   await caller.ring(callee.user);
@@ -128,9 +129,9 @@ async function main() {
   const conditions = options.only.split(',');
   const plan = [];
   for (let run = 1; run <= Number(options.runs); run += 1) {
-    for (const condition of conditions) for (const pair of PAIRS) plan.push({ condition, pair, run });
+    for (const condition of conditions) for (const pair of condition === 'light' ? PAIRS.slice(0, 1) : PAIRS) plan.push({ condition, pair, run });
   }
-  say(`${plan.length} calls of ${SECONDS} s, then their scores: about ${Math.ceil((plan.length * (SECONDS + WARM_UP + TAIL + 25)) / 60)} min`);
+  say(`${plan.length} calls of ${SECONDS} s, then their scores: about ${Math.ceil((plan.length * (SECONDS + WARM_UP + TAIL + 20)) / 60)} min`);
   const said = await speech(options.out);
   const folder = join(s.scratch, 'sound');
   mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -14,6 +14,8 @@ mod pcm;
 mod probe;
 #[cfg(target_os = "linux")]
 mod pulse_server;
+#[cfg(target_os = "linux")]
+mod pulse_stream;
 mod registry;
 pub(crate) mod supervisor;
 mod wav_file;

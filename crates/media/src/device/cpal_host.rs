@@ -1,4 +1,4 @@
-//! Devices of the system, through cpal: PulseAudio where it runs, else ALSA, or what the platform has.
+//! Devices of the system: those of PulseAudio where it runs; through cpal those of ALSA, or what the platform has.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use cpal::{StreamConfig, SupportedBufferSize, SupportedStreamConfigRange};
 use offhook_media_core::units::SAMPLE_RATE;
 
 #[cfg(target_os = "linux")]
-use super::pulse_server::PulseServer;
+use super::pulse_server::{AskError, Connection, PulseServer};
+#[cfg(target_os = "linux")]
+use super::pulse_stream::PulseStream;
 use super::{Device, DeviceHealth, DeviceId, DeviceInfo, Direction, ErrorSeverity};
 use super::{OpenDevice, OpenDeviceError, Sighting};
 use crate::latency::LatencyMode;
 use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for_real_time};
 
-/// Samples asked for. PulseAudio's smallest stable size is twice that of the others. What comes is another matter: any size is handled.
-const PULSE_PERIOD: u32 = 480;
+/// Samples asked for. What comes is another matter: any size is handled.
 const PERIOD: u32 = 240;
 /// How the ids of PulseAudio's devices begin.
 const PULSE_PREFIX: &str = "pulseaudio:";
 
-/// The connections that questions go over; made when first needed, and made again when they broke. Each stream has a connection of its own: the
-/// PulseAudio client gives all streams of one connection the same synchronization group, and the server refuses the second.
+/// The connections that questions go over; made when first needed, and made again when they broke. Each stream has a connection of its own.
 #[derive(Default)]
 pub(super) struct CpalHosts {
     host: Option<cpal::Host>,
@@ -106,6 +106,10 @@ impl CpalHosts {
         latency: LatencyMode,
         mut callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        #[cfg(target_os = "linux")]
+        if let Some((connection, name)) = at_pulse(device)? {
+            return Ok(Box::new(PulseStream::capture(connection, device, name, latency, callback)?));
+        }
         let (host, found) = find(device, Direction::Capture)?;
         let choice = Choice::of(&found, Direction::Capture, latency)?;
         let channels = usize::from(choice.config.channels);
@@ -126,6 +130,10 @@ impl CpalHosts {
         latency: LatencyMode,
         mut callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        #[cfg(target_os = "linux")]
+        if let Some((connection, name)) = at_pulse(device)? {
+            return Ok(Box::new(PulseStream::render(connection, device, name, latency, callback)?));
+        }
         let (host, found) = find(device, Direction::Render)?;
         let choice = Choice::of(&found, Direction::Render, latency)?;
         let channels = usize::from(choice.config.channels);
@@ -156,6 +164,24 @@ fn hush() {
     #[cfg(target_os = "linux")]
     if let Err(error) = alsa::Output::local_error_handler() {
         tracing::debug!(%error, "libasound goes on printing");
+    }
+}
+
+/// A connection to the PulseAudio server and the device's name there, `None` for the default; nothing for a device of something else.
+#[cfg(target_os = "linux")]
+fn at_pulse(device: &Device) -> Result<Option<(Connection, Option<&str>)>, OpenDeviceError> {
+    let name = match device {
+        Device::Id(id) => match id.as_str().strip_prefix(PULSE_PREFIX) {
+            Some(name) => Some(name),
+            None => return Ok(None),
+        },
+        _ => None,
+    };
+    match Connection::open(None) {
+        Ok(connection) => Ok(Some((connection, name))),
+        // Without a server the default is that of ALSA.
+        Err(AskError::Away) if name.is_none() => Ok(None),
+        Err(error) => Err(OpenDeviceError::NoSoundSystem(error.to_string())),
     }
 }
 
@@ -293,7 +319,7 @@ impl Choice {
                 || (preferred.sample_format(), preferred.sample_rate()),
                 |format| (format, SAMPLE_RATE),
             );
-        let buffer_size = buffer_size(device, preferred.buffer_size(), latency);
+        let buffer_size = buffer_size(preferred.buffer_size(), latency);
         let config = StreamConfig { channels: preferred.channels(), sample_rate, buffer_size };
         Ok(Self { config, format })
     }
@@ -307,9 +333,8 @@ fn ranges_of(device: &cpal::Device, direction: Direction) -> Vec<SupportedStream
     .unwrap_or_default()
 }
 
-fn buffer_size(device: &cpal::Device, supported: &SupportedBufferSize, latency: LatencyMode) -> BufferSize {
-    let is_pulse = id_of(device).is_some_and(|id| id.as_str().starts_with(PULSE_PREFIX));
-    let wanted = if is_pulse { PULSE_PERIOD } else { PERIOD } / latency.device_share();
+fn buffer_size(supported: &SupportedBufferSize, latency: LatencyMode) -> BufferSize {
+    let wanted = PERIOD / latency.device_share();
     match supported {
         SupportedBufferSize::Range { min, max } if min <= max => BufferSize::Fixed(wanted.clamp(*min, *max)),
         _ => BufferSize::Fixed(wanted),

@@ -108,14 +108,7 @@ impl PulseServer {
     }
 
     fn connect(&self) -> Result<Connection, AskError> {
-        let path = self.socket.clone().or_else(pulseaudio::socket_path_from_env).ok_or(AskError::Away)?;
-        let socket = UnixStream::connect(path).map_err(|_| AskError::Away)?;
-        let timeout = Some(LONGEST);
-        socket
-            .set_read_timeout(timeout)
-            .and_then(|()| socket.set_write_timeout(timeout))
-            .map_err(|_| AskError::Away)?;
-        Connection::greet(socket)
+        Connection::open(self.socket.clone())
     }
 }
 
@@ -124,14 +117,32 @@ const fn is_usable_after<R>(answer: &Result<R, AskError>) -> bool {
     matches!(answer, Ok(_) | Err(AskError::Refused(ProtocolError::ServerError(_))))
 }
 
+/// A connection that was greeted.
 #[derive(Debug)]
-struct Connection {
+pub(super) struct Connection {
     socket: BufReader<UnixStream>,
     version: u16,
     sequence: u32,
 }
 
 impl Connection {
+    /// To the server at this socket; `None` for what the environment says.
+    pub(super) fn open(socket: Option<PathBuf>) -> Result<Self, AskError> {
+        let path = socket.or_else(pulseaudio::socket_path_from_env).ok_or(AskError::Away)?;
+        let socket = UnixStream::connect(path).map_err(|_| AskError::Away)?;
+        let timeout = Some(LONGEST);
+        socket
+            .set_read_timeout(timeout)
+            .and_then(|()| socket.set_write_timeout(timeout))
+            .map_err(|_| AskError::Away)?;
+        Self::greet(socket)
+    }
+
+    /// The socket, with what was read of it, and the version of the protocol.
+    pub(super) fn into_parts(self) -> (BufReader<UnixStream>, u16) {
+        (self.socket, self.version)
+    }
+
     fn greet(socket: UnixStream) -> Result<Self, AskError> {
         let mut this = Self { socket: BufReader::new(socket), version: MAX_VERSION, sequence: 0 };
         let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
@@ -145,7 +156,8 @@ impl Connection {
         Ok(this)
     }
 
-    fn ask<R: CommandReply>(&mut self, question: &Command) -> Result<R, AskError> {
+    /// Sends it and waits for its answer, [`LONGEST`] at most.
+    pub(super) fn ask<R: CommandReply>(&mut self, question: &Command) -> Result<R, AskError> {
         self.sequence = self.sequence.wrapping_add(1);
         write_command_message(self.socket.get_mut(), self.sequence, question, self.version)
             .map_err(unanswered)?;
