@@ -11,7 +11,7 @@ const SHORT_HOLE: f32 = 0.35;
 const LONG_HOLE: f32 = 0.52;
 const WORN_OUT: f32 = 0.74;
 /// Costs that differ by less are the same, in milliseconds: a delay that moves is heard too.
-const NO_MATTER: f32 = 2.0;
+const NO_MATTER: f32 = 1.2;
 /// Later than this it is the longer hole, in bins.
 const SHORT_BINS: usize = 20;
 const LONG_BINS: usize = 60;
