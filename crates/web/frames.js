@@ -57,7 +57,7 @@ const FORMS = {
   'call.ice_servers': named,
   'call.ringing': isObject,
   'call.established': isObject,
-  'call.answered': form({ 'sdp?': sdp }),
+  'call.answered': form({ 'sdp?': sdp, 'by?': isId }),
   'call.candidate': form({ 'candidate?': part, 'mid?': part, 'ufrag?': part, 'end?': flag }),
   'call.update': form({ kind: among({ offer: 1, answer: 1 }), sdp }),
   'call.ended': form({ cause: among(CAUSES), 'error?': text() }),

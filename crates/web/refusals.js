@@ -11,6 +11,7 @@ const REFUSALS = {
   token_algorithm: 'the token is not signed with HS256: sign it so',
   token_lifetime: 'the token lives longer than the server allows: sign a shorter one',
   token_malformed: 'the token has the wrong form: pass it on whole, as it was signed',
+  user_blocked: 'this user is blocked: only who runs the application can unblock them',
   credential_refused: 'the device credential is unknown, ended or revoked: register with a new token',
 };
 const failure = (message, code, domain, refusal) => ({ message, code, domain, fatal: true, ...(refusal && { refusal }) });

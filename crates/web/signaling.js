@@ -393,7 +393,7 @@ export class Machine {
     const has = typeof sdp === 'string';
     if (this.calls.has(id)) {
       if (outgoing && state === 'ringing') this['call.ringing'](now, {}, id);
-      else if (outgoing && state === 'answered' && has) this['call.answered'](now, { sdp }, id);
+      else if (outgoing && state === 'answered' && has) this['call.answered'](now, { sdp, by: remote }, id);
     } else if (!outgoing && state === 'init') {
       // Without a description its event follows: it did not fit into the snapshot.
       if (has) this['call.incoming'](now, { from: remote, headers, sdp }, id);
@@ -431,10 +431,11 @@ export class Machine {
   'call.ringing'(now, _, id) {
     if (this.calls.get(id)?.enter(now, Ringing)) this.tell(id, 'ringing');
   }
-  'call.answered'(now, { sdp }, id) {
+  'call.answered'(now, { sdp, by }, id) {
     const call = this.calls.get(id);
     // To the callee this only says that its answer was the first.
     if (!call?.outgoing || !call.enter(now, Answered)) return;
+    if (by) call.remote = by;
     this.disarm(SETUP + id);
     this.tell(id, 'answered');
     this.tell(id, { remote_description: sdp ?? '' });

@@ -3,20 +3,24 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use offhook_server::{ApplicationOrigin, SqliteStore, Store as _, StoreError, StoredApplication};
+use offhook_server::{
+    ApplicationOrigin, CallbackDigest, Callbacks, SqliteStore, Store as _, StoreError, StoredApplication,
+};
+use offhook_signaling::call::Unanswered;
 use offhook_signaling::{ApplicationKey, UnixSeconds};
 use serde::Serialize;
 
-use crate::args::{AppAction, AppArguments, AppStore};
+use crate::args::{AppAction, AppArguments, AppStore, CallbackArguments};
 use crate::failure::Failure;
 use crate::terminal;
 
 /// Runs one action and prints what it did.
 pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
     match &arguments.action {
-        AppAction::Create { name, store } => {
+        AppAction::Create { name, callbacks, store } => {
+            let callbacks = changed(None, callbacks)?;
             let opened = open(store, true)?;
-            let made = StoredApplication::create(name, now()?);
+            let made = StoredApplication { callbacks, ..StoredApplication::create(name, now()?) };
             put(&opened, &made).await?;
             show(store.json, &Shown::with_secret(&made));
         }
@@ -29,6 +33,14 @@ pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
                 shown.iter().for_each(|shown| show(false, shown));
             }
         }
+        AppAction::Set { key, name, callbacks, no_callbacks, store } => {
+            let (opened, mut application) = change(store, key).await?;
+            let before = application.callbacks.take().filter(|_| !no_callbacks);
+            application.callbacks = changed(before, callbacks)?;
+            application.name = name.clone().unwrap_or(application.name);
+            put(&opened, &application).await?;
+            show(store.json, &Shown::of(&application));
+        }
         AppAction::Rotate { key, accept_old, store } => {
             let mut application = change(store, key).await?;
             application.1.rotate(now()?, *accept_old);
@@ -39,6 +51,48 @@ pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
         AppAction::Unblock { key, store } => block(store, key, None).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Callbacks with what the command line says about them.
+fn changed(before: Option<Callbacks>, arguments: &CallbackArguments) -> Result<Option<Callbacks>, Failure> {
+    let CallbackArguments {
+        callback_url,
+        callback_fallback_url,
+        callback_timeout,
+        callback_failure,
+        callback_digest,
+    } = arguments;
+    let is_said = callback_fallback_url.is_some()
+        || callback_timeout.is_some()
+        || callback_failure.is_some()
+        || callback_digest.is_some();
+    let mut callbacks = match (before, callback_url) {
+        (Some(before), Some(url)) => Callbacks { url: url.clone(), ..before },
+        (Some(before), None) => before,
+        (None, Some(url)) => Callbacks::new(url),
+        (None, None) if is_said => {
+            return Err(Failure::usage("there is no callback URL yet").advice("give --callback-url too"));
+        }
+        (None, None) => return Ok(None),
+    };
+    if let Some(url) = callback_fallback_url {
+        callbacks.fallback_url = Some(url.clone());
+    }
+    if let Some(seconds) = callback_timeout {
+        callbacks.timeout_ms = (seconds * 1000.0).round() as u64;
+    }
+    match callback_failure.as_deref() {
+        Some("hangup") => callbacks.on_failure = Unanswered::HangUp,
+        Some(_) => callbacks.on_failure = Unanswered::Continue,
+        None => {}
+    }
+    match callback_digest.as_deref() {
+        Some("md5") => callbacks.digest = CallbackDigest::Md5,
+        Some(_) => callbacks.digest = CallbackDigest::Sha256,
+        None => {}
+    }
+    callbacks.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Some(callbacks))
 }
 
 async fn block(store: &AppStore, key: &str, since: Option<UnixSeconds>) -> Result<(), Failure> {
@@ -124,6 +178,7 @@ struct Shown {
     origin: ApplicationOrigin,
     created: UnixSeconds,
     blocked: Option<UnixSeconds>,
+    callbacks: Option<Callbacks>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     /// Until when the secret before is accepted.
@@ -138,6 +193,7 @@ impl Shown {
             origin: application.origin,
             created: application.created,
             blocked: application.blocked,
+            callbacks: application.callbacks.clone(),
             secret: None,
             old_secret_accepted_until: application.secrets.get(1).and_then(|old| old.accepted_until),
         }
@@ -159,6 +215,12 @@ fn show(json: bool, shown: &Shown) {
     }
     if shown.blocked.is_some() {
         text += "  BLOCKED";
+    }
+    if let Some(callbacks) = &shown.callbacks {
+        text += &format!("\n  callbacks  {}", callbacks.url);
+        if let Some(url) = &callbacks.fallback_url {
+            text += &format!(", else {url}");
+        }
     }
     if let Some(secret) = &shown.secret {
         text += &format!("\n  secret  {secret}");

@@ -159,6 +159,7 @@ const fn advice(refusal: WireError) -> &'static str {
         WireError::CredentialRefused => {
             "register again: give --token TOKEN, or for development --application-secret SECRET"
         }
+        WireError::UserBlocked => "ask who runs the application: the user is blocked there",
         WireError::UserReserved => "give another --user; calls to the reserved one work",
         _ => "this client and the server may be of different releases: compare `offhook --version`",
     }

@@ -1,9 +1,13 @@
 //! Applications: a key that is public and secrets that sign registration tokens.
 
+use std::sync::Arc;
+
 use offhook_signaling::ApplicationKey;
 use offhook_signaling::token::ApplicationSecret;
 
+use crate::callbacks::Callbacks;
 use crate::environment::OsEntropy;
+use crate::webhook::CallbackTarget;
 
 /// The most secrets that are active at once: the new one and, during a rotation, the old one.
 pub(crate) const MOST_SECRETS: usize = 2;
@@ -13,6 +17,7 @@ pub(crate) const MOST_SECRETS: usize = 2;
 pub struct Application {
     key: ApplicationKey,
     secrets: Vec<ApplicationSecret>,
+    callbacks: Option<Arc<Callbacks>>,
 }
 
 /// Why a text is not an application.
@@ -33,7 +38,25 @@ impl Application {
     /// An application with one active secret.
     #[must_use]
     pub fn new(key: ApplicationKey, secret: ApplicationSecret) -> Self {
-        Self { key, secrets: vec![secret] }
+        Self { key, secrets: vec![secret], callbacks: None }
+    }
+
+    /// The same application, whose back end is asked about calls and told of them.
+    #[must_use]
+    pub fn with_callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callbacks = Some(Arc::new(callbacks));
+        self
+    }
+
+    /// Where its back end is told of calls.
+    #[must_use]
+    pub fn callbacks(&self) -> Option<&Callbacks> {
+        self.callbacks.as_deref()
+    }
+
+    pub(crate) fn callback_target(&self) -> Option<CallbackTarget> {
+        let secret = self.secrets.first()?.clone();
+        self.callbacks.clone().map(|callbacks| CallbackTarget { callbacks, secret })
     }
 
     /// The same application, which also accepts tokens signed with an older secret.

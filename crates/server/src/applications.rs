@@ -9,6 +9,7 @@ use offhook_signaling::token::ApplicationSecret;
 use crate::application::{Application, DevelopmentApplication};
 use crate::environment;
 use crate::store::{ApplicationOrigin, Store, StoreError, StoredApplication};
+use crate::webhook::CallbackTarget;
 
 /// The applications of one server.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl Applications {
     /// The secrets that sign for an application now; none for one that is unknown or blocked.
     pub(crate) fn secrets(&self, key: &ApplicationKey) -> Vec<ApplicationSecret> {
         self.read().get(key).map_or_else(Vec::new, |application| application.secrets().to_vec())
+    }
+
+    /// Where an application's back end is told of calls.
+    pub(crate) fn callback_target(&self, key: &ApplicationKey) -> Option<CallbackTarget> {
+        self.read().get(key).and_then(Application::callback_target)
     }
 
     pub(crate) fn keys(&self) -> Vec<ApplicationKey> {

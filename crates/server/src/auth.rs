@@ -97,13 +97,13 @@ impl Auth {
         if self.reserved.as_ref() == Some(user) { Err(WireError::UserReserved) } else { Ok(()) }
     }
 
-    /// A blocked user or application is told no more than one whose credential is gone.
+    /// Who is blocked, and proved who they are, is told so; a blocked application's users as if their credential were gone.
     async fn refuse_blocked(&self, address: &DeviceAddress) -> Result<(), WireError> {
         let blocked = self.store.blocked_since(&address.application, &address.user).await.map_err(failed)?;
-        if blocked.is_some() || !self.applications.contains(&address.application) {
+        if !self.applications.contains(&address.application) {
             return Err(WireError::CredentialRefused);
         }
-        Ok(())
+        if blocked.is_some() { Err(WireError::UserBlocked) } else { Ok(()) }
     }
 
     async fn bind_nonce(&self, address: &DeviceAddress, claims: &Claims) -> Result<(), WireError> {

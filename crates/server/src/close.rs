@@ -18,6 +18,7 @@ use offhook_signaling::message::{Bye, ByeAction, WireError};
 /// | 4007 | [`Limited`](Self::Limited) | come back later |
 /// | 4008 | [`Revoked`](Self::Revoked) | get a new token |
 /// | 4009 | [`Internal`](Self::Internal) | resume later |
+/// | 4010 | [`Blocked`](Self::Blocked) | nothing: only the application's back end changes that |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
     /// A binary message; the protocol is text.
@@ -44,6 +45,8 @@ pub enum CloseReason {
     Revoked,
     /// The server failed, for instance its storage.
     Internal,
+    /// The user was blocked.
+    Blocked,
     /// The client closed or lost the connection.
     Gone,
 }
@@ -66,6 +69,7 @@ impl CloseReason {
             Self::Limited => 4007,
             Self::Revoked => 4008,
             Self::Internal => 4009,
+            Self::Blocked => 4010,
         }
     }
 
@@ -86,6 +90,7 @@ impl CloseReason {
             Self::Limited => "limit reached",
             Self::Revoked => "credential revoked",
             Self::Internal => "internal error",
+            Self::Blocked => "user blocked",
         }
     }
 
@@ -93,6 +98,7 @@ impl CloseReason {
     pub(crate) const fn bye(self) -> Option<Bye> {
         let (action, retry_after_ms, error) = match self {
             Self::Refused(error) | Self::Protocol(error) => (ByeAction::Stop, 0, Some(error)),
+            Self::Blocked => (ByeAction::Stop, 0, Some(WireError::UserBlocked)),
             Self::Revoked => (ByeAction::Stop, 0, Some(WireError::CredentialRefused)),
             Self::Limited => (ByeAction::Reconnect, 10_000, Some(WireError::RateLimited)),
             Self::Internal => (ByeAction::Resume, 2_000, Some(WireError::Internal)),

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Json, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{Router, get};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use offhook_signaling::message::Limits;
-use offhook_signaling::{PATH, SUBPROTOCOL, wire};
+use offhook_signaling::{PATH, SUBPROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::accept::Guest;
 use crate::connection;
-use crate::development;
 use crate::metrics;
 use crate::pages;
-use crate::push;
 use crate::rest;
 use crate::server::Shared;
 
@@ -35,11 +33,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route(PATH, get(signal))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .route("/version", get(version))
+        .route("/version", get(rest::version))
         .route("/metrics", get(metrics::metrics))
-        .route("/v1/development", development::routes())
         .merge(rest::router())
-        .route("/v1/push", get(push::key))
         .fallback(get(pages::serve))
         .with_state(shared)
 }
@@ -108,13 +104,4 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, "the store does not work\n").into_response()
         }
     }
-}
-
-async fn version() -> Json<serde_json::Value> {
-    Json(serde_json::json!({
-        "name": "offhook",
-        "version": env!("CARGO_PKG_VERSION"),
-        "protocol": SUBPROTOCOL,
-        "protocol_version": wire::VERSION,
-    }))
 }

@@ -21,12 +21,15 @@ mod admin;
 mod application;
 mod applications;
 mod auth;
+mod callbacks;
 mod close;
 mod config;
 mod connection;
 mod development;
 mod echo;
+mod endpoint;
 mod environment;
+mod fetch;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
@@ -39,11 +42,15 @@ mod push;
 mod rest;
 mod server;
 mod store;
+mod svaml;
+mod time;
 mod tls;
 mod turn;
+mod webhook;
 
 pub use admin::{AdminCredentials, AdminCredentialsError};
 pub use application::{Application, ApplicationError, DevelopmentApplication};
+pub use callbacks::{CallbackDigest, CallbackError, Callbacks};
 pub use close::CloseReason;
 pub use config::{
     ConfigError, EchoUser, Limits, PushConfig, Rate, ServerConfig, SessionTimers, TlsFiles, TurnConfig,

@@ -268,6 +268,7 @@ const fn closing(reason: CloseReason) -> &'static str {
         CloseReason::Limited => "limited",
         CloseReason::Revoked => "revoked",
         CloseReason::Internal => "internal",
+        CloseReason::Blocked => "blocked",
     }
 }
 

@@ -1,7 +1,6 @@
 //! Web Push: wakes registered devices that are not connected when somebody calls them (RFC 8030, RFC 8291, RFC 8292).
 
 mod calls;
-mod endpoint;
 mod send;
 mod vapid;
 
@@ -13,13 +12,13 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Json, Response};
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::{PushSubscription, WireError};
-use rustls::RootCertStore;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use self::send::{Sender, Target};
 use self::vapid::Vapid;
 use crate::config::PushConfig;
+use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::server::{Shared, StartError, StopSign};
 use crate::store::{PushKey, PushRecord, Store, StoreError};
@@ -48,11 +47,8 @@ impl Push {
         let key = store.push_key(vapid::fresh_key()).await?;
         let broken = || StoreError::Failed("the key that signs pushes is broken".to_owned());
         let vapid = Vapid::new(&key, config.subject.clone()).ok_or_else(broken)?;
-        // Certificates that cannot be read are some fewer; without any, https endpoints are refused one by one.
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let sender =
-            Sender::new(vapid, config.allow_private_endpoints, roots, metrics).map_err(StartError::Push)?;
+        let fetcher = Fetcher::system().map_err(StartError::Push)?;
+        let sender = Sender::new(vapid, config.allow_private_endpoints, fetcher, metrics);
         let (news, waiting) = mpsc::channel(MOST_NEWS);
         let sender = Arc::new(sender);
         tokio::spawn(calls::run(sender.clone(), store.clone(), waiting, stop));

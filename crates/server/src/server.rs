@@ -23,13 +23,14 @@ use crate::config::{ConfigError, ServerConfig, TurnChoice};
 use crate::echo::Echo;
 use crate::environment::{self, OsEntropy};
 use crate::http;
-use crate::hub::{self, Command};
+use crate::hub::{self, Command, Surroundings};
 use crate::limit::Connections;
 use crate::metrics::{self, Metrics};
 use crate::push::Push;
 use crate::store::{MemoryStore, SqliteStore, Store, StoreError, StoreKeySource};
 use crate::tls::{self, TlsError};
 use crate::turn::{IceIssuer, TurnCounters, TurnError, TurnService};
+use crate::webhook::Webhooks;
 
 const PRUNING: Duration = Duration::from_secs(3600);
 /// How soon a change that the operator made in the store is noticed.
@@ -118,6 +119,7 @@ pub(crate) struct Shared {
     pub(crate) page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
     pub(crate) push: Option<Push>,
+    webhooks: Option<Webhooks>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     issuer: Arc<IceIssuer>,
     pub(crate) turn: Option<TurnService>,
@@ -135,14 +137,16 @@ impl Shared {
         match hubs.get(application).filter(|hub| !hub.is_closed()) {
             Some(hub) => hub.clone(),
             None => {
-                let news = self.push.as_ref().map(Push::news);
-                let hub = hub::spawn(
-                    self.config.clone(),
-                    news,
-                    self.issuer.clone(),
-                    self.store.clone(),
-                    self.metrics.clone(),
-                );
+                let hub = hub::spawn(Surroundings {
+                    application: application.clone(),
+                    applications: self.applications.clone(),
+                    config: self.config.clone(),
+                    pushes: self.push.as_ref().map(Push::news),
+                    notices: self.webhooks.as_ref().map(Webhooks::notices),
+                    issuer: self.issuer.clone(),
+                    store: self.store.clone(),
+                    metrics: self.metrics.clone(),
+                });
                 if let Some(echo) = &self.echo {
                     echo.attach(application.clone(), hub.clone(), self.stop());
                 }
@@ -214,12 +218,10 @@ impl Server {
         };
         let turn = start_turn(&config, &stopped).await?;
         let applications = Arc::new(applications);
-        let shared = Arc::new(Shared {
-            push,
-            metrics,
-            ..shared(config, applications, store, for_page, echo, turn, stopped)
-        });
         let (alive, all_gone) = mpsc::channel(1);
+        let webhooks = Some(Webhooks::start(stopped.clone(), alive.clone()));
+        let shared = shared(config, applications, store, for_page, echo, turn, stopped);
+        let shared = Arc::new(Shared { push, webhooks, metrics, ..shared });
         tokio::spawn(prune(shared.clone(), alive.clone()));
         tokio::spawn(refresh(shared.clone(), alive.clone()));
         let server = RunningServer {
@@ -279,6 +281,7 @@ fn shared(
         page_application,
         echo,
         push: None,
+        webhooks: None,
         hubs: Mutex::default(),
         issuer: Arc::new(issuer),
         turn,

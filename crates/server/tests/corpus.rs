@@ -12,3 +12,8 @@ fn datagrams_to_the_relay() {
 fn streams_to_the_relay() {
     replay("turn_stream", fuzzing::turn_stream);
 }
+
+#[test]
+fn what_callbacks_answer() {
+    replay("svaml", fuzzing::svaml);
+}

@@ -118,6 +118,9 @@ impl ClientError {
             Some(WireError::CredentialRefused) => {
                 "the device credential is unknown, ended or revoked: register with a new token"
             }
+            Some(WireError::UserBlocked) => {
+                "this user is blocked: only who runs the application can unblock them"
+            }
             Some(WireError::UserReserved) => {
                 "this user id belongs to the server itself, as the echo user's does: take another one"
             }

@@ -93,8 +93,8 @@ fn messages() -> impl Strategy<Value = ServerMessage> {
         });
     prop_oneof![
         4 => Just(ServerMessage::CallIncoming(incoming)),
-        4 => Just(ServerMessage::CallAnswered(Answered { sdp: sdp() })),
-        2 => Just(ServerMessage::CallAnswered(Answered { sdp: String::new() })),
+        4 => Just(ServerMessage::CallAnswered(Answered { sdp: sdp(), by: None })),
+        2 => Just(ServerMessage::CallAnswered(Answered::default())),
         1 => Just(ServerMessage::CallProgressing(Progressing::default())),
         1 => Just(ServerMessage::CallRinging(Empty {})),
         2 => Just(ServerMessage::CallEstablished(Empty {})),

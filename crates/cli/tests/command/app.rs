@@ -109,6 +109,28 @@ fn what_is_not_there_is_named() {
     assert!(unknown.code() == 2 && unknown.stderr.contains("a32e5a8d"), "{}", unknown.stderr);
 }
 
+#[test]
+fn callbacks_are_set_changed_shown_and_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://example.org/offhook";
+    let made = app(&folder, &["create", "--callback-url", url]).json();
+    assert_eq!((&made["callbacks"]["url"], &made["callbacks"]["timeout_ms"]), (&url.into(), &5000.into()));
+    let key = made["key"].as_str().unwrap();
+    let set = ["set", key, "--name", "shop", "--callback-timeout", "0.5", "--callback-failure", "hangup"];
+    let set = app(&folder, &set).json();
+    assert_eq!((&set["name"], &set["callbacks"]["url"]), (&"shop".into(), &url.into()));
+    assert_eq!(
+        (&set["callbacks"]["timeout_ms"], &set["callbacks"]["on_failure"]),
+        (&500.into(), &"hangup".into())
+    );
+    assert_eq!(app(&folder, &["list"]).json()[0]["callbacks"], set["callbacks"]);
+    let wrong = app(&folder, &["set", key, "--callback-url", "example.org"]);
+    assert!(wrong.code() == 2 && wrong.stderr.contains("http"), "{}", wrong.stderr);
+    assert!(app(&folder, &["set", key, "--no-callbacks"]).json()["callbacks"].is_null());
+    let missing = app(&folder, &["set", key, "--callback-timeout", "1"]);
+    assert!(missing.code() == 2 && missing.stderr.contains("--callback-url"), "{}", missing.stderr);
+}
+
 /// A running server looks every second.
 fn until(holds: impl Fn() -> bool) {
     let noticed = (0..60).any(|_| {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use offhook_signaling::UserId;
+use offhook_signaling::call::Unanswered;
 use offhook_signaling::message::IceServer;
 use offhook_signaling::token::ApplicationSecret;
 use serde::Deserialize;
@@ -12,7 +13,8 @@ use serde::Deserialize;
 use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, TurnChoice};
 use crate::admin::AdminCredentials;
 use crate::application::{Application, ApplicationError};
-use crate::store::StoreKeySource;
+use crate::callbacks::{CallbackDigest, Callbacks};
+use crate::store::{StoreKeySource, millis};
 use crate::turn::TurnSecret;
 
 #[derive(Default, Deserialize)]
@@ -75,6 +77,17 @@ struct FileApplication {
     key: String,
     secret: String,
     previous_secret: Option<String>,
+    callbacks: Option<FileCallbacks>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileCallbacks {
+    url: String,
+    fallback_url: Option<String>,
+    timeout_seconds: Option<Seconds>,
+    on_failure: Option<Unanswered>,
+    digest: Option<CallbackDigest>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,9 +228,22 @@ fn echo(file: FileEcho) -> Option<EchoUser> {
 fn application(file: FileApplication) -> Result<Application, ConfigError> {
     let fail = |source| ConfigError::Application { key: file.key.clone(), source };
     let application = Application::from_parts(&file.key, &file.secret).map_err(fail)?;
+    let application = match file.callbacks {
+        Some(file) => application.with_callbacks(callbacks(file)),
+        None => application,
+    };
     let Some(previous) = file.previous_secret else { return Ok(application) };
     let previous = ApplicationSecret::from_base64(&previous).map_err(|_| fail(ApplicationError::Secret))?;
     Ok(application.with_previous_secret(previous))
+}
+
+fn callbacks(file: FileCallbacks) -> Callbacks {
+    let mut callbacks = Callbacks::new(file.url);
+    callbacks.fallback_url = file.fallback_url;
+    set(&mut callbacks.timeout_ms, file.timeout_seconds.map(|seconds| millis(seconds.0)));
+    set(&mut callbacks.on_failure, file.on_failure);
+    set(&mut callbacks.digest, file.digest);
+    callbacks
 }
 
 fn ice_server(mut config: ServerConfig, file: FileIceServer) -> Result<ServerConfig, ConfigError> {
@@ -351,6 +377,11 @@ mod tests {
         assert_eq!(config.push, Some(PushConfig::new("mailto:admin@example.org")));
         assert_eq!(config.metrics_listen, "127.0.0.1:9464".parse().ok());
         assert!(config.admin.is_some());
+        let callbacks = Callbacks {
+            fallback_url: Some("https://standby.example.org/offhook".to_owned()),
+            ..Callbacks::new("https://example.org/offhook")
+        };
+        assert_eq!(config.applications[0].callbacks(), Some(&callbacks));
     }
 
     #[test]
@@ -367,6 +398,11 @@ mod tests {
         assert!(error("[limits]\nconnections = 0").contains("limits.connections"));
         assert!(error("[[application]]\nkey = 'x'\nsecret = 'y'").contains("application x"));
         assert!(error("[tls]\nkey = 'k.pem'").contains("certificate"));
+        let hooked = "[[application]]\nkey = 'a32e5a8d-f7d8-411c-9645-9038e8dd051d'\nsecret = 'ax8hTTQJF0OPXL32r1LHMA=='\n\
+                      [application.callbacks]\n";
+        assert!(error(&format!("{hooked}url = 'x'")).contains("callback URL"));
+        assert!(error(&format!("{hooked}url = 'http://x/'\ntimeout_seconds = 60")).contains("timeout"));
+        assert!(error(&format!("{hooked}url = 'http://x/'\non_failure = 'x'")).contains("hangup"));
         let twice = "[[application]]\nkey = 'a32e5a8d-f7d8-411c-9645-9038e8dd051d'\nsecret = 'ax8hTTQJF0OPXL32r1LHMA=='\n";
         assert!(error(&twice.repeat(2)).contains("twice"));
     }

@@ -17,6 +17,7 @@ pub(crate) use self::turn::{SharedRelay, TURN_PORT, TURNS_PORT, TurnChoice};
 pub use self::turn::{TurnConfig, TurnLimits};
 use crate::admin::{AdminCredentials, AdminCredentialsError};
 use crate::application::{Application, ApplicationError};
+use crate::callbacks::{CallbackError, Callbacks};
 use crate::store::StoreKeySource;
 use crate::turn::TurnSecret;
 
@@ -212,6 +213,14 @@ pub enum ConfigError {
     /// The operator's name or password is not usable.
     #[error("[admin]: {0}")]
     Admin(#[from] AdminCredentialsError),
+    /// An application's callbacks cannot be used.
+    #[error("application {key}: {source}")]
+    Callbacks {
+        /// The key.
+        key: String,
+        /// Why.
+        source: CallbackError,
+    },
     /// The same application key stands twice.
     #[error("application {0} is configured twice")]
     DuplicateApplication(String),
@@ -416,6 +425,10 @@ impl ServerConfig {
         keys.sort();
         if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(ConfigError::DuplicateApplication(twice[0].to_string()));
+        }
+        for application in &self.applications {
+            let valid = application.callbacks().map_or(Ok(()), Callbacks::validate);
+            valid.map_err(|source| ConfigError::Callbacks { key: application.key().to_string(), source })?;
         }
         self.limits.validate()?;
         if let Some(echo) = &self.echo {

@@ -3,25 +3,31 @@
 //! The decisions are made by the `Switchboard` and `ServerSession` machines; this task gives them commands and time and
 //! carries out what they want.
 
+mod control;
+mod hooks;
 mod pushing;
 mod records;
 mod sessions;
 mod sight;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_signaling::call::{CallEndCause, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput};
+use offhook_signaling::call::{
+    CallEndCause, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput, Verdict,
+};
 use offhook_signaling::message::{
     Empty, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
 };
 use offhook_signaling::wire::Frame;
-use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
+use offhook_signaling::{ApplicationKey, CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::control::{Gone, Question, SeenDevice, SeenUser};
 use self::records::{Held, Records};
 use self::sessions::{Entry, Sessions};
+use crate::applications::Applications;
 use crate::close::CloseReason;
 use crate::config::ServerConfig;
 use crate::environment::{self, OsEntropy};
@@ -31,6 +37,7 @@ use crate::outbox::Outbox;
 use crate::push::PushNews;
 use crate::store::Store;
 use crate::turn::IceIssuer;
+use crate::webhook::Notice;
 
 const QUEUED_COMMANDS: usize = 1024;
 
@@ -58,6 +65,12 @@ pub(crate) enum Command {
     Closed(Line),
     /// The device's credentials were revoked.
     Revoked(Arc<DeviceAddress>),
+    /// The application's back end wants to know or to do something.
+    Ask(Box<Question>),
+    /// What the application said about a call that waits for it; `None` when it said nothing.
+    Verdict(CallId, Option<Verdict>),
+    /// The application has this call ended, now that it is answered.
+    HangUp(CallId),
     /// The application is served no more.
     Blocked,
     /// Tell what there is.
@@ -77,21 +90,30 @@ pub(crate) struct Open {
     pub(crate) opened: oneshot::Sender<Result<Line, CloseReason>>,
 }
 
+/// What a hub works with.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    /// Whose hub it is.
+    pub(crate) application: ApplicationKey,
+    pub(crate) applications: Arc<Applications>,
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) pushes: Option<mpsc::Sender<PushNews>>,
+    pub(crate) notices: Option<mpsc::Sender<Notice>>,
+    pub(crate) issuer: Arc<IceIssuer>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Starts a hub; it ends with the last sender or by [`Command::Shutdown`].
-pub(crate) fn spawn(
-    config: Arc<ServerConfig>,
-    pushes: Option<mpsc::Sender<PushNews>>,
-    issuer: Arc<IceIssuer>,
-    store: Arc<dyn Store>,
-    metrics: Arc<Metrics>,
-) -> mpsc::Sender<Command> {
+pub(crate) fn spawn(surroundings: Surroundings) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel(QUEUED_COMMANDS);
-    tokio::spawn(Hub::new(config, pushes, issuer, store, metrics, environment::now()).run(commands));
+    tokio::spawn(Hub::new(surroundings, sender.downgrade(), environment::now()).run(commands));
     sender
 }
 
 #[derive(Debug)]
 struct Hub {
+    application: ApplicationKey,
     config: Arc<ServerConfig>,
     issuer: Arc<IceIssuer>,
     epoch: String,
@@ -100,28 +122,34 @@ struct Hub {
     sessions: Sessions,
     call_starts: Pacer<UserId>,
     connections: u64,
+    /// Users that were blocked while this hub ran: one who proved themselves before may come through the door after.
+    blocked: HashSet<UserId>,
     pushes: Option<mpsc::Sender<PushNews>>,
+    applications: Arc<Applications>,
+    notices: Option<mpsc::Sender<Notice>>,
+    /// Where what back ends say about calls comes in.
+    own: mpsc::WeakSender<Command>,
     records: Records,
     metrics: Arc<Metrics>,
 }
 
 impl Hub {
-    fn new(
-        config: Arc<ServerConfig>,
-        pushes: Option<mpsc::Sender<PushNews>>,
-        issuer: Arc<IceIssuer>,
-        store: Arc<dyn Store>,
-        metrics: Arc<Metrics>,
-        now: Instant,
-    ) -> Self {
+    fn new(surroundings: Surroundings, own: mpsc::WeakSender<Command>, now: Instant) -> Self {
+        let Surroundings { application, applications, config, pushes, notices, issuer, store, metrics } =
+            surroundings;
         Self {
+            application,
             epoch: entropy::uuid(&mut OsEntropy),
             started: now,
             board: Switchboard::new(config.calls),
             sessions: Sessions::default(),
             call_starts: Pacer::new(config.limits.calls_per_user),
             connections: 0,
+            blocked: HashSet::new(),
             pushes,
+            applications,
+            notices,
+            own,
             records: Records::new(store, metrics.clone()),
             metrics,
             config,
@@ -154,6 +182,9 @@ impl Hub {
             Command::Settled(line, of, error) => self.settle(&line, of, error),
             Command::Closed(line) => self.closed(now, &line),
             Command::Revoked(address) => self.detach(now, &address, CloseReason::Revoked),
+            Command::Ask(question) => self.answer(now, *question),
+            Command::Verdict(call_id, verdict) => self.judge(now, &call_id, verdict),
+            Command::HangUp(call_id) => self.end_answered(now, &call_id),
             Command::Blocked => self.detach_all(now),
             // Who asked may have given up.
             Command::Census(answer) => drop(answer.send(self.census())),
@@ -190,10 +221,19 @@ impl Hub {
     fn release(&mut self, now: Instant, number: u64) {
         for held in self.records.release(number) {
             match held {
-                Held::Event { to, call_id, message } => self.event(&to, call_id, message),
-                Held::Outcome { line, of, error } => self.settle(&line, of, error),
                 Held::Open(open) => self.open_or_hold(now, open),
+                held => self.tell(held),
             }
+        }
+    }
+
+    fn tell(&mut self, held: Held) {
+        match held {
+            Held::Event { to, call_id, message } => self.event(&to, call_id, message),
+            Held::Outcome { line, of, error } => self.settle(&line, of, error),
+            Held::Reply(reply) => reply.send(),
+            Held::Notice(notice) => drop(self.send_notice(*notice)),
+            Held::Open(open) => self.open(environment::now(), *open),
         }
     }
 
@@ -208,6 +248,11 @@ impl Hub {
                 return self.open_or_hold(now, Box::new(open));
             }
         }
+        if self.blocked.contains(&open.address.user) {
+            // The connection may be gone already; then nobody needs to know.
+            let _ = open.opened.send(Err(CloseReason::Refused(WireError::UserBlocked)));
+            return;
+        }
         if !resumes && let Err(reason) = self.make_room(now, &open.address) {
             // The connection may be gone already; then nobody needs to know.
             let _ = open.opened.send(Err(reason));
@@ -220,7 +265,7 @@ impl Hub {
             return;
         }
         if resumes {
-            self.resume(&line, open.resume, open.credential, open.outbox);
+            self.resume(now, &line, open.resume, open.credential, open.outbox);
         } else {
             let calls = if self.takes_over(now, open.resume.as_ref()) { open.calls } else { Vec::new() };
             self.begin(now, &line, &calls, open.credential, open.outbox);
@@ -236,6 +281,7 @@ impl Hub {
 
     fn resume(
         &mut self,
+        now: Instant,
         line: &Line,
         resume: Option<Resume>,
         credential: Option<IssuedCredential>,
@@ -245,7 +291,7 @@ impl Hub {
         let Some(entry) = self.sessions.get_mut(&line.address) else { return };
         entry.disconnect(CloseReason::Gone);
         let missed = resume.and_then(|resume| entry.session.handle_resume(&resume));
-        entry.connect(line.connection, outbox);
+        entry.connect(line.connection, outbox, now);
         let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, missed.is_some(), credential);
         entry.say(welcome);
         let is_replayed = missed.is_some();
@@ -274,7 +320,7 @@ impl Hub {
         outbox: Outbox,
     ) {
         let entry = self.sessions.insert(line.address.clone(), &mut OsEntropy);
-        entry.connect(line.connection, outbox);
+        entry.connect(line.connection, outbox, now);
         self.board.handle_attached(now, &line.address, calls);
         let snapshot = self.board.snapshot_for(&line.address);
         let Some(entry) = self.sessions.get_mut(&line.address) else { return };
@@ -345,12 +391,16 @@ impl Hub {
             ClientMessage::CallStart(start) => (Some(start.to.clone()), false),
             message => (None, matches!(message, ClientMessage::CallAnswer(_))),
         };
+        if starts {
+            self.screen_calls();
+        }
         self.board.handle_message(now, address, &call_id, message)?;
         if let Some(callee) = calls {
             self.push_call(address, &call_id, callee);
         }
         if answers {
             self.push_over(address, &call_id, CallEndCause::OtherDeviceAnswered);
+            self.tell_answered(now, &call_id);
         }
         if starts {
             self.metrics.note_call_started();
@@ -433,6 +483,11 @@ impl Hub {
                     self.push_end(callee, record.call_id.clone(), record.cause);
                     ended.insert(record.call_id.clone(), (record, Vec::new()));
                 }
+                SwitchboardOutput::Screen(view) => self.ask_about(&view),
+                SwitchboardOutput::Released(view) => {
+                    let call = view.so_far;
+                    self.push_waiting(call.caller, &call.call_id, call.callee);
+                }
             }
         }
         let mut outcome = outcome;
@@ -448,7 +503,8 @@ impl Hub {
             }
         }
         for (record, held) in ended.into_values() {
-            let held = outcome.take().into_iter().chain(held).collect();
+            let notice = self.over_notice(&record).map(|notice| Held::Notice(Box::new(notice)));
+            let held = outcome.take().into_iter().chain(held).chain(notice).collect();
             self.records.write(record, held);
         }
     }

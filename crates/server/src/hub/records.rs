@@ -14,10 +14,12 @@ use offhook_signaling::{CallId, MessageId, ServerMessage};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::control::Reply;
 use super::{Line, Open};
 use crate::environment;
 use crate::metrics::Metrics;
 use crate::store::{CallDetailRecord, Store};
+use crate::webhook::Notice;
 
 /// A disk that is full for a moment does not cost a record. After the last pause the call's end is told without one: people
 /// must be able to hang up.
@@ -33,6 +35,10 @@ pub(super) enum Held {
     Outcome { line: Line, of: MessageId, error: Option<WireError> },
     /// A device that opens a session.
     Open(Box<Open>),
+    /// What the application's back end is told.
+    Reply(Reply),
+    /// What it is told by callback.
+    Notice(Box<Notice>),
 }
 
 /// What waits for one record.

@@ -1,6 +1,7 @@
 //! The sessions of one application, by user and device, and when those without a connection end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,17 +9,25 @@ use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::session::ServerSession;
 use offhook_signaling::{CallId, DeviceId, EntropySource, ServerMessage, UserId};
 
-use super::Line;
+use super::{Line, SeenDevice};
 use crate::close::CloseReason;
 use crate::outbox::Outbox;
 
 /// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    // A user has few devices: a search through them is shorter than another table.
-    users: HashMap<UserId, Vec<Entry>>,
+    // A user has few devices: a search through them is shorter than another table. Sorted, because they are listed in pages.
+    users: BTreeMap<UserId, Vec<Entry>>,
     count: usize,
     deadlines: BTreeSet<(Instant, UserId, DeviceId)>,
+}
+
+/// A connection and since when it is open.
+#[derive(Debug)]
+struct Connection {
+    number: u64,
+    outbox: Outbox,
+    since: Instant,
 }
 
 /// One session and its connection, if it has one now.
@@ -26,7 +35,7 @@ pub(super) struct Sessions {
 pub(super) struct Entry {
     address: Arc<DeviceAddress>,
     pub(super) session: ServerSession,
-    connection: Option<(u64, Outbox)>,
+    connection: Option<Connection>,
     expires: Option<Instant>,
 }
 
@@ -50,6 +59,27 @@ impl Sessions {
         entries.filter(|entry| entry.connection.is_some()).map(|entry| &entry.address.device)
     }
 
+    /// The devices of a user that have a connection at `now`, and for how long.
+    pub(super) fn seen_of(&self, now: Instant, user: &UserId) -> Vec<SeenDevice> {
+        let entries = self.users.get(user).into_iter().flatten();
+        let seen = entries.filter_map(|entry| {
+            let since = entry.connection.as_ref()?.since;
+            let device = entry.address.device.clone();
+            Some(SeenDevice { device, connected_for: now.saturating_duration_since(since) })
+        });
+        seen.collect()
+    }
+
+    /// Users that have a session, by name.
+    pub(super) fn users_after(&self, after: Option<&UserId>) -> impl Iterator<Item = &UserId> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.users.range::<UserId, _>((begin, Bound::Unbounded)).map(|(user, _)| user)
+    }
+
+    pub(super) fn addresses_of(&self, user: &UserId) -> Vec<Arc<DeviceAddress>> {
+        self.users.get(user).into_iter().flatten().map(|entry| entry.address.clone()).collect()
+    }
+
     pub(super) fn get(&self, address: &DeviceAddress) -> Option<&Entry> {
         self.users.get(&address.user)?.iter().find(|entry| entry.address.device == address.device)
     }
@@ -62,7 +92,7 @@ impl Sessions {
     pub(super) fn of_line(&mut self, line: &Line) -> Option<&mut Entry> {
         let connection = line.connection;
         self.get_mut(&line.address)
-            .filter(|entry| entry.connection.as_ref().is_some_and(|(number, _)| *number == connection))
+            .filter(|entry| entry.connection.as_ref().is_some_and(|own| own.number == connection))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
@@ -142,14 +172,14 @@ impl Sessions {
 }
 
 impl Entry {
-    pub(super) fn connect(&mut self, number: u64, outbox: Outbox) {
-        self.connection = Some((number, outbox));
+    pub(super) fn connect(&mut self, number: u64, outbox: Outbox, since: Instant) {
+        self.connection = Some(Connection { number, outbox, since });
     }
 
     /// Closes the connection, if there is one.
     pub(super) fn disconnect(&mut self, reason: CloseReason) {
-        if let Some((_, outbox)) = self.connection.take() {
-            outbox.close(reason);
+        if let Some(connection) = self.connection.take() {
+            connection.outbox.close(reason);
         }
     }
 
@@ -160,8 +190,8 @@ impl Entry {
 
     /// Sends a frame as it is.
     pub(super) fn send(&self, text: String) {
-        if let Some((_, outbox)) = &self.connection {
-            outbox.send(text);
+        if let Some(connection) = &self.connection {
+            connection.outbox.send(text);
         }
     }
 

@@ -99,6 +99,10 @@ async fn wake(
     let ends = environment::now() + call.rings;
     let woken = async {
         let found = store.pushes_of(&call.application, &call.callee, environment::wall()).await;
+        let is_blocked = store.blocked_since(&call.application, &call.callee).await;
+        if !matches!(is_blocked, Ok(None)) {
+            return;
+        }
         let mut records = found.unwrap_or_else(|error| {
             tracing::error!(%error, "store failed");
             Vec::new()

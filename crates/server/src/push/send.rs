@@ -8,32 +8,22 @@ use axum::http::{Request, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use offhook_signaling::message::PushSubscription;
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::ServerName;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
 use web_push_native::{Auth, p256};
 
-use super::endpoint::{Endpoint, EndpointError};
 use super::vapid::Vapid;
+use crate::endpoint::{Endpoint, EndpointError};
 use crate::environment;
+use crate::fetch::{FetchError, Fetcher};
 use crate::metrics::Metrics;
 
 /// For name, connection, TLS, request and answer together.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests at once.
 const MOST_REQUESTS: usize = 64;
-/// More than the head of any answer.
-const MOST_ANSWER: usize = 16 * 1024;
 /// Before each further try.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
@@ -110,24 +100,15 @@ pub(super) fn topic(call_id: &str) -> String {
 pub(super) struct Sender {
     vapid: Vapid,
     any_endpoint: bool,
-    tls: Arc<ClientConfig>,
+    fetcher: Fetcher,
     places: Semaphore,
     metrics: Arc<Metrics>,
 }
 
 impl Sender {
     /// `any_endpoint` allows http and addresses that are not public.
-    pub(super) fn new(
-        vapid: Vapid,
-        any_endpoint: bool,
-        roots: RootCertStore,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, rustls::Error> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { vapid, any_endpoint, tls: Arc::new(tls), places: Semaphore::new(MOST_REQUESTS), metrics })
+    pub(super) fn new(vapid: Vapid, any_endpoint: bool, fetcher: Fetcher, metrics: Arc<Metrics>) -> Self {
+        Self { vapid, any_endpoint, fetcher, places: Semaphore::new(MOST_REQUESTS), metrics }
     }
 
     pub(super) const fn vapid(&self) -> &Vapid {
@@ -201,48 +182,26 @@ impl Sender {
     }
 
     async fn exchange(&self, endpoint: &Endpoint, request: Request<Body>) -> Result<StatusCode, SendError> {
-        let addresses = endpoint.resolve(self.any_endpoint).await?;
-        let stream = TcpStream::connect(&*addresses).await.map_err(network)?;
-        if !endpoint.is_tls() {
-            return talk(stream, request).await;
+        // The status is all that is read.
+        let answer = self.fetcher.send(endpoint, self.any_endpoint, request, 0).await?;
+        Ok(answer.status)
+    }
+}
+
+impl From<FetchError> for SendError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Endpoint(error) => Self::Endpoint(error),
+            FetchError::Network(reason) => Self::Network(reason),
+            FetchError::TooLong => Self::Network(error.to_string()),
         }
-        let name = ServerName::try_from(endpoint.host().to_owned()).map_err(network)?;
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await.map_err(network)?;
-        talk(stream, request).await
     }
-}
-
-/// One request on a connection of its own; the status is all that is read.
-async fn talk<S>(stream: S, request: Request<Body>) -> Result<StatusCode, SendError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut requests, connection) = http1::Builder::new()
-        .max_buf_size(MOST_ANSWER)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(network)?;
-    let driver = AbortOnDrop(tokio::spawn(connection).abort_handle());
-    let answer = requests.send_request(request).await.map(|answer| answer.status());
-    drop(driver);
-    answer.map_err(network)
-}
-
-/// Ends the connection with whoever waited for it.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn network(error: impl std::fmt::Display) -> SendError {
-    SendError::Network(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use rustls::RootCertStore;
+    use rustls::crypto::aws_lc_rs;
     use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
@@ -253,7 +212,7 @@ mod tests {
 
     fn sender(roots: RootCertStore) -> Sender {
         let vapid = Vapid::new(&vapid::fresh_key(), "mailto:admin@example.com".to_owned()).unwrap();
-        Sender::new(vapid, true, roots, Arc::new(Metrics::new())).unwrap()
+        Sender::new(vapid, true, Fetcher::new(roots).unwrap(), Arc::new(Metrics::new()))
     }
 
     fn target(port: u16) -> Target {

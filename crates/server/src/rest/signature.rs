@@ -49,8 +49,8 @@ impl Signed<'_> {
         self.mac(secret, digest).verify_slice(&signature).is_ok()
     }
 
-    #[cfg(test)]
-    fn sign(&self, secret: &ApplicationSecret, digest: BodyDigest) -> String {
+    /// The signature under `secret`.
+    pub(crate) fn sign(&self, secret: &ApplicationSecret, digest: BodyDigest) -> String {
         STANDARD.encode(self.mac(secret, digest).finalize().into_bytes())
     }
 

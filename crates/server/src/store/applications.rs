@@ -9,6 +9,7 @@ use offhook_signaling::{ApplicationKey, EntropySource as _, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
 use crate::application::{Application, MOST_SECRETS};
+use crate::callbacks::Callbacks;
 use crate::environment::OsEntropy;
 
 /// Who made an application.
@@ -45,6 +46,8 @@ pub struct StoredApplication {
     pub blocked: Option<UnixSeconds>,
     /// The secrets, the newest first.
     pub secrets: Vec<StoredSecret>,
+    /// Where its back end is told of calls.
+    pub callbacks: Option<Callbacks>,
 }
 
 impl StoredApplication {
@@ -57,7 +60,7 @@ impl StoredApplication {
         let key = ApplicationKey::random(&mut OsEntropy);
         let secrets = vec![StoredSecret { secret: random_secret(), accepted_until: None }];
         let origin = ApplicationOrigin::Created;
-        Self { key, name: name.to_owned(), origin, created: now, blocked: None, secrets }
+        Self { key, name: name.to_owned(), origin, created: now, blocked: None, secrets, callbacks: None }
     }
 
     /// One that the server made.
@@ -71,6 +74,7 @@ impl StoredApplication {
             created: now,
             blocked: None,
             secrets: application.secrets().iter().map(stored).collect(),
+            callbacks: application.callbacks().cloned(),
         }
     }
 
@@ -96,7 +100,11 @@ impl StoredApplication {
             .map(|secret| secret.secret.clone());
         let newest = accepted.next().filter(|_| self.blocked.is_none())?;
         let application = Application::new(self.key.clone(), newest);
-        Some(accepted.fold(application, Application::with_previous_secret))
+        let application = accepted.fold(application, Application::with_previous_secret);
+        Some(match &self.callbacks {
+            Some(callbacks) => application.with_callbacks(callbacks.clone()),
+            None => application,
+        })
     }
 }
 

@@ -153,9 +153,10 @@ impl Store for MemoryStore {
         let key = (application.clone(), user.clone());
         let mut state = self.lock();
         match since {
-            Some(since) => state.blocked.insert(key, since),
-            None => state.blocked.remove(&key),
-        };
+            // The first block counts.
+            Some(since) => drop(state.blocked.entry(key).or_insert(since)),
+            None => drop(state.blocked.remove(&key)),
+        }
         drop(state);
         done(())
     }
@@ -199,6 +200,22 @@ impl Store for MemoryStore {
         user: &UserId,
     ) -> StoreFuture<'_, Option<UnixSeconds>> {
         done(self.lock().blocked.get(&(application.clone(), user.clone())).copied())
+    }
+
+    fn blocked_users(
+        &self,
+        application: &ApplicationKey,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(UserId, UnixSeconds)>> {
+        let state = self.lock();
+        let own = state
+            .blocked
+            .iter()
+            .filter(|((of, user), _)| of == application && after.is_none_or(|after| user > after));
+        let users = own.take(limit).map(|((_, user), since)| (user.clone(), *since)).collect();
+        drop(state);
+        done(users)
     }
 
     fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()> {

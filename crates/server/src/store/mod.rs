@@ -98,6 +98,14 @@ pub trait Store: fmt::Debug + Send + Sync {
         user: &UserId,
     ) -> StoreFuture<'_, Option<UnixSeconds>>;
 
+    /// Blocked users of an application by name, with the time of the block: at most `limit`, beginning after `after`.
+    fn blocked_users(
+        &self,
+        application: &ApplicationKey,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(UserId, UnixSeconds)>>;
+
     /// Keeps the record of a call that is over. The same record once more changes nothing.
     fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()>;
 

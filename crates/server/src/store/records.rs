@@ -5,13 +5,16 @@ use std::time::Duration;
 use offhook_signaling::call::{CallEndCause, CallRecord, EndedBy};
 use offhook_signaling::message::{Headers, WireError};
 use offhook_signaling::{ApplicationKey, CallId, DeviceId, UserId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most records of one page.
 pub const MOST_RECORDS: usize = 1000;
 
 /// Wall-clock time in milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct UnixMillis(pub u64);
 
@@ -100,6 +103,8 @@ impl CallDetailRecord {
     pub const fn result(&self) -> &'static str {
         match (self.talked_ms, self.error, self.cause) {
             (Some(_), ..) => "ANSWERED",
+            _ if matches!(self.ended_by, EndedBy::Blocked | EndedBy::Callback) => "FAILED",
+            _ if matches!(self.ended_by, EndedBy::Control) => "NOANSWER",
             (None, Some(WireError::Busy), _) | (None, None, CallEndCause::Denied) => "BUSY",
             (None, _, CallEndCause::Timeout | CallEndCause::NoAnswer | CallEndCause::Canceled) => "NOANSWER",
             _ => "FAILED",
@@ -111,6 +116,8 @@ impl CallDetailRecord {
     pub const fn reason(&self) -> &'static str {
         match (self.cause, self.ended_by, self.error) {
             (_, EndedBy::Control, _) => "MANAGERHANGUP",
+            (_, EndedBy::Blocked, _) => "BLOCKED",
+            (_, EndedBy::Callback, _) => "CALLBACKERROR",
             (_, _, Some(WireError::Busy)) => "BUSY",
             (CallEndCause::HungUp, EndedBy::Caller, _) => "CALLERHANGUP",
             (CallEndCause::HungUp | CallEndCause::Denied, EndedBy::Callee, _) => "CALLEEHANGUP",

@@ -203,6 +203,16 @@ impl Store for SqliteStore {
         self.run(move |connection| devices::blocked_since(connection, &application, &user))
     }
 
+    fn blocked_users(
+        &self,
+        application: &ApplicationKey,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<(UserId, UnixSeconds)>> {
+        let (application, after) = (application.clone(), after.cloned());
+        self.run(move |connection| devices::blocked(connection, &application, after.as_ref(), limit))
+    }
+
     fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()> {
         let record = record.clone();
         self.run(move |connection| records::put(connection, &record))

@@ -5,6 +5,8 @@
 mod support;
 
 mod application;
+mod backend;
+mod control;
 mod ending;
 mod glare;
 mod hello;
@@ -29,3 +31,5 @@ mod ringing;
 mod shutdown;
 mod tls;
 mod unreachable_callee;
+mod users;
+mod webhooks;

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::pages::get;
 use crate::push_service::{PushService, Receiver, Request, claims};
+use crate::rest;
 use crate::support::{Phone, address, config, hello, now, serve};
 
 fn pushing() -> ServerConfig {
@@ -226,4 +227,33 @@ async fn a_callee_that_can_be_woken_and_does_not_come_looks_like_an_unknown_one(
     }
     assert!(took.iter().all(|took| *took >= Duration::from_secs(1)), "both wait as long: {took:?}");
     assert_eq!(receiver.read(&service.next().await)["call_id"], "to-bob");
+}
+
+#[tokio::test]
+async fn who_a_call_is_led_to_is_woken_and_who_is_blocked_is_not() {
+    let server = serve(pushing()).await;
+    let mut service = PushService::start(&["201 Created"]).await;
+    let receiver = Receiver::new();
+    subscribe(&server, "b1", receiver.subscription(format!("{}/b1", service.origin))).await;
+    let mut alice = Phone::register(&server, "alice", "a1").await;
+    alice.call("c1", "carol").await;
+    alice.expect("progressing").await;
+    let to_bob = r#"{"action":{"name":"connectMxp","destination":{"endpoint":"bob"}}}"#;
+    assert_eq!(rest::send(&server, "PATCH /v1/calls/c1", &rest::own(), to_bob).await.0, 204);
+    let told = receiver.read(&service.next().await);
+    assert_eq!((&told["type"], &told["user_id"]), (&"incoming_call".into(), &"bob".into()));
+    assert_eq!(rest::ask(&server, "DELETE /v1/calls/c1", &rest::own()).await.0, 204);
+    assert_eq!(receiver.read(&service.next().await)["type"], "call_ended");
+    alice.expect("ended Denied").await;
+    assert_eq!(rest::ask(&server, "PUT /v1/users/bob/block", &rest::own()).await.0, 204);
+    alice.call("c2", "bob").await;
+    alice.expect("progressing").await;
+    let mut dave = Phone::register(&server, "dave", "d1").await;
+    let to = receiver.subscription(format!("{}/d1", service.origin));
+    assert_eq!(dave.ask_of(ClientMessage::PushSubscribe(to)).await, None);
+    leave(dave).await;
+    alice.call("c3", "dave").await;
+    alice.expect("progressing").await;
+    assert_eq!(receiver.read(&service.next().await)["call_id"], "c3", "not the call to a blocked user");
+    assert!(!service.has_more());
 }

@@ -11,11 +11,23 @@ use tokio::net::TcpStream;
 
 use crate::support::{KEY, Phone, SECRET, config, hello, serve, talking};
 
-/// Status and body of a request.
-async fn ask(server: &RunningServer, request: &str, authorization: &str) -> (u16, String) {
+/// Status and body of a request without a body.
+pub(crate) async fn ask(server: &RunningServer, request: &str, authorization: &str) -> (u16, String) {
+    send(server, request, authorization, "").await
+}
+
+/// Status and body of a request with a JSON body.
+pub(crate) async fn send(
+    server: &RunningServer,
+    request: &str,
+    authorization: &str,
+    body: &str,
+) -> (u16, String) {
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let head = format!(
-        "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
+        "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nAuthorization: {authorization}\r\n\r\n{body}",
+        body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -24,11 +36,16 @@ async fn ask(server: &RunningServer, request: &str, authorization: &str) -> (u16
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+/// Basic authentication of the usual application.
+pub(crate) fn own() -> String {
+    basic(KEY, SECRET)
+}
+
 fn basic(key: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{key}:{secret}")))
 }
 
-fn json(body: &str) -> Value {
+pub(crate) fn json(body: &str) -> Value {
     serde_json::from_str(body).unwrap()
 }
 
@@ -37,7 +54,7 @@ async fn a_call_that_is_over_is_shown_and_exported() {
     let server = serve(config()).await;
     let (mut alice, _bob) = talking(&server, "c").await;
     let own = basic(KEY, SECRET);
-    assert_eq!(ask(&server, "GET /v1/calls/c", &own).await.0, 404, "not over");
+    assert_eq!(ask(&server, "GET /v1/records", &own).await.1, r#"{"records":[],"next":null}"#, "not over");
     alice.hang_up("c", CallEndCause::HungUp, None).await;
     alice.until_end().await;
     let (status, body) = ask(&server, "GET /v1/calls/c", &own).await;

@@ -1,5 +1,6 @@
 //! Calls: their states, end causes and times.
 
+mod control;
 mod details;
 mod end_cause;
 mod owner;
@@ -7,6 +8,7 @@ mod record;
 mod state;
 mod switchboard;
 
+pub use control::{CallView, ControlError, LegState, LegView, Screening, Unanswered, Verdict};
 pub use details::CallDetails;
 pub use end_cause::CallEndCause;
 pub use owner::DeviceAddress;

@@ -1,14 +1,16 @@
 //! One call at the server: who may answer, who won, when it ends. Decides alone, without clock or I/O.
 
+mod control;
 mod messages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::{CallEndCause, CallRecord, CallState, CallTimers, EndedBy};
+use super::{CallEndCause, CallRecord, CallState, CallTimers, EndedBy, Unanswered};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
-    Answered, CallSnapshot, CallStart, Candidate, Ended, Incoming, LiveCall, Progressing, ServerMessage,
+    Answered, CallSnapshot, CallStart, Candidate, Ended, Headers, Incoming, LiveCall, Progressing,
+    ServerMessage,
 };
 
 const MOST_CANDIDATES: usize = 64;
@@ -29,6 +31,8 @@ pub struct DeviceAddress {
 pub(super) enum OwnerOutput {
     /// Send an event about this call to a device.
     Send(DeviceAddress, ServerMessage),
+    /// The application said nothing in time.
+    NoVerdict(Instant),
     /// The call is over; the owner can be dropped.
     Ended(CallRecord),
 }
@@ -36,6 +40,8 @@ pub(super) enum OwnerOutput {
 /// The timers of an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum OwnerTimer {
+    /// The application said nothing about the call: it goes on, or ends.
+    Screen,
     /// Nobody rang: the call ends `Timeout`.
     Progress,
     /// Nobody answered: the call ends `NoAnswer`.
@@ -80,6 +86,13 @@ pub(super) struct Owner {
     refusal: Option<Ended>,
     rang: bool,
     taken_over: bool,
+    /// Somebody else rings than whoever was called.
+    redirected: bool,
+    /// Devices that rang before the call was led elsewhere: for them it is over, whoever rings later.
+    withdrawn: BTreeSet<(UserId, DeviceId)>,
+    /// What the callee is told in place of the caller's headers.
+    headers_given: Option<Headers>,
+    unanswered: Unanswered,
     started: Instant,
     rung: Option<Instant>,
     answered: Option<Instant>,
@@ -114,6 +127,10 @@ impl Owner {
             refusal: None,
             rang: false,
             taken_over: false,
+            redirected: false,
+            withdrawn: BTreeSet::new(),
+            headers_given: None,
+            unanswered: Unanswered::Continue,
             started: now,
             rung: None,
             answered: None,
@@ -148,6 +165,10 @@ impl Owner {
             refusal: None,
             rang: true,
             taken_over: true,
+            redirected: false,
+            withdrawn: BTreeSet::new(),
+            headers_given: None,
+            unanswered: Unanswered::Continue,
             started: now,
             rung: None,
             answered: Some(now),
@@ -191,7 +212,8 @@ impl Owner {
         out: &mut Outputs,
     ) {
         if self.answered.is_none() {
-            if may_ring && address.user == self.callee.user && !self.is_caller(address) {
+            if may_ring && !self.is_screened() && address.user == self.callee.user && !self.is_caller(address)
+            {
                 self.offer(address.device.clone(), out);
             }
         } else if let Some(live) = live {
@@ -270,9 +292,14 @@ impl Owner {
         Some(CallSnapshot {
             call_id: self.id.clone(),
             outgoing,
-            remote: if outgoing { self.callee.user.clone() } else { self.caller.user.clone() },
+            remote: match (outgoing, self.answered) {
+                (false, _) => self.caller.user.clone(),
+                // Where a call is led is the back end's business until somebody answers.
+                (true, None) => self.start.to.clone(),
+                (true, Some(_)) => self.callee.user.clone(),
+            },
             state,
-            headers: self.start.headers.clone(),
+            headers: if outgoing { &self.start.headers } else { self.callee_headers() }.clone(),
             sdp: if outgoing {
                 self.answer.clone()
             } else {
@@ -289,7 +316,9 @@ impl Owner {
         }
         let mut send = |message| out.push(OwnerOutput::Send(address.clone(), message));
         match (&self.answer, to_caller) {
-            (Some(sdp), true) => send(ServerMessage::CallAnswered(Answered { sdp: sdp.clone() })),
+            (Some(sdp), true) => {
+                send(ServerMessage::CallAnswered(Answered { sdp: sdp.clone(), by: self.answered_by() }))
+            }
             (None, false) => send(ServerMessage::CallIncoming(self.incoming())),
             _ => {}
         }
@@ -304,7 +333,7 @@ impl Owner {
 
     fn fire(&mut self, now: Instant, timer: OwnerTimer, out: &mut Outputs) {
         match timer {
-            OwnerTimer::Progress if self.rang => {}
+            OwnerTimer::Screen => Self::verdict_missing(now, out),
             OwnerTimer::Progress => self.end_both(now, CallEndCause::Timeout, out),
             OwnerTimer::Setup => self.end_both(now, CallEndCause::NoAnswer, out),
             OwnerTimer::Acknowledge => {
@@ -319,7 +348,10 @@ impl Owner {
     }
 
     fn offer(&mut self, device: DeviceId, out: &mut Outputs) {
-        if self.legs.contains_key(&device) {
+        let key = (self.callee.user.clone(), device);
+        let is_withdrawn = self.withdrawn.contains(&key);
+        let (_, device) = key;
+        if is_withdrawn || self.legs.contains_key(&device) {
             return;
         }
         let address = self.callee_address(device.clone());
@@ -333,10 +365,22 @@ impl Owner {
     fn incoming(&self) -> Incoming {
         Incoming {
             from: self.caller.user.clone(),
-            headers: self.start.headers.clone(),
+            headers: self.callee_headers().clone(),
             sdp: self.start.sdp.clone(),
             ice_servers: Vec::new(),
         }
+    }
+
+    const fn callee_headers(&self) -> &Headers {
+        match &self.headers_given {
+            Some(headers) => headers,
+            None => &self.start.headers,
+        }
+    }
+
+    /// Who answered, where that is not whom the caller called.
+    fn answered_by(&self) -> Option<UserId> {
+        self.redirected.then(|| self.callee.user.clone())
     }
 
     fn withdraw_unacknowledged(&mut self, out: &mut Outputs) {
@@ -385,7 +429,7 @@ impl Owner {
             callee: self.callee.user.clone(),
             caller_device: self.caller.device.clone(),
             callee_device: self.callee.device.clone(),
-            headers: self.start.headers.clone(),
+            headers: self.callee_headers().clone(),
             cause: told.cause,
             error: told.error,
             ended_by,

@@ -21,6 +21,10 @@ pub enum EndedBy {
     Server,
     /// The application or the operator said so.
     Control,
+    /// A user of it was blocked.
+    Blocked,
+    /// The application could not be asked about it, and has it ended then.
+    Callback,
 }
 
 /// What is known of a call that is over.

@@ -1,10 +1,12 @@
 //! All calls of one server, and which devices are there to ring. Sans-IO: sockets, storage and limits are the server's.
 
+mod control;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::owner::{DeviceAddress, Owner, OwnerOutput};
-use super::{CallEndCause, CallRecord, CallTimers};
+use super::{CallEndCause, CallRecord, CallTimers, CallView, Screening};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
     CallStart, ClientMessage, Ended, Headers, LiveCall, ServerMessage, Snapshot, WireError,
@@ -30,6 +32,10 @@ pub enum SwitchboardOutput {
         /// The event.
         message: ServerMessage,
     },
+    /// A call was started and rings nobody before [`Switchboard::handle_verdict`] or its [`Screening`]'s time.
+    Screen(CallView),
+    /// A call that waited for a verdict rings from now on.
+    Released(CallView),
     /// A call is over.
     Ended(CallRecord),
 }
@@ -49,6 +55,7 @@ pub struct CallCounts {
 #[derive(Debug)]
 pub struct Switchboard {
     timers: CallTimers,
+    screening: Option<Screening>,
     calls: BTreeMap<CallKey, Owner>,
     // The calls in which a user has a part: nothing that one user does may cost a search through the calls of all.
     calls_by_user: BTreeMap<UserKey, BTreeSet<CallId>>,
@@ -63,6 +70,7 @@ impl Switchboard {
     pub const fn new(timers: CallTimers) -> Self {
         Self {
             timers,
+            screening: None,
             calls: BTreeMap::new(),
             calls_by_user: BTreeMap::new(),
             devices: BTreeMap::new(),
@@ -194,10 +202,11 @@ impl Switchboard {
         self.calls_of(&address.application, &address.user).any(|owner| owner.involves(address))
     }
 
-    /// Whether a call waits for somebody to answer.
+    /// Whether a call waits for somebody to answer, and for nothing else.
     #[must_use]
     pub fn is_waiting(&self, application: &ApplicationKey, call_id: &CallId) -> bool {
-        self.calls.get(&(application.clone(), call_id.clone())).is_some_and(Owner::is_ringing)
+        let owner = self.calls.get(&(application.clone(), call_id.clone()));
+        owner.is_some_and(|owner| owner.is_ringing() && !owner.is_screened())
     }
 
     /// Fires what is due.
@@ -238,25 +247,25 @@ impl Switchboard {
             self.end_unheard(from, key.1, start, CallEndCause::Canceled, Some(WireError::Glare));
             return Ok(());
         }
-        let user = (from.application.clone(), start.to.clone());
-        let devices = self.devices.get(&user).cloned().unwrap_or_default();
-        let own = from.device.clone();
         let to_self = start.to == from.user;
-        let may_ring = |device: &DeviceId| {
-            let (application, user) = user.clone();
-            !(to_self && *device == own)
-                && self.may_ring(&DeviceAddress { application, user, device: device.clone() })
-        };
-        let devices: Vec<_> = devices.into_iter().filter(may_ring).collect();
+        let devices = self.ringable(&from.application, &start.to, Some(&from.device).filter(|_| to_self));
         if to_self && devices.is_empty() {
             // Whose devices are online is no secret from oneself: there is nothing to wait for.
             self.end_unheard(from, key.1, start, CallEndCause::Timeout, None);
             return Ok(());
         }
         let mut out = Vec::new();
-        let owner = Owner::start(now, self.timers, key.1.clone(), from, start, devices.into_iter(), &mut out);
+        // Who is asked first rings nobody before.
+        let devices = if self.screening.is_some() { Vec::new() } else { devices };
+        let mut owner =
+            Owner::start(now, self.timers, key.1.clone(), from, start, devices.into_iter(), &mut out);
+        let screened = self.screening.map(|screening| {
+            owner.screen(now, screening);
+            owner.view(now)
+        });
         self.insert(key.clone(), owner);
         self.publish(&key, out);
+        self.outputs.extend(screened.map(SwitchboardOutput::Screen));
         Ok(())
     }
 
@@ -278,8 +287,24 @@ impl Switchboard {
     /// Whether a call from `caller` to `callee` rings.
     pub(crate) fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
         self.calls_of(application, caller).any(|owner| {
-            owner.is_ringing() && owner.caller() == caller && owner.callee() == callee && caller != callee
+            owner.is_ringing()
+                && !owner.is_screened()
+                && owner.caller() == caller
+                && owner.callee() == callee
+                && caller != callee
         })
+    }
+
+    /// The devices of a user that can have one more call, but for `but`.
+    fn ringable(&self, application: &ApplicationKey, user: &UserId, but: Option<&DeviceId>) -> Vec<DeviceId> {
+        let of_user = self.devices.get(&(application.clone(), user.clone()));
+        let address = |device: &DeviceId| DeviceAddress {
+            application: application.clone(),
+            user: user.clone(),
+            device: device.clone(),
+        };
+        let devices = of_user.into_iter().flatten().filter(|device| but != Some(*device));
+        devices.filter(|device| self.may_ring(&address(device))).cloned().collect()
     }
 
     /// Whether a device can have one more call.
@@ -312,13 +337,7 @@ impl Switchboard {
     fn remove(&mut self, key: &CallKey) {
         let Some(owner) = self.calls.remove(key) else { return };
         for user in [owner.caller(), owner.callee()] {
-            let user = (key.0.clone(), user.clone());
-            if let Some(own) = self.calls_by_user.get_mut(&user) {
-                own.remove(&key.1);
-                if own.is_empty() {
-                    self.calls_by_user.remove(&user);
-                }
-            }
+            self.forget_call_of(&(key.0.clone(), user.clone()), &key.1);
         }
     }
 
@@ -345,6 +364,10 @@ impl Switchboard {
             let output = match output {
                 OwnerOutput::Send(to, message) => {
                     SwitchboardOutput::Send { to, call_id: key.1.clone(), message }
+                }
+                OwnerOutput::NoVerdict(now) => {
+                    self.judge_unanswered(now, key);
+                    continue;
                 }
                 OwnerOutput::Ended(record) => {
                     self.remove(key);

@@ -319,7 +319,9 @@ impl<E: EntropySource> ClientMachine<E> {
                 (true, CallState::Ringing, _) => {
                     self.advance(now, &id, CallState::Ringing, CallEvent::Ringing)
                 }
-                (true, CallState::Answered, Some(sdp)) => self.handle_answered(now, &id, Answered { sdp }),
+                (true, CallState::Answered, Some(sdp)) => {
+                    self.handle_answered(now, &id, Answered { sdp, by: Some(snapshot.remote) });
+                }
                 _ => {}
             }
             return;
@@ -367,6 +369,9 @@ impl<E: EntropySource> ClientMachine<E> {
         // To the callee this only says that its answer was the first.
         if !call.outgoing || !call.enter(now, CallState::Answered) {
             return;
+        }
+        if let Some(by) = answered.by {
+            call.remote = by;
         }
         self.timers.remove(&Timer::CallSetup(id.clone()));
         self.emit(ClientEvent::Call(id.clone(), CallEvent::Answered));

@@ -36,6 +36,10 @@ pub enum Operation {
     Cut(u8, u8),
     /// The network of a device is back.
     Restore(u8),
+    /// The back end hangs up one of the calls of a device.
+    ControlHangUp(u8, u8),
+    /// The back end leads one of the calls of a device to another user.
+    Redirect(u8, u8),
     /// Time passes.
     Advance(u8),
     /// The server loses the session of a device.
@@ -52,7 +56,7 @@ pub fn operations(data: &[u8]) -> Vec<Operation> {
 }
 
 fn operation(kind: u8, a: u8, b: u8) -> Operation {
-    match kind % 40 {
+    match kind % 42 {
         0..=4 => Operation::Call(a, b),
         5..=8 => Operation::Answer(a, b),
         9 | 10 => Operation::HangUp(a, b),
@@ -68,6 +72,8 @@ fn operation(kind: u8, a: u8, b: u8) -> Operation {
         34..=36 => Operation::Advance(b),
         37 => Operation::Forget(a),
         38 => Operation::Relaunch(a),
+        39 => Operation::ControlHangUp(a, b),
+        40 => Operation::Redirect(a, b),
         _ => Operation::RestartServer,
     }
 }
@@ -110,6 +116,8 @@ fn step(world: &mut World, operation: Operation) {
         Operation::Forget(a) => world.forget(device(a)),
         Operation::Relaunch(a) => world.relaunch(device(a)),
         Operation::RestartServer => world.restart_server(),
+        Operation::ControlHangUp(a, b) => world.control_hang_up(device(a), usize::from(b)),
+        Operation::Redirect(a, b) => world.redirect(device(a), usize::from(b / 8), device(b)),
         Operation::HangUp(a, b)
         | Operation::RefuseBusy(a, b)
         | Operation::Candidate(a, b)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::world::Dice;
-use crate::call::{CallTimers, DeviceAddress, Switchboard, SwitchboardOutput};
-use crate::id::{CallId, DeviceCredential, MessageId};
+use crate::call::{CallTimers, DeviceAddress, EndedBy, Switchboard, SwitchboardOutput};
+use crate::id::{CallId, DeviceCredential, MessageId, UserId};
 use crate::message::{ClientMessage, Empty, Hello, IssuedCredential, Limits, Outcome, Welcome, WireError};
 use crate::session::ServerSession;
 use crate::wire::{self, Frame};
@@ -74,6 +74,21 @@ impl Exchange {
         let window = if in_call { CallTimers::default().resume } else { IDLE_WINDOW };
         session.expires = Some(now + window);
         self.board.handle_disconnected(now, address);
+        let mut sent = Vec::new();
+        self.route(&mut sent);
+        sent
+    }
+
+    /// What the machine refuses in the call's state changes nothing: that is what is tried here.
+    pub(super) fn hang_up(&mut self, now: Instant, of: &DeviceAddress, call: &CallId) -> Sent {
+        let _ = self.board.handle_hang_up(now, &of.application, call, EndedBy::Control);
+        let mut sent = Vec::new();
+        self.route(&mut sent);
+        sent
+    }
+
+    pub(super) fn redirect(&mut self, now: Instant, of: &DeviceAddress, call: &CallId, to: UserId) -> Sent {
+        let _ = self.board.handle_redirect(now, &of.application, call, to, None);
         let mut sent = Vec::new();
         self.route(&mut sent);
         sent

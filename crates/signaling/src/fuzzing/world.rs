@@ -183,6 +183,21 @@ impl World {
         }
     }
 
+    /// The back end ends the `nth` call of a device, as the server knows it.
+    pub(super) fn control_hang_up(&mut self, i: usize, nth: usize) {
+        let Some(id) = self.pick(i, nth) else { return };
+        let sent = self.exchange.hang_up(self.now, &self.devices[i].address, &id);
+        self.send(sent);
+    }
+
+    /// The back end leads the `nth` call of a device to the user of another device.
+    pub(super) fn redirect(&mut self, i: usize, nth: usize, to: usize) {
+        let Some(id) = self.pick(i, nth) else { return };
+        let to = self.devices[to].address.user.clone();
+        let sent = self.exchange.redirect(self.now, &self.devices[i].address, &id, to);
+        self.send(sent);
+    }
+
     /// The server is killed and comes back with nothing in memory.
     pub(super) fn restart_server(&mut self) {
         self.forgetful = true;

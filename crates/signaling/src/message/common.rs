@@ -138,6 +138,8 @@ pub enum WireError {
     TokenReplayed,
     /// The device credential is unknown, ended or revoked.
     CredentialRefused,
+    /// The user is blocked: only the application's back end changes that.
+    UserBlocked,
     /// This user id belongs to the server, for instance the echo user's: take another.
     UserReserved,
     /// The push subscription cannot be used: its endpoint is not a public https address, or its keys are malformed.

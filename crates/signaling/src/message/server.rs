@@ -161,11 +161,14 @@ pub struct IceServers {
 }
 
 /// The callee accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answered {
     /// The answer, to the caller; empty to the callee's winning device.
     #[serde(default)]
     pub sdp: String,
+    /// Who answered, when the call was led to somebody else than whom the caller called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UserId>,
 }
 
 /// The call is over.

@@ -6,6 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 
 use super::{column, seconds, unix_seconds, word, words};
+use crate::callbacks::Callbacks;
 use crate::store::{StoreKey, StoredApplication, StoredSecret};
 
 /// Seals a secret for its application: a row that is moved to another application does not open.
@@ -16,7 +17,7 @@ pub(super) fn seal(key: &StoreKey, application: &str, secret: &str) -> rusqlite:
 
 pub(super) fn all(connection: &Connection, key: &StoreKey) -> rusqlite::Result<Vec<StoredApplication>> {
     let mut statement = connection.prepare_cached(
-        "SELECT key, name, origin, created, blocked FROM applications ORDER BY created, key",
+        "SELECT key, name, origin, created, blocked, callbacks FROM applications ORDER BY created, key",
     )?;
     let rows = statement.query_map([], application)?;
     rows.map(|row| {
@@ -35,15 +36,16 @@ pub(super) fn put(
     let name = application.key.as_str();
     connection
         .prepare_cached(
-            "INSERT INTO applications (key, name, origin, created, blocked) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (key) DO UPDATE SET name = ?2, origin = ?3, blocked = ?5",
+            "INSERT INTO applications (key, name, origin, created, blocked, callbacks) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (key) DO UPDATE SET name = ?2, origin = ?3, blocked = ?5, callbacks = ?6",
         )?
         .execute(params![
             name,
             application.name,
             words(&application.origin)?,
             seconds(application.created),
-            application.blocked.map(seconds)
+            application.blocked.map(seconds),
+            application.callbacks.as_ref().map(text).transpose()?
         ])?;
     connection.execute("DELETE FROM application_secrets WHERE application = ?1", [name])?;
     for (position, secret) in application.secrets.iter().enumerate() {
@@ -62,6 +64,15 @@ pub(super) fn put(
     Ok(())
 }
 
+fn text(callbacks: &Callbacks) -> rusqlite::Result<String> {
+    serde_json::to_string(callbacks).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+fn callbacks(text: &str) -> rusqlite::Result<Callbacks> {
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(5, Type::Text, Box::new(error)))
+}
+
 fn application(row: &Row<'_>) -> rusqlite::Result<StoredApplication> {
     Ok(StoredApplication {
         key: column(row, 0, ApplicationKey::new)?,
@@ -70,6 +81,7 @@ fn application(row: &Row<'_>) -> rusqlite::Result<StoredApplication> {
         created: unix_seconds(row.get(3)?),
         blocked: row.get::<_, Option<i64>>(4)?.map(unix_seconds),
         secrets: Vec::new(),
+        callbacks: row.get::<_, Option<String>>(5)?.map(|text| callbacks(&text)).transpose()?,
     })
 }
 

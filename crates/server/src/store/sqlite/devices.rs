@@ -142,3 +142,20 @@ pub(super) fn blocked_since(
         .query_row([application.as_str(), user.as_str()], |row| row.get(0).map(unix_seconds))
         .optional()
 }
+
+pub(super) fn blocked(
+    connection: &Connection,
+    application: &ApplicationKey,
+    after: Option<&UserId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(UserId, UnixSeconds)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT user, since FROM blocked_users
+         WHERE application = ?1 AND (?2 IS NULL OR user > ?2) ORDER BY user LIMIT ?3",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let wanted = params![application.as_str(), after.map(UserId::as_str), limit];
+    let rows =
+        statement.query_map(wanted, |row| Ok((column(row, 0, UserId::new)?, unix_seconds(row.get(1)?))))?;
+    rows.collect()
+}

@@ -11,10 +11,11 @@ struct Step {
     then: Option<fn(&Connection, &StoreKey) -> rusqlite::Result<()>>,
 }
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step { sql: FIRST, then: None },
     Step { sql: PUSHES, then: None },
     Step { sql: RECORDS, then: Some(seal_secrets) },
+    Step { sql: CALLBACKS, then: None },
 ];
 
 const FIRST: &str = "
@@ -104,6 +105,8 @@ const RECORDS: &str = "
     ) STRICT;
     CREATE INDEX call_records_by_end ON call_records (application, ended_ms);
 ";
+
+const CALLBACKS: &str = "ALTER TABLE applications ADD COLUMN callbacks TEXT;";
 
 /// Secrets stood in the clear before.
 fn seal_secrets(connection: &Connection, key: &StoreKey) -> rusqlite::Result<()> {

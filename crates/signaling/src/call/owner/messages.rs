@@ -80,11 +80,8 @@ impl Owner {
         self.callee.device = Some(from.device.clone());
         self.timers.clear();
         self.answer = Some(sdp.clone());
-        self.to_caller(ServerMessage::CallAnswered(Answered { sdp }), out);
-        out.push(OwnerOutput::Send(
-            from.clone(),
-            ServerMessage::CallAnswered(Answered { sdp: String::new() }),
-        ));
+        self.to_caller(ServerMessage::CallAnswered(Answered { sdp, by: self.answered_by() }), out);
+        out.push(OwnerOutput::Send(from.clone(), ServerMessage::CallAnswered(Answered::default())));
         self.end_legs(Some(&from.device), ended(CallEndCause::OtherDeviceAnswered), out);
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! Where pushes may go. A subscription names any address it likes: without these checks anyone who may register could make the
-//! server speak to machines of its own network.
+//! Addresses that requests go to. A push subscription names any address it likes: without these checks anyone who may register could
+//! make the server speak to machines of its own network. Callbacks go where the operator says, and are only checked in their form.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::Uri;
 use tokio::net::lookup_host;
 
-/// A push service's address for one device, of a form that may be used.
+/// An address of a form that may be used.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     uri: Uri,
     host: String,
     port: u16,
@@ -17,7 +17,7 @@ pub(super) struct Endpoint {
 
 /// An endpoint that is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum EndpointError {
+pub(crate) enum EndpointError {
     /// Not an https URL with a host; subscribe with what the browser gave.
     #[error("the endpoint is not an https URL")]
     Form,
@@ -31,7 +31,7 @@ pub(super) enum EndpointError {
 
 impl Endpoint {
     /// Checks all that can be checked without asking anybody. `any` allows http and addresses that are not public.
-    pub(super) fn parse(text: &str, any: bool) -> Result<Self, EndpointError> {
+    pub(crate) fn parse(text: &str, any: bool) -> Result<Self, EndpointError> {
         let uri: Uri = text.parse().map_err(|_| EndpointError::Form)?;
         let is_tls = match uri.scheme_str() {
             Some("https") => true,
@@ -64,29 +64,29 @@ impl Endpoint {
     }
 
     /// Scheme, host and port: for whom the server proves who it is (RFC 8292, section 2).
-    pub(super) fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         let authority = self.uri.authority().map_or("", |authority| authority.as_str());
         format!("{}://{authority}", if self.is_tls { "https" } else { "http" })
     }
 
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         self.uri.authority().map_or("", |authority| authority.as_str())
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.uri.path_and_query().map_or("/", |path| path.as_str())
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    pub(super) const fn is_tls(&self) -> bool {
+    pub(crate) const fn is_tls(&self) -> bool {
         self.is_tls
     }
 
     /// Its addresses now, those that may be used. A connection goes to one of these and is not resolved again.
-    pub(super) async fn resolve(&self, any: bool) -> Result<Vec<SocketAddr>, EndpointError> {
+    pub(crate) async fn resolve(&self, any: bool) -> Result<Vec<SocketAddr>, EndpointError> {
         let found: Vec<SocketAddr> =
             lookup_host((self.host.as_str(), self.port)).await.map_err(|_| EndpointError::Unknown)?.collect();
         if found.is_empty() {

@@ -1,0 +1,209 @@
+//! What an application's back end asks of its hub, and what it is answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use offhook_signaling::call::{CallView, ControlError, EndedBy};
+use offhook_signaling::message::Headers;
+use offhook_signaling::{ApplicationKey, CallId, DeviceId, UserId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::records::Held;
+use super::{Command, Hub};
+use crate::close::CloseReason;
+use crate::server::Shared;
+
+/// A question and where its answer goes. Whoever asked may be gone by then.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// Live calls.
+    Calls {
+        user: Option<UserId>,
+        after: Option<CallId>,
+        limit: usize,
+        answer: oneshot::Sender<Vec<CallView>>,
+    },
+    /// One live call; `None` means that it has its record, or never was.
+    Call { call_id: CallId, answer: oneshot::Sender<Option<CallView>> },
+    /// End a call. Answered when its record is written.
+    HangUp { call_id: CallId, answer: oneshot::Sender<Result<(), ControlError>> },
+    /// Ring somebody else.
+    Redirect {
+        call_id: CallId,
+        to: UserId,
+        headers: Option<Headers>,
+        answer: oneshot::Sender<Result<(), ControlError>>,
+    },
+    /// Users with a connected device, by name.
+    Online { after: Option<UserId>, limit: usize, answer: oneshot::Sender<Vec<SeenUser>> },
+    /// The connected devices of one user.
+    User { user: UserId, answer: oneshot::Sender<SeenUser> },
+    /// End the sessions of a user. Answered with whether there was one.
+    EndUser { user: UserId, answer: oneshot::Sender<bool> },
+    /// Let a user in no more. Answered when the records of their calls are written.
+    Block { user: UserId, answer: oneshot::Sender<()> },
+    /// Let a user in again.
+    Unblock { user: UserId, answer: oneshot::Sender<()> },
+}
+
+/// An answer that waits for records.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// To [`Question::Call`], when the call's end is being written.
+    Over(oneshot::Sender<Option<CallView>>),
+    /// To [`Question::HangUp`].
+    HungUp(oneshot::Sender<Result<(), ControlError>>),
+    /// To [`Question::Block`].
+    Blocked(oneshot::Sender<()>),
+}
+
+/// A user as the hub sees them.
+#[derive(Debug)]
+pub(crate) struct SeenUser {
+    pub(crate) user: UserId,
+    /// Those that are connected.
+    pub(crate) devices: Vec<SeenDevice>,
+}
+
+/// A connected device.
+#[derive(Debug)]
+pub(crate) struct SeenDevice {
+    pub(crate) device: DeviceId,
+    pub(crate) connected_for: Duration,
+}
+
+/// The hub has ended: the server is shutting down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+impl Shared {
+    /// Asks the hub of an application.
+    pub(crate) async fn ask<T>(
+        &self,
+        application: &ApplicationKey,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Result<T, Gone> {
+        ask(&self.hub(application), question).await
+    }
+}
+
+async fn ask<T>(
+    hub: &mpsc::Sender<Command>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
+) -> Result<T, Gone> {
+    let (answer, answered) = oneshot::channel();
+    hub.send(Command::Ask(Box::new(question(answer)))).await.map_err(|_| Gone)?;
+    answered.await.map_err(|_| Gone)
+}
+
+impl Reply {
+    pub(super) fn send(self) {
+        // Whoever asked may not wait any more.
+        match self {
+            Self::Over(answer) => {
+                let _ = answer.send(None);
+            }
+            Self::HungUp(answer) => {
+                let _ = answer.send(Ok(()));
+            }
+            Self::Blocked(answer) => {
+                let _ = answer.send(());
+            }
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn answer(&mut self, now: Instant, question: Question) {
+        // Whoever asked may not wait any more: then nobody needs to know.
+        match question {
+            Question::Calls { user, after, limit, answer } => {
+                let calls = self.board.calls(now, &self.application, user.as_ref(), after.as_ref(), limit);
+                let _ = answer.send(calls);
+            }
+            Question::Call { call_id, answer } => match self.board.call(now, &self.application, &call_id) {
+                None if self.records.hold_end_of(Some(&call_id)) => self.reply(Reply::Over(answer)),
+                call => {
+                    let _ = answer.send(call);
+                }
+            },
+            Question::HangUp { call_id, answer } => self.hang_up(now, &call_id, answer),
+            Question::Redirect { call_id, to, headers, answer } => {
+                let _ = answer.send(self.redirect(now, &call_id, to, headers));
+            }
+            Question::Online { after, limit, answer } => {
+                let _ = answer.send(self.online(now, after.as_ref(), limit));
+            }
+            Question::User { user, answer } => {
+                let devices = self.sessions.seen_of(now, &user);
+                let _ = answer.send(SeenUser { user, devices });
+            }
+            Question::EndUser { user, answer } => {
+                let ended = self.detach_user(now, &user, CloseReason::Revoked);
+                let _ = answer.send(ended);
+            }
+            Question::Block { user, answer } => {
+                self.board.handle_hang_up_user(now, &self.application, &user, EndedBy::Blocked);
+                self.route();
+                self.detach_user(now, &user, CloseReason::Blocked);
+                self.blocked.insert(user);
+                self.reply(Reply::Blocked(answer));
+            }
+            Question::Unblock { user, answer } => {
+                self.blocked.remove(&user);
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant, call_id: &CallId, answer: oneshot::Sender<Result<(), ControlError>>) {
+        match self.board.handle_hang_up(now, &self.application, call_id, EndedBy::Control) {
+            Ok(()) => {
+                self.route();
+                self.reply(Reply::HungUp(answer));
+            }
+            Err(error) => {
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+
+    /// Rings somebody else, and wakes their devices in place of those of whoever was called.
+    fn redirect(
+        &mut self,
+        now: Instant,
+        call_id: &CallId,
+        to: UserId,
+        headers: Option<Headers>,
+    ) -> Result<(), ControlError> {
+        let before = self.board.call(now, &self.application, call_id);
+        self.board.handle_redirect(now, &self.application, call_id, to, headers)?;
+        if let Some(before) = before {
+            self.push_elsewhere(now, &before);
+        }
+        Ok(())
+    }
+
+    fn online(&self, now: Instant, after: Option<&UserId>, limit: usize) -> Vec<SeenUser> {
+        let echo = self.config.echo.as_ref().map(|echo| &echo.user);
+        let others = self.sessions.users_after(after).filter(|user| Some(*user) != echo);
+        let seen =
+            others.map(|user| SeenUser { user: user.clone(), devices: self.sessions.seen_of(now, user) });
+        seen.filter(|seen| !seen.devices.is_empty()).take(limit).collect()
+    }
+
+    fn detach_user(&mut self, now: Instant, user: &UserId, reason: CloseReason) -> bool {
+        let addresses: Vec<Arc<_>> = self.sessions.addresses_of(user);
+        for address in &addresses {
+            self.detach(now, address, reason);
+        }
+        !addresses.is_empty()
+    }
+
+    /// Answers when all records that are on their way are written.
+    fn reply(&mut self, reply: Reply) {
+        if let Some(held) = self.records.hold(Held::Reply(reply)) {
+            self.tell(held);
+        }
+    }
+}
