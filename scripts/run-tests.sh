@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All unit and behaviour tests: with cargo-nextest where it is installed, else with cargo's own runner. Then those of the browser: the
 # signaling of offhook.js needs node alone, calls need Chromium too. OFFHOOK_REQUIRE_BROWSER=1 makes them mandatory.
+# Between them, the REST interface is held against its description: scripts/rest-tests.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OFFHOOK_PYTHON="$PWD/.tools/venv/bin/python"
@@ -13,6 +14,7 @@ fi
 # The command as the tests built it: alone it would be built again, with other features of the same libraries.
 program=${CARGO_TARGET_DIR:-target}/debug/offhook
 scripts/nat-tests.sh "$program"
+scripts/rest-tests.sh "$program"
 
 skip_browser() {
     printf '[tests] NOT RUN: %s, because %s (scripts/setup.sh test installs it)\n' "$1" "$2" >&2

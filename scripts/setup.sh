@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh build    compile it: C tool chain, CMake (for libopus), ALSA headers
 #   scripts/setup.sh demo     build + recorded human speech for the demo
-#   scripts/setup.sh test     demo + virtual sound cards, a Python WebRTC peer and Chromium for the tests
+#   scripts/setup.sh test     demo + virtual sound cards, a Python WebRTC peer, schemathesis and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 #   scripts/setup.sh beside   peers + a sound server and Chromium, for `make beside`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
@@ -70,6 +70,18 @@ install_python_peer() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'aiortc==1.16.*' numpy
 }
 
+# Sends a server requests made up from its own description. A machine where it cannot be had runs all other tests; the runner says so.
+install_rest_tester() {
+    local venv=.tools/venv
+    if [ -x "$venv/bin/schemathesis" ]; then
+        say "schemathesis is in place: $venv"
+        return
+    fi
+    say "installing schemathesis in $venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check 'schemathesis==4.*' ||
+        say "schemathesis could not be installed: the test that needs it will not run"
+}
+
 # Drives Chromium, and audits pages for accessibility. The browser itself is the system's.
 # Chromium, node and what drives them. A machine where they cannot be had runs all other tests; the runner says which it leaves out.
 install_browser_tools() {
@@ -125,6 +137,7 @@ case "${1:-}" in
         require_rust
         install_packages "${build_packages[@]}" "${speech_packages[@]}" "${test_packages[@]}"
         install_python_peer
+        install_rest_tester
         install_browser_tools
         ;;
     peers)
