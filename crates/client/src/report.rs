@@ -5,16 +5,36 @@ use std::time::{Duration, Instant};
 use offhook_media_core::quality::Heard;
 use offhook_media_core::recv::ReceiveStats;
 use offhook_signaling::call::CallDetails;
+use offhook_signaling::message::CallReport as MeasuredCall;
+use offhook_transport::{CandidateKind, PathEnd};
 use serde::{Serialize, Serializer};
 
 use crate::event::CallDirection;
 use crate::snapshot::TimeByKind;
-use crate::stats::CallReport;
+use crate::stats::{CallReport, CallStats};
 
 impl Serialize for CallReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Flat::of(self).serialize(serializer)
     }
+}
+
+/// What the server is told of a call for its statistics; `None` of one without media.
+pub(crate) fn for_server(stats: &CallStats) -> Option<MeasuredCall> {
+    stats.connected?;
+    let (transport, receive) = (&stats.transport, &stats.stream.receive);
+    let whole = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    let sent = receive.packets_received + receive.packets_lost;
+    let lost = (receive.packets_lost * 1000).checked_div(sent);
+    let is_relayed = |end: &PathEnd| end.relay.is_some() || end.kind == Some(CandidateKind::Relayed);
+    Some(MeasuredCall {
+        // A score is between 1 and 4.5.
+        mos_hundredths: stats.quality.map(|quality| (quality.mos * 100.0).round() as u32),
+        lost_per_mille: lost.and_then(|lost| u32::try_from(lost).ok()),
+        round_trip_ms: transport.rtt.or(transport.ice_rtt).map(whole),
+        jitter_ms: transport.jitter.map(whole),
+        relayed: transport.path.as_ref().map(|(local, remote)| is_relayed(local) || is_relayed(remote)),
+    })
 }
 
 #[derive(Debug, Serialize)]

@@ -1,5 +1,7 @@
 //! Who operates the server, and may see what no application may.
 
+mod now;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::now::now;
 use crate::accept::Guest;
 use crate::config::Rate;
 use crate::environment;

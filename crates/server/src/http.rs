@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{Router, get};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,6 +15,7 @@ use offhook_signaling::{PATH, SUBPROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::accept::Guest;
+use crate::admin;
 use crate::connection;
 use crate::metrics;
 use crate::pages;
@@ -35,6 +36,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/version", get(rest::version))
         .route("/metrics", get(metrics::metrics))
+        .route("/admin", get(|| async { Redirect::permanent("/admin/") }))
+        .route("/admin/now", get(admin::now))
+        .route("/admin/{*file}", get(pages::operator))
+        .route("/admin/", get(pages::operator))
         .merge(rest::router())
         .fallback(get(pages::serve))
         .with_state(shared)

@@ -3,21 +3,25 @@
 //! What happens is counted where it happens, in atomics. What there is now (connections, calls, queues) is looked up when somebody asks.
 
 mod process;
+mod recent;
 mod route;
 mod scrape;
 
-use offhook_signaling::ClientMessage;
-use offhook_signaling::call::{CallEndCause, CallRecord};
-use offhook_signaling::message::WireError;
+use offhook_signaling::call::{CallEndCause, CallRecord, DeviceAddress};
+use offhook_signaling::message::{CallReport, WireError};
+use offhook_signaling::{CallId, ClientMessage};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+use self::recent::Recent;
+pub(crate) use self::recent::RecentCall;
 pub(crate) use self::route::{listener_routes, metrics};
-pub(crate) use self::scrape::Census;
+pub(crate) use self::scrape::{Census, Overview};
 use crate::close::CloseReason;
+use crate::environment;
 
 /// A label whose values are known here.
 type Known = [(&'static str, &'static str); 1];
@@ -68,6 +72,12 @@ pub(crate) struct Metrics {
     talk: Histogram,
     records_lost: Counter,
     pushes: Family<Known, Counter>,
+    reports: Counter,
+    mos: Histogram,
+    lost: Histogram,
+    round_trip: Histogram,
+    relayed: Family<Known, Counter>,
+    recent: Recent,
 }
 
 /// 1 ms to 65 s, each twice the one before: machines.
@@ -103,6 +113,12 @@ impl Metrics {
             talk: human_seconds(),
             records_lost: Counter::default(),
             pushes: Family::default(),
+            reports: Counter::default(),
+            mos: Histogram::new([1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.4]),
+            lost: Histogram::new([0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5]),
+            round_trip: machine_seconds(),
+            relayed: Family::default(),
+            recent: Recent::default(),
         };
         metrics.begin();
         metrics.register_connections();
@@ -131,6 +147,9 @@ impl Metrics {
             drop(self.calls_ended.get_or_create(&[("cause", name(&cause))]));
         }
         drop(self.refused.get_or_create(&[("error", name(&WireError::RateLimited))]));
+        for path in ["direct", "relayed"] {
+            drop(self.relayed.get_or_create(&[("path", path)]));
+        }
         for outcome in ["delivered", "gone", "failed"] {
             drop(self.pushes.get_or_create(&[("outcome", outcome)]));
         }
@@ -175,6 +194,11 @@ impl Metrics {
         registry.register("offhook_call_setup_seconds", "From start to media", self.setup.clone());
         registry.register("offhook_call_media_seconds", "From answer to media", self.media.clone());
         registry.register("offhook_call_talk_seconds", "From answer to end", self.talk.clone());
+        registry.register("offhook_call_reports", "Reports of clients", self.reports.clone());
+        registry.register("offhook_call_mos", "Estimated opinion", self.mos.clone());
+        registry.register("offhook_call_loss_ratio", "Packets lost", self.lost.clone());
+        registry.register("offhook_call_round_trip_seconds", "Round trip", self.round_trip.clone());
+        registry.register("offhook_call_paths", "Paths of calls", self.relayed.clone());
         registry.register("offhook_call_records_lost", "Records given up", self.records_lost.clone());
     }
 
@@ -223,6 +247,7 @@ impl Metrics {
 
     pub(crate) fn note_call_ended(&self, record: &CallRecord) {
         self.calls_ended.get_or_create(&[("cause", name(&record.cause))]).inc();
+        self.recent.note(record.clone(), environment::wall_millis());
         if record.taken_over {
             // Its times count from when this server took it over.
             return;
@@ -241,6 +266,30 @@ impl Metrics {
                 histogram.observe(time.as_secs_f64());
             }
         }
+    }
+
+    /// How a call was at one end.
+    pub(crate) fn note_report(&self, from: &DeviceAddress, call_id: &CallId, report: CallReport) {
+        self.reports.inc();
+        let CallReport { mos_hundredths, lost_per_mille, round_trip_ms, relayed, .. } = report;
+        for (histogram, value, scale) in [
+            (&self.mos, mos_hundredths, 100.0),
+            (&self.lost, lost_per_mille, 1000.0),
+            (&self.round_trip, round_trip_ms, 1000.0),
+        ] {
+            if let Some(value) = value {
+                histogram.observe(f64::from(value) / scale);
+            }
+        }
+        if let Some(relayed) = relayed {
+            self.relayed.get_or_create(&[("path", if relayed { "relayed" } else { "direct" })]).inc();
+        }
+        self.recent.note_report(from, call_id, report);
+    }
+
+    /// The last calls that ended, the newest first.
+    pub(crate) fn recent(&self) -> Vec<RecentCall> {
+        self.recent.all()
     }
 
     pub(crate) fn note_record_lost(&self) {

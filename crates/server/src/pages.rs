@@ -8,6 +8,8 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
+use crate::admin::Admin;
+
 /// The script for browsers as it is written: modules.
 const SOURCES: [(&str, &str); 10] = [
     ("/source/errors.js", include_str!("../../web/errors.js")),
@@ -31,6 +33,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 enum Audience {
     /// Our own page.
     Own,
+    /// Our own page, for the operator alone.
+    Operator,
     /// The pages of any application.
     Anyone,
 }
@@ -57,12 +61,16 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
         Page { path, kind, audience, text, tag }
     };
     let own = |path, kind, text: &str| page(path, kind, Audience::Own, text.to_owned());
+    let operator = |path, kind, text: &str| page(path, kind, Audience::Operator, text.to_owned());
     let anyone = |path, text: String| page(path, SCRIPT, Audience::Anyone, text);
     let mut pages = vec![
         own("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
         own("/softphone.css", "text/css; charset=utf-8", include_str!("../../web/softphone.css")),
         own("/softphone.js", SCRIPT, include_str!("../../web/softphone.js")),
         own("/sound.js", SCRIPT, include_str!("../../web/sound.js")),
+        operator("/admin/", "text/html; charset=utf-8", include_str!("../../web/admin.html")),
+        operator("/admin/admin.css", "text/css; charset=utf-8", include_str!("../../web/admin.css")),
+        operator("/admin/admin.js", SCRIPT, include_str!("../../web/admin.js")),
         own("/icon.svg", "image/svg+xml", include_str!("../../web/icon.svg")),
         anyone("/offhook.d.ts", include_str!("../../web/offhook.d.ts").to_owned()),
         anyone("/offhook-sw.js", include_str!("../../web/offhook-sw.js").to_owned()),
@@ -73,9 +81,18 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     pages
 });
 
+/// The operator's page and what belongs to it, or 404.
+pub(crate) async fn operator(_admin: Admin, uri: Uri, headers: HeaderMap) -> Response {
+    send(&uri, &headers, |audience| audience == Audience::Operator)
+}
+
 /// The file at this path, or 404.
 pub(crate) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
-    let Some(page) = PAGES.iter().find(|page| page.path == uri.path()) else {
+    send(&uri, &headers, |audience| audience != Audience::Operator)
+}
+
+fn send(uri: &Uri, headers: &HeaderMap, may: impl Fn(Audience) -> bool) -> Response {
+    let Some(page) = PAGES.iter().find(|page| page.path == uri.path() && may(page.audience)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
@@ -91,7 +108,7 @@ pub(crate) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     match page.audience {
-        Audience::Own => {
+        Audience::Own | Audience::Operator => {
             set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
             set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
             set(

@@ -50,6 +50,8 @@ pub(super) struct Conductor {
     /// Calls that are due and wait for two clients.
     backlog: VecDeque<(u64, Instant)>,
     next_look: Instant,
+    /// What was told last.
+    told: String,
 }
 
 impl Conductor {
@@ -76,6 +78,7 @@ impl Conductor {
             away: HashSet::new(),
             backlog: VecDeque::new(),
             next_look: Instant::now() + LOOK,
+            told: String::new(),
         }
     }
 
@@ -246,10 +249,15 @@ impl Conductor {
         self.start_due();
         if self.is_loud {
             let Ledger { registered, attempted, established, ended, failed, .. } = &self.ledger;
-            terminal::say(&format!(
+            let line = format!(
                 "registered {registered} of {}, calls: {attempted} attempted, {established} established, {ended} ended, {failed} failed",
                 self.plan.clients
-            ));
+            );
+            // An idle crowd is told of once.
+            if line != self.told {
+                terminal::say(&line);
+                self.told = line;
+            }
         }
     }
 }

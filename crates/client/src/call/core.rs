@@ -7,7 +7,7 @@ use std::time::Duration;
 use offhook_media_core::recording::FlightRecorder;
 use offhook_signaling::call::{CallDetails, CallState};
 use offhook_signaling::client::ClientCall;
-use offhook_signaling::message::Headers;
+use offhook_signaling::message::{CallReport as MeasuredCall, Headers};
 use offhook_signaling::{CallId, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +18,7 @@ use crate::error::AnswerError;
 use crate::event::{CallDirection, CallEvent, CallEvents};
 use crate::microphone::Lease;
 use crate::queue::{EventHub, EventStream};
+use crate::report::for_server;
 use crate::shared::{Shared, Signal};
 use crate::snapshot::CallMeasure;
 use crate::stats::{CallReport, CallStats, DriverStats};
@@ -262,17 +263,21 @@ impl CallCore {
         *held = None;
     }
 
-    /// Waits until the media driver has ended, for a bounded time, and tells the end to the application.
-    pub(crate) async fn tell_end(self: Arc<Self>, patience: Duration) {
+    /// Waits until the media driver has ended, for a bounded time, and tells the end to the application. Gives what the server is told of the
+    /// call.
+    pub(crate) async fn tell_end(self: Arc<Self>, patience: Duration) -> Option<(CallId, MeasuredCall)> {
         let mut over = self.media_over.subscribe();
         let _ = timeout(patience, over.wait_for(|over| *over)).await;
         *lock(&self.microphone) = None;
-        if let Some(stats) = self.final_stats() {
+        let stats = self.final_stats();
+        let told = stats.as_ref().and_then(for_server).map(|told| (self.id.clone(), told));
+        if let Some(stats) = stats {
             self.measures.send(&CallMeasure::Report(Box::new(self.report(stats))));
         }
         self.measures.close();
         self.emit(&CallEvent::Ended(self.details()));
         self.events.close();
+        told
     }
 }
 

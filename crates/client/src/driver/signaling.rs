@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use offhook_media::{DeviceEvent, Events};
 use offhook_signaling::client::{ClientMachine, CommandError, Output, StoredCredential};
 use offhook_signaling::error::ClientErrorCode;
+use offhook_signaling::message::CallReport as MeasuredCall;
 use offhook_signaling::{CallId, ClientError, ClientEvent as MachineEvent, UnixSeconds};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -48,7 +49,7 @@ pub(super) struct SignalingDriver {
     /// Calls that are not over.
     calls: HashMap<CallId, Arc<CallCore>>,
     /// Calls whose end is being told.
-    endings: JoinSet<()>,
+    endings: JoinSet<Option<(CallId, MeasuredCall)>>,
     closing: Option<JoinHandle<()>>,
     reconnecting: bool,
     deadline: Option<Instant>,
@@ -115,7 +116,16 @@ impl SignalingDriver {
             Some(event) = next_device_event(&mut self.device_events) => {
                 self.shared.events.send(&ClientEvent::Device(event));
             }
-            Some(_) = self.endings.join_next() => {}
+            Some(ended) = self.endings.join_next() => self.report(ended.ok().flatten()),
+        }
+    }
+
+    /// Tells the server how a call was.
+    fn report(&mut self, ended: Option<(CallId, MeasuredCall)>) {
+        if let Some((call, told)) = ended
+            && let Err(error) = self.machine.report(&call, told)
+        {
+            tracing::debug!(%call, %error, "not reported");
         }
     }
 

@@ -29,7 +29,7 @@ use self::records::{Held, Records};
 use self::sessions::{Entry, Sessions};
 use crate::applications::Applications;
 use crate::close::CloseReason;
-use crate::config::ServerConfig;
+use crate::config::{Rate, ServerConfig};
 use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
 use crate::metrics::{Census, Metrics, SessionOpening};
@@ -73,8 +73,8 @@ pub(crate) enum Command {
     HangUp(CallId),
     /// The application is served no more.
     Blocked,
-    /// Tell what there is.
-    Census(oneshot::Sender<Census>),
+    /// Tell what there is, with so many live calls at most.
+    Census(usize, oneshot::Sender<Census>),
     /// Tell every client and end.
     Shutdown,
 }
@@ -121,6 +121,7 @@ struct Hub {
     board: Switchboard,
     sessions: Sessions,
     call_starts: Pacer<UserId>,
+    reports: Pacer<UserId>,
     connections: u64,
     /// Users that were blocked while this hub ran: one who proved themselves before may come through the door after.
     blocked: HashSet<UserId>,
@@ -144,6 +145,11 @@ impl Hub {
             board: Switchboard::new(config.calls),
             sessions: Sessions::default(),
             call_starts: Pacer::new(config.limits.calls_per_user),
+            // One of each side of a call, of which a user can be both.
+            reports: Pacer::new(Rate {
+                interval: config.limits.calls_per_user.interval / 2,
+                burst: config.limits.calls_per_user.burst.saturating_mul(2),
+            }),
             connections: 0,
             blocked: HashSet::new(),
             pushes,
@@ -187,7 +193,7 @@ impl Hub {
             Command::HangUp(call_id) => self.end_answered(now, &call_id),
             Command::Blocked => self.detach_all(now),
             // Who asked may have given up.
-            Command::Census(answer) => drop(answer.send(self.census())),
+            Command::Census(most, answer) => drop(answer.send(self.census(now, most))),
             Command::Shutdown => {}
         }
     }
@@ -383,6 +389,9 @@ impl Hub {
     ) -> Result<(), WireError> {
         let call_id = call_id.ok_or(WireError::OutOfOrder)?;
         let address = &*line.address;
+        if let ClientMessage::CallReport(report) = message {
+            return self.take_report(now, address, &call_id, report);
+        }
         let starts = matches!(message, ClientMessage::CallStart(_));
         if starts && !self.call_starts.allow(address.user.clone(), now) {
             return Err(WireError::RateLimited);

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use offhook_signaling::call::{CallRecord, DeviceAddress};
 use offhook_signaling::CallId;
+use offhook_signaling::call::{CallRecord, DeviceAddress};
 use offhook_signaling::message::CallReport;
 
 use crate::store::UnixMillis;
@@ -40,7 +40,8 @@ impl Recent {
         let Some(call) = calls.iter_mut().find(of) else { return };
         if call.record.caller == from.user && call.record.caller_device.as_ref() == Some(&from.device) {
             call.caller_report = Some(report);
-        } else if call.record.callee == from.user && call.record.callee_device.as_ref() == Some(&from.device) {
+        } else if call.record.callee == from.user && call.record.callee_device.as_ref() == Some(&from.device)
+        {
             call.callee_report = Some(report);
         }
     }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use offhook_signaling::call::CallCounts;
+use offhook_signaling::call::{CallCounts, CallSketch};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -24,7 +25,7 @@ type Gauges = Family<[(&'static str, &'static str); 1], Gauge>;
 type Counters = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// What there is in one hub.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Census {
     pub(crate) connected: usize,
     /// Sessions whose client is away and may come back.
@@ -32,6 +33,7 @@ pub(crate) struct Census {
     pub(crate) calls: CallCounts,
     /// Call records on their way to the store.
     pub(crate) records: usize,
+    pub(crate) live: Vec<CallSketch>,
 }
 
 impl Census {
@@ -39,6 +41,7 @@ impl Census {
         self.connected += other.connected;
         self.waiting += other.waiting;
         self.records += other.records;
+        self.live.extend(other.live);
         self.calls.ringing += other.calls.ringing;
         self.calls.answered += other.calls.answered;
         self.calls.established += other.calls.established;
@@ -80,7 +83,7 @@ async fn register_now(registry: &mut Registry, shared: &Shared) {
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("offhook_build", "The release that runs", build);
     registry.register("offhook_connections", "Open connections", gauge(shared.connections.count()));
-    let (census, waiting) = census(shared).await;
+    let (census, waiting) = census(shared, 0).await;
     let sessions = gauges("state", &[("connected", census.connected), ("waiting", census.waiting)]);
     registry.register("offhook_sessions", "Sessions of devices", sessions);
     let CallCounts { ringing, answered, established } = census.calls;
@@ -101,13 +104,13 @@ async fn register_now(registry: &mut Registry, shared: &Shared) {
 }
 
 /// Of all hubs; with the commands that wait for them.
-async fn census(shared: &Shared) -> (Census, usize) {
+async fn census(shared: &Shared, most: usize) -> (Census, usize) {
     let (mut sum, mut waiting) = (Census::default(), 0);
     for hub in shared.all_hubs() {
         waiting += hub.max_capacity() - hub.capacity();
         let (answer, census) = oneshot::channel();
         let ask = async {
-            hub.send(Command::Census(answer)).await.ok()?;
+            hub.send(Command::Census(most, answer)).await.ok()?;
             census.await.ok()
         };
         if let Ok(Some(census)) = timeout(PATIENCE, ask).await {
@@ -115,6 +118,65 @@ async fn census(shared: &Shared) -> (Census, usize) {
         }
     }
     (sum, waiting)
+}
+
+/// The figures of the operator's page.
+#[derive(Debug, Serialize)]
+pub(crate) struct Overview {
+    connections: usize,
+    sessions: Sessions,
+    calls: Calls,
+    calls_started: u64,
+    queues: Queues,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessFigures>,
+}
+
+#[derive(Debug, Serialize)]
+struct Sessions {
+    connected: usize,
+    waiting: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Calls {
+    ringing: usize,
+    answered: usize,
+    established: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Queues {
+    commands: usize,
+    records: usize,
+    store: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ProcessFigures {
+    resident_bytes: u64,
+    open_files: u64,
+}
+
+impl Overview {
+    /// Now, with so many live calls at most.
+    pub(crate) async fn of(shared: &Shared, most: usize) -> (Self, Vec<CallSketch>) {
+        let (Census { connected, waiting, calls, records, mut live }, commands) = census(shared, most).await;
+        live.truncate(most);
+        let CallCounts { ringing, answered, established } = calls;
+        let overview = Self {
+            connections: shared.connections.count(),
+            sessions: Sessions { connected, waiting },
+            calls: Calls { ringing, answered, established },
+            calls_started: shared.metrics.calls_started.get(),
+            queues: Queues { commands, records, store: shared.store.queued() },
+            process: Usage::read().map(|Usage { resident_bytes, open_files, .. }| ProcessFigures {
+                resident_bytes,
+                open_files,
+            }),
+        };
+        (overview, live)
+    }
 }
 
 fn counter(value: u64) -> Counter {

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod admin;
 mod application;
 mod backend;
 mod control;

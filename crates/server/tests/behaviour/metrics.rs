@@ -14,12 +14,14 @@ use tokio::net::TcpStream;
 use crate::pages::{ask, get};
 use crate::support::{Phone, config, hello, serve, talking, token};
 
-async fn counting(config: ServerConfig) -> RunningServer {
+pub(crate) const ADMIN: &str = "ada:correct horse battery";
+
+pub(crate) async fn counting(config: ServerConfig) -> RunningServer {
     serve(config.metrics_listen(Some("127.0.0.1:0".parse().unwrap()))).await
 }
 
 /// From the listener that metrics have for themselves.
-async fn scrape(server: &RunningServer) -> String {
+pub(crate) async fn scrape(server: &RunningServer) -> String {
     let mut stream = TcpStream::connect(server.metrics_addr().unwrap()).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: offhook\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut page = String::new();
@@ -29,7 +31,7 @@ async fn scrape(server: &RunningServer) -> String {
 }
 
 /// The value of a sample, by its name and labels as they are written.
-fn value(page: &str, sample: &str) -> f64 {
+pub(crate) fn value(page: &str, sample: &str) -> f64 {
     let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{sample} is not in\n{page}")).trim().parse().unwrap()
 }
@@ -104,7 +106,7 @@ async fn what_is_refused_is_counted_by_its_reason() {
     assert_eq!(value(&page, r#"offhook_connections_closed_total{reason="refused"}"#), 2.0);
 }
 
-async fn as_admin(server: &RunningServer, path: &str, credentials: &str) -> String {
+pub(crate) async fn as_admin(server: &RunningServer, path: &str, credentials: &str) -> String {
     let proof = STANDARD.encode(credentials);
     ask(server, &format!("GET {path} HTTP/1.1\r\nHost: offhook\r\nAuthorization: Basic {proof}\r\nConnection: close\r\n\r\n"))
         .await
@@ -114,17 +116,16 @@ async fn as_admin(server: &RunningServer, path: &str, credentials: &str) -> Stri
 async fn where_clients_connect_only_the_operator_reads_metrics() {
     let nobody = serve(config()).await;
     assert!(get(&nobody, "/metrics").await.starts_with("HTTP/1.1 404"), "without an operator there are none");
-    let admin = "ada:correct horse battery".parse().unwrap();
-    let server = serve(config().admin(Some(admin))).await;
+    let server = serve(config().admin(ADMIN.parse().ok())).await;
     let asked = get(&server, "/metrics").await;
     assert!(asked.starts_with("HTTP/1.1 401") && asked.contains("www-authenticate: Basic"), "{asked}");
-    let page = as_admin(&server, "/metrics", "ada:correct horse battery").await;
+    let page = as_admin(&server, "/metrics", ADMIN).await;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("# TYPE offhook_calls gauge"), "{page}");
     for _ in 0..10 {
         let refused = as_admin(&server, "/metrics", "ada:wrong").await;
         assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
     }
-    let waiting = as_admin(&server, "/metrics", "ada:correct horse battery").await;
+    let waiting = as_admin(&server, "/metrics", ADMIN).await;
     assert!(waiting.starts_with("HTTP/1.1 429"), "who guesses has to wait: {waiting}");
 }
 

@@ -3,10 +3,10 @@
 mod control;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::owner::{DeviceAddress, Owner, OwnerOutput};
-use super::{CallEndCause, CallRecord, CallTimers, CallView, Screening};
+use super::{CallEndCause, CallRecord, CallState, CallTimers, CallView, Screening};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
     CallStart, ClientMessage, Ended, Headers, LiveCall, ServerMessage, Snapshot, WireError,
@@ -38,6 +38,23 @@ pub enum SwitchboardOutput {
     Released(CallView),
     /// A call is over.
     Ended(CallRecord),
+}
+
+/// A live call in a few words, for whoever watches a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallSketch {
+    /// The application.
+    pub application: ApplicationKey,
+    /// The call.
+    pub call_id: CallId,
+    /// Who calls.
+    pub caller: UserId,
+    /// Who is called.
+    pub callee: UserId,
+    /// How far it is.
+    pub state: CallState,
+    /// Since its start.
+    pub age: Duration,
 }
 
 /// How many calls there are, by how far they are.
@@ -97,6 +114,12 @@ impl Switchboard {
             } += 1;
         }
         counts
+    }
+
+    /// Live calls in a few words, at most so many.
+    #[must_use]
+    pub fn sketches(&self, now: Instant, most: usize) -> Vec<CallSketch> {
+        self.calls.values().take(most).map(|owner| owner.sketch(now)).collect()
     }
 
     /// A device opened a new session: calls that ring for its user ring on it, and `live` calls that nobody knows are taken over.

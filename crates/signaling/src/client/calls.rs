@@ -8,8 +8,8 @@ use crate::entropy::EntropySource;
 use crate::event::{CallEvent, ClientEvent};
 use crate::id::{CallId, UserId};
 use crate::message::{
-    Answered, CallSnapshot, CallStart, Candidate, ClientMessage, Description, Empty, Ended, Hangup, Headers,
-    IceServer, Incoming, Limits, ServerMessage, Snapshot, Update, WireError,
+    Answered, CallReport, CallSnapshot, CallStart, Candidate, ClientMessage, Description, Empty, Ended,
+    Hangup, Headers, IceServer, Incoming, Limits, ServerMessage, Snapshot, Update, WireError,
 };
 use crate::wire;
 
@@ -227,6 +227,19 @@ impl<E: EntropySource> ClientMachine<E> {
     pub fn renew_ice_servers(&mut self, id: &CallId) -> Result<(), CommandError> {
         self.calls.get(id).filter(|call| !call.is_over()).ok_or(CommandError::UnknownCall)?;
         self.send_command(Some(id.clone()), ClientMessage::CallIceServers(Empty {}));
+        Ok(())
+    }
+
+    /// Tells how a call was at this end, once it is over.
+    ///
+    /// # Errors
+    /// [`CommandError::NotStarted`], [`CommandError::UnknownCall`], [`CommandError::WrongState`] before its end.
+    pub fn report(&mut self, id: &CallId, report: CallReport) -> Result<(), CommandError> {
+        self.check_started()?;
+        if !self.calls.get(id).ok_or(CommandError::UnknownCall)?.is_over() {
+            return Err(CommandError::WrongState);
+        }
+        self.send_command(Some(id.clone()), ClientMessage::CallReport(report));
         Ok(())
     }
 

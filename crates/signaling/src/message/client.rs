@@ -38,6 +38,9 @@ pub enum ClientMessage {
     /// Asks for STUN and TURN servers with credentials that have not ended: before an ICE restart late in a call.
     #[serde(rename = "call.ice_servers")]
     CallIceServers(Empty),
+    /// How a call was at this end, once it is over. Nothing follows from it but statistics.
+    #[serde(rename = "call.report")]
+    CallReport(CallReport),
     /// Denies, cancels or ends a call.
     #[serde(rename = "call.hangup")]
     CallHangup(Hangup),
@@ -162,6 +165,38 @@ pub struct Hangup {
     pub error: Option<WireError>,
 }
 
+/// How a call was at one end. What was not measured is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallReport {
+    /// The estimated opinion of what was heard here, in hundredths: 100 to 500 (ITU-T G.107).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mos_hundredths: Option<u32>,
+    /// Packets that were sent to this end and did not come, of a thousand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_per_mille: Option<u32>,
+    /// The round trip of the sound's packets, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<u32>,
+    /// Interarrival jitter at this end (RFC 3550, section 6.4.1), in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<u32>,
+    /// Whether the sound went through a relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<bool>,
+}
+
+impl CallReport {
+    /// Whether every number can be what it says.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        const MINUTE: u32 = 60_000;
+        self.mos_hundredths.is_none_or(|mos| (100..=500).contains(&mos))
+            && self.lost_per_mille.is_none_or(|lost| lost <= 1000)
+            && self.round_trip_ms.is_none_or(|time| time <= MINUTE)
+            && self.jitter_ms.is_none_or(|time| time <= MINUTE)
+    }
+}
+
 /// Where and how a device is woken, as a browser's `PushSubscription` tells it (RFC 8030, RFC 8291).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PushSubscription {
@@ -193,6 +228,7 @@ impl ClientMessage {
             Self::CallUpdate(_) => "call.update",
             Self::CallEstablished(_) => "call.established",
             Self::CallIceServers(_) => "call.ice_servers",
+            Self::CallReport(_) => "call.report",
             Self::CallHangup(_) => "call.hangup",
             Self::PushSubscribe(_) => "push.subscribe",
             Self::PushUnsubscribe(_) => "push.unsubscribe",
@@ -202,7 +238,7 @@ impl ClientMessage {
     }
 
     /// Every `type` of this direction.
-    pub const TYPES: [&'static str; 14] = [
+    pub const TYPES: [&'static str; 15] = [
         "hello",
         "register",
         "call.start",
@@ -212,6 +248,7 @@ impl ClientMessage {
         "call.update",
         "call.established",
         "call.ice_servers",
+        "call.report",
         "call.hangup",
         "push.subscribe",
         "push.unsubscribe",

@@ -5,7 +5,8 @@ mod common;
 mod server;
 
 pub use client::{
-    CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, PushSubscription, Register, Resume,
+    CallReport, CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, PushSubscription, Register,
+    Resume,
 };
 pub use common::{Candidate, Description, Empty, Headers, IceServer, Limits, SdpKind, Update, WireError};
 pub use server::{
