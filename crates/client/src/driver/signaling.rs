@@ -228,6 +228,10 @@ impl SignalingDriver {
     fn heed_wishes(&mut self) {
         let now = Instant::now();
         if self.run.signal.must_terminate() {
+            // An application that ends with its call has just been told of the call's end.
+            while let Some(ended) = self.endings.try_join_next() {
+                self.report(ended.ok().flatten());
+            }
             self.machine.terminate(now);
             self.over = true;
             return;
