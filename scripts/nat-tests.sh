@@ -8,8 +8,10 @@
 #   direct     everything passes
 #   relayed    the router passes nothing between alice and bob: TURN over UDP
 #   tcp        the router passes no UDP at all: TURN over TCP
+#   moved-*    the same three, and after some seconds one side has another address in another net
 #
-# Prints the time from the answer to media that flows, as both sides' reports have it. Needs root and `ip netns`; without them it says so.
+# Prints the time from the answer to media that flows, as both sides' reports have it, and for those that move the longest silence that
+# either side heard: 2 s are too many. Needs root and `ip netns`; without them it says so.
 #   scripts/nat-tests.sh [PROGRAM]     PROGRAM defaults to a debug build of offhook
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -64,16 +66,26 @@ rules() {
     case $1 in
         direct) ;;
         relayed)
-            ip -n "$prefix-router" rule add pref 10 from 198.51.100.0/24 to 192.0.2.0/24 blackhole
-            ip -n "$prefix-router" rule add pref 11 from 192.0.2.0/24 to 198.51.100.0/24 blackhole
+            ip -n "$prefix-router" rule add pref 10 from 198.51.100.0/23 to 192.0.2.0/23 blackhole
+            ip -n "$prefix-router" rule add pref 11 from 192.0.2.0/23 to 198.51.100.0/23 blackhole
             ;;
         tcp) ip -n "$prefix-router" rule add pref 10 ipproto udp blackhole ;;
     esac
 }
 
+# NAME FROM TO: gives it another address, in the other net on the same line, as a machine that goes from one network to the next.
+move() {
+    local name=$1 from=$2 to=$3
+    ip -n "$prefix-$name" addr del "$from.2/24" dev eth0
+    ip -n "$prefix-$name" addr add "$to.2/24" dev eth0
+    ip -n "$prefix-$name" route add default via "$to.1"
+}
+
 attach alice 198.51.100
 attach bob 192.0.2
 attach server 203.0.113
+ip -n "$prefix-router" addr add 198.51.101.1/24 dev to-alice
+ip -n "$prefix-router" addr add 192.0.3.1/24 dev to-bob
 ip -n "$prefix-router" link set lo up
 in_net router sysctl -q -w net.ipv4.ip_forward=1 2>/dev/null || in_net router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 
@@ -92,15 +104,24 @@ for _ in $(seq 200); do [ -s "$work/serve.json" ] && break; sleep 0.1; done
 [ -s "$work/serve.json" ] || { cat "$work/serve.log" >&2; exit 1; }
 account=(--server ws://203.0.113.2:7070 --application-key "$key" --application-secret "$secret" --input "$work/tone.wav" --json)
 
-# NAME WANTED: one call; WANTED is how the path has to be.
+# NAME WANTED [WHO FROM TO]: one call; WANTED is how the path has to be, and WHO moves from net FROM to net TO during it.
 call() {
-    local name=$1 wanted=$2
-    rules "$name"
+    local name=$1 wanted=$2 seconds=4
+    shift 2
+    [ $# = 0 ] || seconds=9
+    rules "$wanted"
     in_net bob "$program" answer "${account[@]}" --auto --user bob --output "$work/bob-$name.wav" >"$work/bob-$name.json" 2>"$work/bob-$name.log" &
     local answer=$!
     pids+=("$answer")
-    if ! in_net alice timeout 90 "$program" call bob "${account[@]}" --user alice --output "$work/alice-$name.wav" --duration 4 \
-        >"$work/alice-$name.json" 2>"$work/alice-$name.log"; then
+    in_net alice timeout 90 "$program" call bob "${account[@]}" --user alice --output "$work/alice-$name.wav" --duration "$seconds" \
+        >"$work/alice-$name.json" 2>"$work/alice-$name.log" &
+    local caller=$!
+    pids+=("$caller")
+    if [ $# -gt 0 ]; then
+        sleep 5
+        move "$@"
+    fi
+    if ! wait "$caller"; then
         printf '[nat] %s: the call FAILED\n' "$name" >&2
         tail -n 20 "$work/alice-$name.json" "$work/alice-$name.log" "$work/bob-$name.log" >&2
         exit 1
@@ -108,17 +129,29 @@ call() {
     for _ in $(seq 50); do grep -q '^{' "$work/bob-$name.json" && break; sleep 0.1; done
     kill "$answer" 2>/dev/null || true
     wait "$answer" 2>/dev/null || true
+    [ $# = 0 ] || move "$1" "$3" "$2"
     python3 - "$name" "$wanted" "$work" <<'PY'
 import json, math, os, struct, sys, wave
 name, wanted, work = sys.argv[1:]
 def report(who):
     lines = [line for line in open(f'{work}/{who}-{name}.json') if line.startswith('{')]
     return json.loads(lines[-1]) if lines else None
-def heard(who):
+TICK = 0.01
+def loud(who):
+    # Of each hundredth of a second, whether something is heard.
     with wave.open(f'{work}/{who}-{name}.wav') as sound:
+        size = int(sound.getframerate() * TICK) * sound.getnchannels()
         data = sound.readframes(sound.getnframes())
-        samples = struct.unpack(f'<{len(data) // 2}h', data)
-        return sum(1 for s in samples if abs(s) > 500) / sound.getframerate() / sound.getnchannels()
+    samples = struct.unpack(f'<{len(data) // 2}h', data)
+    return [max(map(abs, samples[at:at + size])) > 500 for at in range(0, len(samples), size)]
+def longest_silence(who):
+    longest = silent = 0
+    heard = loud(who)
+    last = max((at for at, is_loud in enumerate(heard) if is_loud), default=0)
+    for is_loud in heard[heard.index(True) if True in heard else 0:last + 1]:
+        silent = 0 if is_loud else silent + 1
+        longest = max(longest, silent)
+    return longest * TICK
 alice = report('alice')
 reached, ice = alice['reached_ms'], alice['ice']
 bob = report('bob') or {'ice': {}}
@@ -129,11 +162,16 @@ if wanted == 'direct' and 'relay' in kinds: problem = 'the call was relayed'
 if wanted != 'direct' and 'relay' not in kinds: problem = 'no side of the call used a relay'
 # No UDP passes: whoever has a relayed address has it over TCP.
 if wanted == 'tcp' and (kinds != {'relay'} or relay - {'tcp'}): problem = f'the path was {kinds} over {relay}'
-seconds = heard('alice')
-if seconds < 1.5: problem = f'alice heard {seconds:.1f} s of sound'
-print(f"[nat] {name:8} {ice['local_kind']:5} -> {ice['remote_kind']:5} "
+moves = name.startswith('moved')
+seconds, at_bob = (sum(loud(who)) * TICK for who in ('alice', 'bob'))
+if min(seconds, at_bob) < (6 if moves else 1.5): problem = f'alice heard {seconds:.1f} s of sound, bob {at_bob:.1f} s'
+silences = [longest_silence(who) for who in ('alice', 'bob')] if moves else []
+if any(silence >= 2 for silence in silences): problem = 'that is too long a silence'
+print(f"[nat] {name:13} {ice['local_kind']:5} -> {ice['remote_kind']:5} "
       f"answer to media {reached['established'] - reached['answered']:7.1f} ms (setup {alice['setup_ms'] or math.nan:.1f} ms), "
-      f"heard {seconds:.1f} s, lost {alice['packets_lost']}" + (f', FAILED: {problem}' if problem else ''))
+      f"heard {seconds:.1f} s, lost {alice['packets_lost']}"
+      + (f", longest silence {silences[0]:.2f} s at alice, {silences[1]:.2f} s at bob" if moves else '')
+      + (f', FAILED: {problem}' if problem else ''))
 sys.exit(1 if problem else 0)
 PY
 }
@@ -141,3 +179,7 @@ PY
 call direct direct
 call relayed relayed
 call tcp tcp
+call moved-direct direct alice 198.51.100 198.51.101
+call moved-callee direct bob 192.0.2 192.0.3
+call moved-relayed relayed alice 198.51.100 198.51.101
+call moved-tcp tcp alice 198.51.100 198.51.101

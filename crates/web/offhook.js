@@ -468,7 +468,10 @@ export function createSinch(env) {
       const client = new SinchClient(env, this.#made);
       // Who closes the page hangs up.
       env.addEventListener?.('pagehide', ({ persisted }) => persisted || client.terminate());
-      env.addEventListener?.('online', () => client._calls.forEach((call) => call._media.pc && call._media.negotiate('restart')));
+      env.addEventListener?.('online', () => {
+        client._act('networkChanged');
+        client._calls.forEach((call) => call._media.pc && call._media.negotiate('restart'));
+      });
       return client;
     }
   }

@@ -170,6 +170,20 @@ export class Machine {
     this.turnedAway = undefined;
     this.loseConnection(now, 0);
   }
+  /** The network is another: the next connection is made at once, and one that is open has to show soon that it lives. */
+  networkChanged(now) {
+    if (this.phase === ONLINE) {
+      this.ping(now);
+      this.arm('silence', Math.min(this.timers.get('silence'), now + 2000));
+      return;
+    }
+    if (this.phase >= CONNECTING) this.dropConnection(now);
+    // Whom the server turned away for a while stays away.
+    if (this.phase !== WAITING || now < this.turnedAway?.until) return;
+    this.tries = 0;
+    this.disarm('reconnect');
+    this.connect();
+  }
   handleFrame(now, data) {
     if (this.phase < GREETING) return;
     const frame = parse(data);

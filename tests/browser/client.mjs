@@ -54,6 +54,7 @@ function world() {
     close() { this.closed = true; }
   }
   const store = new Map();
+  const listeners = {};
   const mediaDevices = {
     async getUserMedia(constraints) {
       captured.push(constraints);
@@ -65,9 +66,10 @@ function world() {
   const env = {
     WebSocket, RTCPeerConnection, MediaStream, navigator: { mediaDevices }, crypto: webcrypto, performance: globalThis.performance,
     setTimeout: (...args) => { const timer = setTimeout(...args); timer.unref?.(); return timer; }, clearTimeout,
+    addEventListener: (type, listener) => { listeners[type] = listener; },
     localStorage: { getItem: (key) => store.get(key) ?? null, setItem: (key, value) => store.set(key, value) },
   };
-  return { env, sockets, captured, store };
+  return { env, sockets, captured, store, listeners };
 }
 
 async function started(told = []) {
@@ -90,6 +92,20 @@ async function started(told = []) {
   await start;
   return { ...all, sinch, client, socket };
 }
+
+test('another network: an open connection has to answer soon, a lost one is made anew at once', async () => {
+  const { client, socket, sockets, listeners } = await started();
+  listeners.online();
+  assert.ok(socket.last('ping'));
+  socket.say('pong', {});
+  socket.onclose();
+  assert.equal(sockets.length, 1, 'it waits');
+  listeners.online();
+  assert.equal(sockets.length, 2);
+  client.terminate();
+  listeners.online();
+  assert.equal(sockets.length, 2, 'who has stopped stays away');
+});
 
 test('a client registers with a detached register, keeps its credential, and starts without a token next time', async () => {
   const told = [];

@@ -27,6 +27,7 @@ function act(machine, now, [what, ...args]) {
     terminate: () => machine.terminate(now),
     connected: () => machine.handleConnected(now),
     disconnected: () => machine.handleDisconnected(now),
+    network_changed: () => machine.networkChanged(now),
     receive: () => machine.handleFrame(now, frame()),
     wait: () => {},
     call: () => machine.callUser(now, ...args),

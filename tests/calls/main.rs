@@ -19,6 +19,7 @@ mod network;
 mod nothing_is_left;
 mod quality;
 mod redundancy;
+mod relayed;
 mod seed_listener;
 mod several_calls;
 #[cfg(unix)]

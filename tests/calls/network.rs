@@ -1,5 +1,7 @@
 //! An emulated network in front of the socket of each call of a client.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,4 +65,38 @@ pub(crate) fn emulated(config: LinkConfig, log: &Log) -> PacketPathFactory {
         let link = Link::new(config.clone(), Instant::now()).unwrap();
         Box::new(Emulated { link, log: log.clone() })
     })
+}
+
+/// Lets everything pass until it begins, and nothing from then on: a machine that lost its network without knowing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Silence(Arc<AtomicBool>);
+
+impl Silence {
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+struct Silenced(Silence, VecDeque<Transmit>);
+
+impl PacketPath for Silenced {
+    fn submit(&mut self, _now: Instant, datagram: Transmit) {
+        let Self(Silence(begun), waiting) = self;
+        if !begun.load(Ordering::SeqCst) {
+            waiting.push_back(datagram);
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn poll(&mut self, _now: Instant) -> Option<Transmit> {
+        self.1.pop_front()
+    }
+}
+
+pub(crate) fn silenced(silence: &Silence) -> PacketPathFactory {
+    let silence = silence.clone();
+    Arc::new(move || Box::new(Silenced(silence.clone(), VecDeque::new())))
 }

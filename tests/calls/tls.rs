@@ -1,5 +1,7 @@
 //! A server with a certificate of one's own authority: trusted when the client is told so, and only then.
 
+use std::path::{Path, PathBuf};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook::{Client, ClientErrorCode, ClientEvent, Device, Timeouts};
@@ -8,12 +10,17 @@ use offhook_server::{RunningServer, Server};
 use crate::support::{KEY, client_event, register, server_config, token};
 
 async fn tls_server(folder: &tempfile::TempDir) -> (RunningServer, Vec<u8>) {
+    let (chain, key, root) = certificate(folder.path());
+    (Server::bind(server_config().tls(chain, key)).await.unwrap(), root)
+}
+
+/// Makes a certificate for loopback: the files of chain and key, and what trusts it.
+pub(crate) fn certificate(folder: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&certificate, pem("CERTIFICATE", made.cert.der())).unwrap();
+    let (chain, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&chain, pem("CERTIFICATE", made.cert.der())).unwrap();
     std::fs::write(&key, pem("PRIVATE KEY", made.signing_key.serialized_der())).unwrap();
-    let server = Server::bind(server_config().tls(certificate, key)).await.unwrap();
-    (server, made.cert.der().to_vec())
+    (chain, key, made.cert.der().to_vec())
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -65,6 +65,8 @@ pub(crate) enum MediaNews {
     Update(Update),
     /// Media is connected.
     Connected,
+    /// The machine's addresses are others.
+    AddressesChanged,
     /// Servers for candidates are wanted whose credentials have not ended.
     RenewIceServers,
     /// Media could not connect, or the peer went away.

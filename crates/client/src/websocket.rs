@@ -1,7 +1,8 @@
 //! One connection to the server: a task that owns the socket, bounded both ways.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::net::{IpAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -62,9 +63,11 @@ impl Dialer {
         Self { endpoint, roots, connect_timeout, tls: OnceCell::new() }
     }
 
-    async fn connect(&self) -> Result<Socket, String> {
+    /// Connects; `from` is told the address of this end.
+    async fn connect(&self, from: &OnceLock<IpAddr>) -> Result<Socket, String> {
         let Endpoint { host, port, tls } = &self.endpoint;
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| error.to_string())?;
+        let _ = tcp.local_addr().map(|local| from.set(local.ip()));
         // Nagle's algorithm would hold a candidate back for the answer to the one before.
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
         let connector = if *tls { Connector::Rustls(self.tls_config().await?) } else { Connector::Plain };
@@ -138,6 +141,8 @@ fn make_tls_config(own: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig
 #[derive(Debug)]
 pub(crate) struct Connection {
     number: u64,
+    /// The address of this end, once there is one.
+    from: Arc<OnceLock<IpAddr>>,
     outgoing: mpsc::Sender<String>,
     task: JoinHandle<()>,
 }
@@ -150,16 +155,26 @@ impl Connection {
     /// Begins to open a connection; `news` is told what becomes of it.
     pub(crate) fn open(dialer: Arc<Dialer>, number: u64, news: mpsc::Sender<LinkNews>) -> Self {
         let (outgoing, queue) = mpsc::channel(MOST_OUTGOING);
+        let from = Arc::new(OnceLock::new());
+        let own = Arc::clone(&from);
         let task = tokio::spawn(async move {
-            let why = run(&dialer, number, queue, &news).await;
+            let why = run(&dialer, number, &own, queue, &news).await;
             // A driver that is gone needs no news.
             let _ = news.send((number, LinkEvent::Closed(why))).await;
         });
-        Self { number, outgoing, task }
+        Self { number, from, outgoing, task }
     }
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether this machine no longer has the address that the connection comes from: nothing tells so, it is only silent.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.from.get().is_some_and(|ip| {
+            let bound = UdpSocket::bind((*ip, 0));
+            bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+        })
     }
 
     pub(crate) fn send(&self, text: String) -> Result<(), LinkFull> {
@@ -175,10 +190,11 @@ impl Connection {
 async fn run(
     dialer: &Dialer,
     number: u64,
+    from: &OnceLock<IpAddr>,
     mut queue: mpsc::Receiver<String>,
     news: &mpsc::Sender<LinkNews>,
 ) -> String {
-    let connecting = timeout(dialer.connect_timeout, dialer.connect());
+    let connecting = timeout(dialer.connect_timeout, dialer.connect(from));
     tokio::pin!(connecting);
     // Nothing is sent before `Open`: the queue only tells here that nobody wants the connection any more.
     let connected = tokio::select! {

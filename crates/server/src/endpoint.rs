@@ -10,6 +10,8 @@ use tokio::net::lookup_host;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     uri: Uri,
+    /// With its query, as a request names it (RFC 9112, section 3.2.1): it begins with a slash.
+    path: String,
     host: String,
     port: u16,
     is_tls: bool,
@@ -60,7 +62,9 @@ impl Endpoint {
         if is_inside && !any {
             return Err(EndpointError::NotPublic);
         }
-        Ok(Self { uri, host, port, is_tls })
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Self { uri, path, host, port, is_tls })
     }
 
     /// Scheme, host and port: for whom the server proves who it is (RFC 8292, section 2).
@@ -74,7 +78,7 @@ impl Endpoint {
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.uri.path_and_query().map_or("/", |path| path.as_str())
+        &self.path
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -106,7 +110,7 @@ impl std::fmt::Debug for Endpoint {
 }
 
 /// Whether an address belongs to the public internet (the special-purpose registries of RFC 6890 are not).
-fn is_public(ip: IpAddr) -> bool {
+pub(crate) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),
@@ -144,6 +148,9 @@ mod tests {
         assert_eq!((good.host(), good.port, good.path()), ("fcm.googleapis.com", 443, "/fcm/send/abc?d=1"));
         assert_eq!(good.origin(), "https://fcm.googleapis.com");
         assert!(Endpoint::parse("https://[2606:4700::1111]:8443/x", false).is_ok());
+        for (url, path) in [("https://a.example", "/"), ("https://a.example?d=1", "/?d=1")] {
+            assert_eq!(Endpoint::parse(url, false).unwrap().path(), path);
+        }
         for form in [
             "",
             "fcm.googleapis.com/x",

@@ -1,6 +1,7 @@
 //! Web Push: wakes registered devices that are not connected when somebody calls them (RFC 8030, RFC 8291, RFC 8292).
 
 mod calls;
+pub(crate) mod fuzzing;
 mod send;
 mod vapid;
 

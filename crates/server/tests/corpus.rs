@@ -17,3 +17,8 @@ fn streams_to_the_relay() {
 fn what_callbacks_answer() {
     replay("svaml", fuzzing::svaml);
 }
+
+#[test]
+fn subscriptions_to_pushes() {
+    replay("push_subscription", fuzzing::push_subscription);
+}

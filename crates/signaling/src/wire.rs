@@ -41,6 +41,8 @@ pub enum ParseError {
         what: &'static str,
         /// The limit.
         max: usize,
+        /// The frame, so that the answer can name it; `None` when the frame itself is too large to be read.
+        id: Option<MessageId>,
     },
     /// Not JSON, or the envelope is not of our form.
     #[error("malformed frame: {0}")]
@@ -80,9 +82,17 @@ impl ParseError {
     #[must_use]
     pub const fn id(&self) -> Option<&MessageId> {
         match self {
-            Self::Unsupported { id, .. } => id.as_ref(),
+            Self::TooLarge { id, .. } | Self::Unsupported { id, .. } => id.as_ref(),
             Self::Body { id, .. } => Some(id),
-            Self::TooLarge { .. } | Self::Malformed(_) => None,
+            Self::Malformed(_) => None,
+        }
+    }
+
+    /// The same about a frame that has a name.
+    fn about(self, frame: &MessageId) -> Self {
+        match self {
+            Self::TooLarge { what, max, id: None } => Self::TooLarge { what, max, id: Some(frame.clone()) },
+            other => other,
         }
     }
 }
@@ -175,7 +185,7 @@ pub fn parse<M: Message>(text: &str) -> Result<Frame<M>, ParseError> {
         None => serde_json::from_value(serde_json::json!({ "type": kind, "body": {} })),
     }
     .map_err(|e| bad(e.to_string()))?;
-    message.check(&limits)?;
+    message.check(&limits).map_err(|error| error.about(&id))?;
     Ok(Frame { id, seq, ack, call_id, message })
 }
 
@@ -264,7 +274,7 @@ pub fn header_bytes(headers: &Headers) -> usize {
 
 fn at_most(what: &'static str, size: usize, max: u32) -> Result<(), ParseError> {
     let max = max as usize;
-    if size > max { Err(ParseError::TooLarge { what, max }) } else { Ok(()) }
+    if size > max { Err(ParseError::TooLarge { what, max, id: None }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -285,7 +295,9 @@ mod tests {
         let long = "x".repeat(32_769);
         let text =
             format!(r#"{{"v":1,"id":"a","type":"call.answer","call_id":"c","body":{{"sdp":"{long}"}}}}"#);
-        assert_eq!(parse::<ClientMessage>(&text).unwrap_err().wire(), WireError::TooLarge);
-        assert_eq!(parse::<ClientMessage>(&" ".repeat(65_537)).unwrap_err().wire(), WireError::TooLarge);
+        let error = parse::<ClientMessage>(&text).unwrap_err();
+        assert_eq!((error.wire(), error.id().map(MessageId::as_str)), (WireError::TooLarge, Some("a")));
+        let error = parse::<ClientMessage>(&" ".repeat(65_537)).unwrap_err();
+        assert_eq!((error.wire(), error.id()), (WireError::TooLarge, None));
     }
 }

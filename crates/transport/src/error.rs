@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::relay::RelayError;
 pub use crate::sdp::SdpError;
 
 /// No certificate could be made.
@@ -115,6 +116,12 @@ pub enum TransportError {
     /// No candidate pair worked in time: the network between the two lets no UDP through.
     #[error("no network path to the peer was found in time")]
     IceTimeout,
+    /// Only relayed addresses may be used and no TURN server gave one: name one that can be reached and takes the credentials.
+    #[error("no TURN server gave a relayed address, and others may not be used{}", because(.last))]
+    NoRelay {
+        /// What the last one said; `None` when there was none to ask.
+        last: Option<RelayError>,
+    },
     /// A path was found but DTLS did not finish in time.
     #[error("the DTLS handshake did not finish in time")]
     DtlsTimeout,
@@ -127,4 +134,8 @@ pub enum TransportError {
     /// The negotiated keys could not be used.
     #[error("the SRTP keys could not be used: {0}")]
     Srtp(String),
+}
+
+fn because(why: &Option<RelayError>) -> String {
+    why.map(|why| format!(": {why}")).unwrap_or_default()
 }

@@ -22,6 +22,8 @@ const TURNS_PER_MESSAGE: u8 = 3;
 const TURNS_AT_START: u8 = 6;
 /// A lost check is repeated after this time, doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
+/// How a check begins (RFC 8489, section 5).
+const BINDING_REQUEST: [u8; 2] = [0, 1];
 /// So much less is a relayed address worth that is reached over a connection: what is lost there holds up all that comes after it.
 const CONNECTION_MALUS: u32 = 4096;
 
@@ -49,6 +51,10 @@ pub(crate) struct Ice {
     remote_candidates: usize,
     /// Things the agent may do at once.
     turns: u8,
+    /// Our newest checks without an answer.
+    unanswered: Vec<Transmit>,
+    /// Those that are worth sending once more.
+    again: Vec<Transmit>,
 }
 
 impl Ice {
@@ -68,6 +74,8 @@ impl Ice {
             early: Vec::new(),
             remote_candidates: 0,
             turns: 0,
+            unanswered: Vec::new(),
+            again: Vec::new(),
         }
     }
 
@@ -186,6 +194,15 @@ impl Ice {
         if accepted {
             self.note_validated((local, remote));
             self.turns = TURNS_PER_MESSAGE;
+            // RFC 8445 section 7.3.1.4: where the peer's check came through, ours may be repeated at once. The first was lost when the
+            // peer's relay or firewall was not open yet.
+            let is_theirs = |check: &mut Transmit| (check.source, check.destination) == (local, remote);
+            let ours = self.unanswered.extract_if(.., is_theirs);
+            if datagram.starts_with(&BINDING_REQUEST) {
+                self.again.extend(ours);
+            } else {
+                ours.for_each(drop);
+            }
         }
         accepted
     }
@@ -220,14 +237,33 @@ impl Ice {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(check) = self.again.pop() {
+            return Some(check);
+        }
         let transmit = self.agent.poll_transmit()?;
-        let contents = Bytes::copy_from_slice(&transmit.contents);
-        Some(Transmit {
+        let transmit = Transmit {
             carrier: Carrier::Udp,
             source: transmit.source,
             destination: transmit.destination,
-            contents,
-        })
+            contents: Bytes::copy_from_slice(&transmit.contents),
+        };
+        if transmit.contents.starts_with(&BINDING_REQUEST) {
+            self.note_check(transmit.clone());
+        }
+        Some(transmit)
+    }
+
+    fn note_check(&mut self, check: Transmit) {
+        let pair = |check: &Transmit| (check.source, check.destination);
+        // Those that only renew consent are many and need no haste.
+        if self.nominated == Some(pair(&check)) {
+            return;
+        }
+        self.unanswered.retain(|known| pair(known) != pair(&check));
+        if self.unanswered.len() >= MAX_VALIDATED {
+            self.unanswered.remove(0);
+        }
+        self.unanswered.push(check);
     }
 
     /// What happened since the last call.

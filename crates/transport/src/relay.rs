@@ -4,6 +4,7 @@ mod allocation;
 mod frame;
 mod refusal;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::candidate::MAX_CANDIDATES;
 use crate::event::{Carrier, Transmit};
 use allocation::Allocation;
 
@@ -129,11 +131,26 @@ pub(crate) struct Relays {
     start: Instant,
     servers: Vec<TurnServer>,
     allocations: Vec<Allocation>,
+    /// Where the peer may be, as its newest candidates say.
+    peers: VecDeque<IpAddr>,
 }
 
 impl Relays {
     pub(crate) fn new(start: Instant) -> Self {
-        Self { start, servers: Vec::new(), allocations: Vec::new() }
+        Self { start, servers: Vec::new(), allocations: Vec::new(), peers: VecDeque::new() }
+    }
+
+    /// The peer may be at this address. Servers are asked to let it through before a check has to pass: of two relays that wait for each
+    /// other's first check, both would drop it.
+    pub(crate) fn expect(&mut self, now: Instant, peer: IpAddr) {
+        if self.peers.contains(&peer) {
+            return;
+        }
+        if self.peers.len() >= MAX_CANDIDATES {
+            self.peers.pop_front();
+        }
+        self.peers.push_back(peer);
+        self.allocations.iter_mut().for_each(|allocation| allocation.expect(now, peer));
     }
 
     /// Makes a server known, or its new credentials. `false`: there are too many.
@@ -241,6 +258,11 @@ impl Relays {
         self.allocations.extract_if(.., gone).filter_map(|allocation| allocation.relayed()).collect()
     }
 
+    /// Whether there is any relayed address.
+    pub(crate) fn has_address(&self) -> bool {
+        self.allocations.iter().any(|allocation| allocation.relayed().is_some())
+    }
+
     /// Whether an address is still awaited.
     pub(crate) fn is_gathering(&self) -> bool {
         self.allocations.iter().any(Allocation::is_pending)
@@ -259,7 +281,11 @@ impl Relays {
     pub(crate) fn poll(&mut self, now: Instant) -> RelayOutput {
         let mut out = RelayOutput::default();
         for allocation in &mut self.allocations {
+            let was_pending = allocation.is_pending();
             allocation.poll(now, &mut out);
+            if was_pending && allocation.relayed().is_some() {
+                self.peers.iter().for_each(|peer| allocation.expect(now, *peer));
+            }
         }
         self.allocations.retain(|allocation| !allocation.is_over());
         out

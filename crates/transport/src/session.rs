@@ -20,7 +20,7 @@ use crate::error::{CandidateError, LocalCandidateError, SessionError};
 use crate::event::{Event, Output, ReceivedRtp, Transmit};
 use crate::ice::{Ice, line_of};
 use crate::path_report::PathMeter;
-use crate::relay::Relays;
+use crate::relay::{RelayError, Relays};
 use crate::rtcp::ReportSchedule;
 use crate::sdp::Media;
 use crate::srtp::Srtp;
@@ -84,6 +84,8 @@ struct Gathering {
     /// The owner adds no more sockets.
     complete: bool,
     announced: bool,
+    /// Why the last TURN server gave no address.
+    relay_error: Option<RelayError>,
 }
 
 /// Why a session wants to be called again.
@@ -226,9 +228,11 @@ impl Session {
             return Err(CandidateError::Ended);
         }
         if let RemoteCandidate::Usable(usable) = candidate::parse(line)? {
+            let peer = usable.address.ip();
             if !self.ice.add_remote(usable) {
                 return Err(CandidateError::TooMany(MAX_CANDIDATES));
             }
+            self.relays.expect(now, peer);
             self.drive(now);
         }
         Ok(())
@@ -296,7 +300,7 @@ impl Session {
         let reception = self.inbound.reception_stats();
         TransportStats {
             ice_rtt: self.ice.rtt(),
-            path: self.path_ends(),
+            path: self.stats.path.or_else(|| self.path_ends()),
             sent: self.outbound.totals,
             received: self.inbound.totals,
             jitter: reception.jitter,
@@ -318,11 +322,13 @@ impl Session {
     /// Ends the session: says good-bye by RTCP BYE and DTLS close_notify. Drain [`poll_output`](Self::poll_output) once more to
     /// send both; nothing is waited for.
     pub fn close(&mut self, now: Instant) {
-        if self.stage == Stage::Ended {
-            return;
+        if self.stage != Stage::Ended {
+            self.send_goodbye(now);
+            self.close_dtls(now);
         }
-        self.send_goodbye(now);
-        self.close_dtls(now);
+        // Whoever asks afterwards is told how the relay was spoken to, which is forgotten with its address.
+        self.stats.path = self.stats.path.take().or_else(|| self.path_ends());
+        // One that failed has addresses to give back as well.
         self.close_relays(now);
         self.stage = Stage::Ended;
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use common::turn::{PASSWORD, TURN_SERVER, TurnNode, USER};
 use common::{ALICE, BOB, Datagram, World, address, config};
-use offhook_transport::{CandidateKind, Carrier, Event, RelayError, RelayProtocol, TurnServer};
+use offhook_transport::{
+    CandidateKind, Carrier, Event, RelayError, RelayProtocol, TransportError, TurnServer,
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -126,6 +128,103 @@ fn a_direct_path_is_taken_where_there_is_one() {
     let (ours, theirs) = world.peers[ALICE].session.stats().path.unwrap();
     assert_eq!((ours.kind, theirs.kind), (Some(CandidateKind::Host), Some(CandidateKind::Host)));
     assert!(world.peers[ALICE].session.stats().setup.unwrap() < Duration::from_secs(1));
+}
+
+/// Near the server nothing waits for the pace of connectivity checks: the answers are the pace.
+#[test]
+fn near_the_server_an_address_is_there_in_two_round_trips() {
+    for (delay, limit) in [(1, 10), (10, 45), (25, 105)] {
+        let mut world = world([true, false], 29);
+        world.delay = Duration::from_millis(delay);
+        ask(&mut world, ALICE);
+        let has_address = |world: &World| !candidates(world, ALICE).is_empty();
+        assert!(world.run_until(Duration::from_millis(limit), has_address), "{delay} ms");
+    }
+}
+
+/// However near, requests are five milliseconds apart (RFC 8445, section 14.2).
+#[test]
+fn requests_are_never_a_burst() {
+    let mut world = world([true, true], 30);
+    world.delay = Duration::from_micros(100);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    connect(&mut world);
+    world.run(Duration::from_millis(500));
+    for side in [ALICE, BOB] {
+        let requests: Vec<_> = (world.tapped.iter())
+            .filter(|datagram| is_request(datagram) && world.peers[side].sockets.contains(&datagram.source))
+            .map(|datagram| datagram.due)
+            .collect();
+        assert!(requests.len() >= 4, "two for the address, permission, channel: {requests:?}");
+        let pauses = requests.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(pauses.min() >= Some(Duration::from_millis(5)), "{requests:?}");
+    }
+}
+
+/// Two that hide wait for no check that the other's relay dropped because it came before the permission.
+#[test]
+fn two_relays_let_each_others_first_check_through() {
+    let mut world = world([true, true], 33);
+    world.delay = Duration::from_millis(2);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    world.run(Duration::from_secs(1));
+    world.negotiate();
+    assert!(
+        world.run_until(Duration::from_millis(190), World::both_connected),
+        "sooner than a check is repeated"
+    );
+}
+
+/// The callee's first check comes before the caller's relay knows of the callee: it is repeated when the caller's comes through.
+#[test]
+fn a_check_that_came_too_early_is_repeated_when_the_others_comes() {
+    let mut world = world([true, true], 34);
+    world.delay = Duration::from_millis(2);
+    ask(&mut world, ALICE);
+    ask(&mut world, BOB);
+    world.run(Duration::from_secs(1));
+    let offer = world.peers[ALICE].session.create_offer().unwrap();
+    let answer = world.peers[BOB].session.handle_offer(world.now, &offer).unwrap();
+    world.run(Duration::from_millis(40));
+    let now = world.now;
+    world.peers[ALICE].session.handle_answer(now, &answer).unwrap();
+    assert!(world.run_until(Duration::from_millis(120), World::both_connected));
+}
+
+/// To the server: Allocate, Refresh, CreatePermission or ChannelBind.
+fn is_request(datagram: &Datagram) -> bool {
+    is_turn(datagram.destination) && matches!(datagram.contents[..], [0, 3 | 4 | 8 | 9, ..])
+}
+
+#[test]
+fn hidden_without_any_relay_a_session_ends_at_once_and_says_why() {
+    let mut world = world([true, false], 31);
+    let now = world.now;
+    let session = &mut world.peers[ALICE].session;
+    session.add_turn_server(now, TurnServer { password: "wrong".to_owned(), ..server(RelayProtocol::Udp) });
+    session.end_of_local_candidates(now);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.failure(ALICE), None, "before the descriptions are exchanged more may be told");
+    world.negotiate();
+    world.run(Duration::from_millis(1));
+    let why = TransportError::NoRelay { last: Some(RelayError::Credentials) };
+    assert_eq!(world.failure(ALICE), Some(&why));
+    assert!(why.to_string().contains("user name and password"), "{why}");
+}
+
+#[test]
+fn who_asks_after_the_end_is_told_how_the_relay_was_reached() {
+    let mut world = world([true, false], 32);
+    ask(&mut world, ALICE);
+    connect(&mut world);
+    let before = world.peers[ALICE].session.stats().path;
+    let now = world.now;
+    world.peers[ALICE].session.close(now);
+    let after = world.peers[ALICE].session.stats().path;
+    assert_eq!(after, before);
+    assert_eq!(after.unwrap().0.relay, Some(RelayProtocol::Udp));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod calls;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +31,8 @@ use crate::websocket::{Connection, LinkEvent, LinkNews};
 const MOST_NEWS: usize = 64;
 /// With nothing to wait for, look again after this.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Between two looks at the machine's addresses; calls look sooner when they have reason to.
+const ADDRESSES: Duration = Duration::from_secs(1);
 /// How long calls, connection and credential store may take to end.
 const FAREWELL: Duration = Duration::from_millis(900);
 
@@ -52,6 +55,9 @@ pub(super) struct SignalingDriver {
     endings: JoinSet<Option<(CallId, MeasuredCall)>>,
     closing: Option<JoinHandle<()>>,
     reconnecting: bool,
+    /// The machine's addresses, and when they are looked at next.
+    addresses: Vec<IpAddr>,
+    look: Instant,
     deadline: Option<Instant>,
     over: bool,
     /// Why the last connection ended, or did not come about.
@@ -71,7 +77,6 @@ impl SignalingDriver {
         Self {
             device_events: shared.sound.engine().map(|engine| engine.device_events()),
             keeper: Keeper::spawn(Arc::clone(&shared)),
-            shared,
             machine,
             run,
             commands,
@@ -84,10 +89,13 @@ impl SignalingDriver {
             endings: JoinSet::new(),
             closing: None,
             reconnecting: false,
+            addresses: shared.settings.addresses.addresses(),
+            look: Instant::now() + ADDRESSES,
             deadline: None,
             over: false,
             last_close: None,
             failure: None,
+            shared,
         }
     }
 
@@ -107,12 +115,12 @@ impl SignalingDriver {
     }
 
     async fn step(&mut self) {
-        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + IDLE);
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + IDLE).min(self.look);
         tokio::select! {
             () = self.run.signal.woken() => self.heed_wishes(),
             Some(command) = self.commands.recv() => self.handle_command(command),
             Some((number, event)) = self.news.recv() => self.handle_link(number, event),
-            () = sleep_until(deadline.into()) => self.machine.handle_timeout(Instant::now()),
+            () = sleep_until(deadline.into()) => self.handle_timeout(Instant::now()),
             Some(event) = next_device_event(&mut self.device_events) => {
                 self.shared.events.send(&ClientEvent::Device(event));
             }
@@ -127,6 +135,29 @@ impl SignalingDriver {
         {
             tracing::debug!(%call, %error, "not reported");
         }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.look {
+            self.look_at_addresses(now);
+        }
+        self.machine.handle_timeout(now);
+    }
+
+    /// On another network a connection from an address that is gone is silent for ever, and one that was tried in vain may come about.
+    fn look_at_addresses(&mut self, now: Instant) {
+        self.look = now + ADDRESSES;
+        let addresses = self.shared.settings.addresses.addresses();
+        if addresses == self.addresses {
+            return;
+        }
+        tracing::debug!(?addresses, "the machine's addresses changed");
+        self.addresses = addresses;
+        if self.connection.as_ref().is_some_and(Connection::is_stranded) {
+            self.disconnect();
+            self.machine.handle_disconnected(now);
+        }
+        self.machine.network_changed(now);
     }
 
     /// Executes everything the machine wants now.

@@ -490,6 +490,7 @@ impl Hub {
                     self.note_end(&record);
                     let callee = (record.application.clone(), record.callee.clone());
                     self.push_end(callee, record.call_id.clone(), record.cause);
+                    self.issuer.call_over(&record.application, &record.call_id);
                     ended.insert(record.call_id.clone(), (record, Vec::new()));
                 }
                 SwitchboardOutput::Screen(view) => self.ask_about(&view),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use md5::Md5;
 use offhook_signaling::call::DeviceAddress;
-use offhook_signaling::{CallId, UnixSeconds};
+use offhook_signaling::{ApplicationKey, CallId, UnixSeconds};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -46,21 +46,33 @@ pub(crate) struct Minted {
     pub(crate) password: String,
 }
 
+/// A call, as its credentials name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct CallMark(u64);
+
+impl CallMark {
+    pub(super) fn of(application: &ApplicationKey, call: &CallId) -> Self {
+        Self(short_hash(&[application.as_str(), call.as_str()]))
+    }
+}
+
 /// Credentials of one device in one call. User and call stand in them as hashes only: they cross the network readable.
 pub(crate) fn mint(secret: &TurnSecret, until: UnixSeconds, device: &DeviceAddress, call: &CallId) -> Minted {
-    let user = short_hash(&[device.application.as_str(), device.user.as_str()]);
-    let call = short_hash(&[call.as_str(), device.user.as_str(), device.device.as_str()]);
-    let username = format!("{}:{}:{user}.{call}", until.0, device.application);
+    let application = device.application.as_str();
+    let user = short_hash(&[application, device.user.as_str()]);
+    let CallMark(mark) = CallMark::of(&device.application, call);
+    let own = short_hash(&[call.as_str(), device.user.as_str(), device.device.as_str()]);
+    let username = format!("{}:{application}:{user:016x}.{mark:016x}-{own:016x}", until.0);
     Minted { password: secret.password(&username), username }
 }
 
-fn short_hash(parts: &[&str]) -> String {
+fn short_hash(parts: &[&str]) -> u64 {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// What a user name says.
@@ -69,6 +81,8 @@ pub(super) struct Claim<'a> {
     pub(super) until: UnixSeconds,
     /// Whose quota it counts against: application and user.
     pub(super) user: &'a str,
+    /// The call it is for; `None` where others minted it, who name their calls otherwise.
+    pub(super) call: Option<CallMark>,
 }
 
 /// Reads a user name; `None` when it is of another form.
@@ -79,7 +93,10 @@ pub(super) fn read(username: &str) -> Option<Claim<'_>> {
     let plain = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":-_".contains(&b))
     };
-    (username.len() <= 255 && plain(user) && plain(call)).then_some(Claim { until: UnixSeconds(until), user })
+    let is_ours = username.len() <= 255 && plain(user) && plain(call);
+    let mark = call.split_once('-').filter(|(mark, _)| mark.len() == 16);
+    let call = mark.and_then(|(mark, _)| u64::from_str_radix(mark, 16).ok()).map(CallMark);
+    is_ours.then_some(Claim { until: UnixSeconds(until), user, call })
 }
 
 /// The key of the long-term mechanism (RFC 8489 section 9.2.2).
@@ -116,8 +133,19 @@ mod tests {
         let second = mint(&secret, UnixSeconds(1000), &other, &call);
         assert_ne!(second.username, minted.username, "one credential per device");
         assert_eq!(read(&second.username).unwrap().user, claim.user, "one quota per user");
+        let mark = Some(CallMark::of(&device.application, &call));
+        assert_eq!([read(&second.username).unwrap().call, claim.call], [mark; 2], "they end together");
+        let later = mint(&secret, UnixSeconds(1000), &device, &CallId::new("call-two").unwrap());
+        assert_ne!(read(&later.username).unwrap().call, mark);
         assert_eq!(minted.password, secret.password(&minted.username));
         assert!(!format!("{secret:?}").contains("\"s\""));
+    }
+
+    #[test]
+    fn credentials_that_others_minted_name_no_call() {
+        for name in ["1:a.b", "1:a.b-c", "1:a.0123456789abcdef", "1:a.0123456789abcdeg-1"] {
+            assert_eq!(read(name).unwrap().call, None, "{name}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use offhook_signaling::UnixSeconds;
 
-use super::credential::TurnSecret;
+use super::credential::{Claim, TurnSecret};
 use super::frame::Framer;
 use super::gate::{Gate, Verdict};
 use super::ledger::Ledger;
@@ -33,7 +33,8 @@ pub fn turn_datagram(data: &[u8]) {
         Verdict::Reply(reply) => assert!(Stun::parse(&reply).is_some(), "an answer is a message"),
         Verdict::Data | Verdict::Request(_) => panic!("nothing is given without credentials"),
     }
-    let Ok(lease) = ledger.lease("a", "1:a.b", vec![1; 16], [0; 12]) else { return };
+    let claim = Claim { until: UnixSeconds(1), user: "a", call: None };
+    let Ok(lease) = ledger.lease(&claim, "1:a.b", vec![1; 16], [0; 12]) else { return };
     match gate.judge(data, source, Some(&lease), now) {
         Verdict::Request(_) => panic!("nobody knows the key"),
         Verdict::Data => {

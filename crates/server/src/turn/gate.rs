@@ -9,7 +9,7 @@ use offhook_signaling::UnixSeconds;
 use sha2::Sha256;
 
 use super::credential::{self, TurnSecret};
-use super::ledger::{Full, Lease, Ledger, count};
+use super::ledger::{Lease, Ledger, NoLease, count};
 use super::peer::PeerFilter;
 use super::stun::{Reply, Stun, code};
 
@@ -118,11 +118,12 @@ impl Gate {
             }
             (code::ALLOCATE, None) => {
                 self.check_wishes(message, &key)?;
-                let user = credential::read(username).map_or("", |claim| claim.user);
-                let lease = self.ledger.lease(user, username, key.clone(), message.transaction());
-                let mut lease = lease.map_err(|full| match full {
-                    Full::User => refuse(486, "Allocation Quota Reached"),
-                    Full::Relay => refuse(508, "Insufficient Capacity"),
+                let claim = credential::read(username).ok_or_else(|| refuse(400, "Bad Request"))?;
+                let lease = self.ledger.lease(&claim, username, key.clone(), message.transaction());
+                let mut lease = lease.map_err(|why| match why {
+                    NoLease::Over => refuse(403, "Call Over"),
+                    NoLease::User => refuse(486, "Allocation Quota Reached"),
+                    NoLease::Relay => refuse(508, "Insufficient Capacity"),
                 })?;
                 // The library's way to an even port opens a second socket.
                 lease.wants_even_port = message.first(code::EVEN_PORT).is_some();

@@ -1,14 +1,20 @@
-//! Who holds which allocation: quotas, the ports in use, and the counters.
+//! Who holds which allocation, and for which call: quotas, the ports in use, and the counters.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::Notify;
+
+use super::credential::{CallMark, Claim};
 use crate::config::TurnLimits;
 
 /// The most addresses one allocation may ever be allowed to talk to: a call has a few.
 const MOST_PEERS: usize = 256;
+/// Calls that are over and get no allocation any more. Whoever ends more calls than these within the life of a credential forgets the
+/// oldest: they get allocations like any other, within their user's share.
+const MOST_OVER: usize = 65_536;
 
 /// What a relay did since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +64,30 @@ pub(super) struct Ledger {
 struct Open {
     total: usize,
     by_user: HashMap<String, usize>,
+    by_call: HashMap<CallMark, Vec<Arc<Notify>>>,
+    over: Over,
     ports: HashSet<u16>,
+}
+
+/// The newest calls that are over.
+#[derive(Debug, Default)]
+struct Over {
+    known: HashSet<CallMark>,
+    order: VecDeque<CallMark>,
+}
+
+impl Over {
+    fn add(&mut self, call: CallMark) {
+        if !self.known.insert(call) {
+            return;
+        }
+        self.order.push_back(call);
+        if self.order.len() > MOST_OVER
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
 }
 
 /// One allocation, from before it is made until its socket is closed; dropping it counts down.
@@ -66,6 +95,8 @@ struct Open {
 pub(super) struct Lease {
     ledger: Arc<Ledger>,
     user: String,
+    call: Option<CallMark>,
+    over: Arc<Notify>,
     /// The only user name that may speak for it.
     pub(super) username: String,
     pub(super) key: Vec<u8>,
@@ -82,9 +113,11 @@ struct LeaseState {
     peers: HashSet<IpAddr>,
 }
 
-/// Why there is no room for one more allocation.
+/// Why there is no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum NoLease {
+    /// The call is over.
+    Over,
     /// This user has as many as one may have.
     User,
     /// The relay has.
@@ -103,34 +136,58 @@ impl Ledger {
     /// Takes a place for one allocation.
     pub(super) fn lease(
         self: &Arc<Self>,
-        user: &str,
+        claim: &Claim<'_>,
         username: &str,
         key: Vec<u8>,
         transaction: [u8; 12],
-    ) -> Result<Lease, Full> {
+    ) -> Result<Lease, NoLease> {
         let mut open = self.lock();
-        let own = open.by_user.get(user).copied().unwrap_or(0);
-        let full = if own >= self.limits.allocations_per_user {
-            Some(Full::User)
+        let own = open.by_user.get(claim.user).copied().unwrap_or(0);
+        let refused = if claim.call.is_some_and(|call| open.over.known.contains(&call)) {
+            return Err(NoLease::Over);
+        } else if own >= self.limits.allocations_per_user {
+            Some(NoLease::User)
         } else {
-            (open.total >= self.limits.allocations).then_some(Full::Relay)
+            (open.total >= self.limits.allocations).then_some(NoLease::Relay)
         };
-        if let Some(full) = full {
+        if let Some(why) = refused {
             count(&self.counters.refused_quota);
-            return Err(full);
+            return Err(why);
         }
         open.total += 1;
-        open.by_user.insert(user.to_owned(), own + 1);
+        open.by_user.insert(claim.user.to_owned(), own + 1);
+        let over = Arc::new(Notify::new());
+        if let Some(call) = claim.call {
+            open.by_call.entry(call).or_default().push(Arc::clone(&over));
+        }
         drop(open);
         Ok(Lease {
             ledger: Arc::clone(self),
-            user: user.to_owned(),
+            user: claim.user.to_owned(),
+            call: claim.call,
+            over,
             username: username.to_owned(),
             key,
             transaction,
             wants_even_port: false,
             state: Mutex::default(),
         })
+    }
+
+    /// No allocation is made for this call any more.
+    pub(super) fn refuse_call(&self, call: CallMark) {
+        self.lock().over.add(call);
+    }
+
+    /// Whether a call has allocations.
+    pub(super) fn has_call(&self, call: CallMark) -> bool {
+        self.lock().by_call.contains_key(&call)
+    }
+
+    /// Ends the allocations of a call.
+    pub(super) fn end_call(&self, call: CallMark) {
+        // One that nobody waits on yet ends as soon as somebody does.
+        self.lock().by_call.get(&call).into_iter().flatten().for_each(|over| over.notify_one());
     }
 
     /// Whether this relay has opened that port for somebody.
@@ -158,6 +215,11 @@ impl Lease {
         self.state().port = Some(port);
         self.ledger.lock().ports.insert(port);
         count(&self.ledger.counters.allocated);
+    }
+
+    /// Waits until its call is over. One waits at a time.
+    pub(super) async fn over(&self) {
+        self.over.notified().await;
     }
 
     /// Keeps the answer to the request that made it.
@@ -198,6 +260,14 @@ impl Drop for Lease {
         }
         if let Some(port) = port {
             open.ports.remove(&port);
+        }
+        if let Some(call) = self.call
+            && let Some(all) = open.by_call.get_mut(&call)
+        {
+            all.retain(|over| !Arc::ptr_eq(over, &self.over));
+            if all.is_empty() {
+                open.by_call.remove(&call);
+            }
         }
     }
 }

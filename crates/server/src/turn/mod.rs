@@ -2,9 +2,10 @@
 //!
 //! A datagram's way through the files: `udp` or `tcp` (which cuts the stream by `frame`) receives it, `gate` answers whatever
 //! comes without valid credentials (`credential`, `stun`) or asks for a peer that is not served (`peer`) or for more than its
-//! share (`ledger`), and `port` hands the rest to the `turn` crate, which opens sockets through `relay`. `issue` makes the
-//! credentials that go out with a call.
+//! share (`ledger`), and `port` hands the rest to the `turn` crate, which opens sockets through `relay` and sees all of them as
+//! `conn` makes them look. `issue` makes the credentials that go out with a call, and ends what they allocated when it is over.
 
+mod conn;
 mod credential;
 mod frame;
 pub(crate) mod fuzzing;
@@ -146,6 +147,7 @@ impl TurnService {
             urls.push(format!("turns:{host}:{}?transport=tcp", tls.port()));
         }
         issuer.add_relay(urls, self.secret.clone(), self.lifetime);
+        issuer.set_own(Arc::clone(&self.ledger));
     }
 
     /// Where it listens for UDP and TCP.

@@ -12,6 +12,7 @@ use turn::Error;
 use turn::relay::RelayAddressGenerator;
 use webrtc_util::Conn;
 
+use super::conn::{Datagrams, Socket};
 use super::ledger::{Lease, count};
 use super::peer::PeerFilter;
 use crate::environment;
@@ -66,7 +67,7 @@ impl RelayAddressGenerator for RelaySockets {
             sending: Meter::new(rate),
             receiving: Meter::new(rate),
         };
-        Ok((Arc::new(conn), SocketAddr::new(self.address.external, port)))
+        Ok((Arc::new(Socket(conn)), SocketAddr::new(self.address.external, port)))
     }
 }
 
@@ -121,30 +122,12 @@ impl RelayConn {
     }
 }
 
-#[async_trait]
-impl Conn for RelayConn {
-    async fn connect(&self, _address: SocketAddr) -> webrtc_util::Result<()> {
-        Err(unsupported())
+impl Datagrams for RelayConn {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 
-    async fn recv(&self, _buffer: &mut [u8]) -> webrtc_util::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn recv_from(&self, buffer: &mut [u8]) -> webrtc_util::Result<(usize, SocketAddr)> {
-        loop {
-            let (length, source) = self.socket.recv_from(buffer).await?;
-            if self.passes(&self.receiving, length) {
-                return Ok((length, self.name(source)));
-            }
-        }
-    }
-
-    async fn send(&self, _bytes: &[u8]) -> webrtc_util::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn send_to(&self, bytes: &[u8], peer: SocketAddr) -> webrtc_util::Result<usize> {
+    async fn send_to(&self, bytes: &[u8], peer: SocketAddr) -> io::Result<()> {
         match self.route(peer) {
             None => count(&self.lease.ledger().counters.refused_peers),
             Some(peer) if self.passes(&self.sending, bytes.len()) => {
@@ -155,28 +138,21 @@ impl Conn for RelayConn {
             }
             Some(_) => {}
         }
-        Ok(bytes.len())
-    }
-
-    fn local_addr(&self) -> webrtc_util::Result<SocketAddr> {
-        Ok(self.socket.local_addr()?)
-    }
-
-    fn remote_addr(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    async fn close(&self) -> webrtc_util::Result<()> {
         Ok(())
     }
 
-    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
-        self
+    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        loop {
+            let (length, source) = tokio::select! {
+                received = self.socket.recv_from(buffer) => received?,
+                // The library ends an allocation whose socket fails.
+                () = self.lease.over() => return Err(io::ErrorKind::ConnectionAborted.into()),
+            };
+            if self.passes(&self.receiving, length) {
+                return Ok((length, self.name(source)));
+            }
+        }
     }
-}
-
-pub(super) fn unsupported() -> webrtc_util::Error {
-    webrtc_util::Error::Other("this socket is used with addresses only".to_owned())
 }
 
 /// A token bucket over bytes.

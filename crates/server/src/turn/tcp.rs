@@ -1,22 +1,21 @@
 //! TCP and TLS connections to the relay: the library knows datagrams only, so each connection is made to look like a socket of
 //! its own that has one client.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use webrtc_util::Conn;
 
+use super::conn::{Datagrams, Socket};
 use super::frame::Framer;
 use super::ledger::Clients;
 use super::port::{Port, Relay};
-use super::relay::unsupported;
 use crate::environment;
 use crate::limit::Connections;
 use crate::server::StopSign;
@@ -86,7 +85,13 @@ async fn follow<S: AsyncRead + AsyncWrite + Send + 'static>(
 ) {
     let (reader, writer) = split(stream);
     let (out, frames) = mpsc::channel(QUEUED);
-    let port = Port::new(relay, Arc::new(TcpConn { out, local }), local, Arc::new(Clients::default()), false);
+    let port = Port::new(
+        relay,
+        Arc::new(Socket(TcpConn { out, local })),
+        local,
+        Arc::new(Clients::default()),
+        false,
+    );
     tokio::select! {
         () = read(reader, &port, client) => {}
         () = write(writer, frames) => {}
@@ -123,53 +128,24 @@ async fn write<S: AsyncWrite>(mut writer: WriteHalf<S>, mut frames: mpsc::Receiv
     }
 }
 
-/// A connection as the library sees it.
+/// What the client of a connection is answered through.
 #[derive(Debug)]
 struct TcpConn {
     out: mpsc::Sender<Vec<u8>>,
     local: SocketAddr,
 }
 
-#[async_trait]
-impl Conn for TcpConn {
-    async fn connect(&self, _address: SocketAddr) -> webrtc_util::Result<()> {
-        Err(unsupported())
+impl Datagrams for TcpConn {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
     }
 
-    async fn recv(&self, _buffer: &mut [u8]) -> webrtc_util::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn recv_from(&self, _buffer: &mut [u8]) -> webrtc_util::Result<(usize, SocketAddr)> {
-        Err(unsupported())
-    }
-
-    async fn send(&self, _bytes: &[u8]) -> webrtc_util::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn send_to(&self, bytes: &[u8], _client: SocketAddr) -> webrtc_util::Result<usize> {
+    async fn send_to(&self, bytes: &[u8], _client: SocketAddr) -> io::Result<()> {
         let mut frame = bytes.to_vec();
         // RFC 8656 section 12.5: over a stream ChannelData is padded, which its length does not count.
         frame.resize(frame.len().next_multiple_of(4), 0);
         // What does not fit is late anyway.
         let _ = self.out.try_send(frame);
-        Ok(bytes.len())
-    }
-
-    fn local_addr(&self) -> webrtc_util::Result<SocketAddr> {
-        Ok(self.local)
-    }
-
-    fn remote_addr(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    async fn close(&self) -> webrtc_util::Result<()> {
         Ok(())
-    }
-
-    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
-        self
     }
 }

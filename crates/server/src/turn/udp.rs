@@ -1,15 +1,14 @@
 //! The UDP socket of the relay.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::net::UdpSocket;
-use webrtc_util::Conn;
 
+use super::conn::{Datagrams, Socket};
 use super::ledger::Clients;
 use super::port::{Port, Relay};
-use super::relay::unsupported;
 use super::stun::code;
 use crate::server::StopSign;
 
@@ -22,7 +21,7 @@ const BUFFER: usize = 2048;
 pub(super) async fn run(socket: UdpSocket, local: SocketAddr, relay: Arc<Relay>, mut stop: StopSign) {
     let (socket, clients) = (Arc::new(socket), Arc::new(Clients::default()));
     let conn = UdpConn { socket: Arc::clone(&socket), local, clients: Arc::clone(&clients) };
-    let port = Port::new(relay, Arc::new(conn), local, clients, true);
+    let port = Port::new(relay, Arc::new(Socket(conn)), local, clients, true);
     let mut buffer = vec![0; BUFFER];
     loop {
         let received = tokio::select! {
@@ -37,7 +36,7 @@ pub(super) async fn run(socket: UdpSocket, local: SocketAddr, relay: Arc<Relay>,
     port.close().await;
 }
 
-/// The socket as the library sees it.
+/// What clients are answered through.
 #[derive(Debug)]
 struct UdpConn {
     socket: Arc<UdpSocket>,
@@ -45,46 +44,17 @@ struct UdpConn {
     clients: Arc<Clients>,
 }
 
-#[async_trait]
-impl Conn for UdpConn {
-    async fn connect(&self, _address: SocketAddr) -> webrtc_util::Result<()> {
-        Err(unsupported())
+impl Datagrams for UdpConn {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
     }
 
-    async fn recv(&self, _buffer: &mut [u8]) -> webrtc_util::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn recv_from(&self, _buffer: &mut [u8]) -> webrtc_util::Result<(usize, SocketAddr)> {
-        Err(unsupported())
-    }
-
-    async fn send(&self, _bytes: &[u8]) -> webrtc_util::Result<usize> {
-        Err(unsupported())
-    }
-
-    async fn send_to(&self, bytes: &[u8], client: SocketAddr) -> webrtc_util::Result<usize> {
+    async fn send_to(&self, bytes: &[u8], client: SocketAddr) -> io::Result<()> {
         if bytes.starts_with(&ALLOCATED)
             && let Some(lease) = self.clients.get(client)
         {
             lease.remember_answer(bytes);
         }
-        Ok(self.socket.send_to(bytes, client).await?)
-    }
-
-    fn local_addr(&self) -> webrtc_util::Result<SocketAddr> {
-        Ok(self.local)
-    }
-
-    fn remote_addr(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    async fn close(&self) -> webrtc_util::Result<()> {
-        Ok(())
-    }
-
-    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
-        self
+        self.socket.send_to(bytes, client).await.map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! What is not of the protocol is answered or ends its own connection, and nobody else's.
 
-use offhook_signaling::ServerMessage;
 use offhook_signaling::message::WireError;
+use offhook_signaling::{MessageId, ServerMessage};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Phone, config, serve};
@@ -80,7 +80,7 @@ async fn a_binary_frame_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn headers_over_1024_bytes_are_refused() {
+async fn what_is_too_large_is_refused_by_name() {
     let server = serve(config()).await;
     let mut phone = Phone::register(&server, "alice", "a1").await;
     let headers = format!(r#"{{"k":"{}"}}"#, "x".repeat(1024));
@@ -89,6 +89,14 @@ async fn headers_over_1024_bytes_are_refused() {
             r#"{{"v":1,"id":"x","type":"call.start","call_id":"c","body":{{"to":"bob","sdp":"s","headers":{headers}}}}}"#
         ))
         .await;
-    let ServerMessage::Error(outcome) = phone.next().await.message else { panic!("no error") };
-    assert_eq!(outcome.error, Some(WireError::TooLarge));
+    let long = "x".repeat(32_769);
+    phone
+        .text(&format!(
+            r#"{{"v":1,"id":"y","type":"call.start","call_id":"c","body":{{"to":"bob","sdp":"{long}"}}}}"#
+        ))
+        .await;
+    for id in ["x", "y"] {
+        let ServerMessage::Error(outcome) = phone.next().await.message else { panic!("no error") };
+        assert_eq!((outcome.error, outcome.of), (Some(WireError::TooLarge), MessageId::new(id).ok()));
+    }
 }

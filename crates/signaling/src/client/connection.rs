@@ -18,6 +18,8 @@ const ACKNOWLEDGE: Duration = Duration::from_secs(1);
 const SILENT_HEARTBEATS: u32 = 2;
 /// Between two questions for new credentials.
 const SHORTEST_RENEWAL: Duration = Duration::from_secs(30);
+/// A connection that does not answer so soon after the network changed is of the old one.
+const NEW_NETWORK: Duration = Duration::from_secs(2);
 pub(super) const USUAL_HEARTBEAT: Duration = Duration::from_secs(10);
 
 impl<E: EntropySource> ClientMachine<E> {
@@ -54,6 +56,26 @@ impl<E: EntropySource> ClientMachine<E> {
         {
             self.turned_away = None;
             self.lose_connection(now, Duration::ZERO);
+        }
+    }
+
+    /// The network is another: the next connection is made at once, and one that is open has to show soon that it lives. Whom the server
+    /// turned away for a while stays away.
+    pub fn network_changed(&mut self, now: Instant) {
+        if self.phase == Phase::Online {
+            self.ping(now);
+            let soon = now + NEW_NETWORK;
+            self.timers.entry(Timer::Silence).and_modify(|at| *at = soon.min(*at)).or_insert(soon);
+            return;
+        }
+        if matches!(self.phase, Phase::Connecting | Phase::Greeting | Phase::AwaitingSnapshot) {
+            self.drop_connection(now);
+        }
+        let is_away = self.turned_away.as_ref().is_some_and(|(_, until)| now < *until);
+        if self.phase == Phase::Waiting && !is_away {
+            self.backoff.reset();
+            self.timers.remove(&Timer::Reconnect);
+            self.connect(now);
         }
     }
 

@@ -70,6 +70,10 @@ fn act(machine: &mut ClientMachine<Counting>, now: Instant, todo: &Value) -> Vec
             machine.handle_disconnected(now);
             Ok(())
         }
+        "network_changed" => {
+            machine.network_changed(now);
+            Ok(())
+        }
         "receive" => {
             let mut frame = arg(1).clone();
             frame["v"] = 1.into();

@@ -135,6 +135,11 @@ impl Session {
             let found_path = self.ice.path().is_some();
             self.fail(if found_path { TransportError::DtlsTimeout } else { TransportError::IceTimeout });
         }
+        let hides = self.config.relay_only && self.gathering.announced && !self.relays.has_address();
+        // Before the descriptions are exchanged more servers may be told.
+        if hides && self.timers.connect.is_some() {
+            self.fail(TransportError::NoRelay { last: self.gathering.relay_error });
+        }
     }
 
     pub(super) fn fail(&mut self, error: TransportError) {

@@ -128,6 +128,7 @@ impl Session {
                     if let Some(relayed) = relayed {
                         self.ice.remove_local(relayed);
                     }
+                    self.gathering.relay_error = Some(error);
                     self.emit(Event::RelayFailed { local, server, protocol, relayed, error });
                 }
             }

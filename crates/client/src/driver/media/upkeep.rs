@@ -9,7 +9,7 @@ use offhook_media_core::units::Dbov;
 use offhook_signaling::call::CallState;
 use offhook_transport::TransportStats;
 
-use super::MediaDriver;
+use super::{MediaDriver, MediaNews};
 use crate::event::CallEvent;
 use crate::snapshot::{CallMeasure, Look};
 
@@ -134,6 +134,10 @@ impl MediaDriver {
             addresses.iter().copied().filter(|ip| bound.iter().all(|socket| socket.ip() != *ip)).collect();
         let gone: Vec<SocketAddr> =
             bound.into_iter().filter(|socket| !addresses.contains(&socket.ip())).collect();
+        if !(new.is_empty() && gone.is_empty()) {
+            // The connection to the server is told first: what is to be said about new paths passes over the next one.
+            self.push_news(MediaNews::AddressesChanged);
+        }
         let mut added = false;
         for ip in new {
             match self.sockets.bind(ip) {

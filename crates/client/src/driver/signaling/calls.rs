@@ -96,6 +96,7 @@ impl SignalingDriver {
             // Refused when the call has ended meanwhile: then nobody needs it.
             MediaNews::Candidate(candidate) => drop(self.machine.local_candidate(id, candidate)),
             MediaNews::Update(update) => drop(self.machine.update(id, update)),
+            MediaNews::AddressesChanged => self.look_at_addresses(now),
             MediaNews::RenewIceServers => drop(self.machine.renew_ice_servers(id)),
         }
     }
