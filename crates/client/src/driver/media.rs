@@ -1,5 +1,6 @@
 //! The media driver of one call: sockets, timers and packet rings around the transport session. It never touches an audio sample.
 
+mod cadence;
 mod feedback;
 mod negotiate;
 mod recover;
@@ -9,7 +10,7 @@ mod upkeep;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use offhook_media::{EngineClock, Events, MediaStream, PacketPort, StreamConfig, StreamEvent};
 use offhook_media_core::quality::QualityMonitor;
@@ -22,6 +23,7 @@ use offhook_transport::{AudioLevel, Carrier, Event, Output, RtpToSend, Session, 
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::sleep_until;
 
+use self::cadence::Cadence;
 use self::feedback::network_report_of;
 use self::negotiate::Negotiation;
 use self::recover::{Recovery, Sign};
@@ -37,9 +39,6 @@ use crate::stats::{CallStats, DriverStats};
 use crate::turn_stream::TurnStreams;
 use crate::udp::{PacketPath, Sockets};
 
-/// How long after a look at the packet ring the next one is due. The timer has a resolution of 1 ms and rounds up: this is one look per
-/// millisecond.
-const LOOK: Duration = Duration::from_micros(500);
 /// News that wait for the signaling driver; candidates beyond are not told.
 const MOST_NEWS: usize = 256;
 
@@ -57,6 +56,7 @@ pub(super) struct MediaDriver {
     gathering: Gathering,
     path: Option<Box<dyn PacketPath>>,
     port: PacketPort,
+    cadence: Cadence,
     stream: Arc<MediaStream>,
     stream_events: Events<StreamEvent>,
     clock: EngineClock,
@@ -96,6 +96,7 @@ impl MediaDriver {
             turn_streams,
             gathering: Gathering::new(servers, core.direction),
             port,
+            cadence: Cadence::default(),
             stream_events: stream.events(),
             stream,
             wanted: config,
@@ -144,7 +145,9 @@ impl MediaDriver {
         self.keep_up(now);
         self.flush(now);
         self.tell();
-        let looks = self.session.is_connected().then(|| now + LOOK);
+        // The ladder makes packets longer than configured, never shorter.
+        let shortest = self.config.send.packet_time.duration();
+        let looks = self.session.is_connected().then(|| self.cadence.next_look(now, shortest));
         let held = self.path.as_ref().and_then(|path| path.next_due());
         let times = [looks, held, self.recovery.due(), Some(self.upkeep.due())];
         times.into_iter().flatten().fold(self.session_due, Instant::min)
@@ -161,6 +164,7 @@ impl MediaDriver {
     /// What the media thread has for the network.
     fn look_at_ring(&mut self, now: Instant) {
         while let Some(packet) = self.port.outgoing.pop() {
+            self.cadence.found(now);
             // Refused when there is no path or on hold: sound that is not sent now is never sent.
             let _ = self.session.send_rtp(now, &rtp_of(&packet));
         }
