@@ -27,7 +27,7 @@ const LEAST_DRIFT: f64 = 5.0;
 /// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.1 %, a sixtieth of a semitone.
 const PPM_PER_MS: f64 = 250.0;
 const MOST_LEAD_PPM: f64 = 1000.0;
-const LEAST_LEAD_MS: f64 = 0.4;
+const LEAST_LEAD_MS: f64 = 1.0;
 
 impl<D: SlotDecoder> Playout<D> {
     /// Whether the last pull was about as long ago as one lasts. A device that stopped and now catches up says nothing of the delay.
