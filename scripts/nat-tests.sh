@@ -97,7 +97,8 @@ with wave.open(sys.argv[1], 'wb') as out:
     out.setnchannels(1), out.setsampwidth(2), out.setframerate(48000)
     out.writeframes(b''.join(struct.pack('<h', int(8000 * math.sin(i / 48000 * 2765))) for i in range(48000 * 20)))
 PY
-in_net server "$program" serve --listen 203.0.113.2:7070 --turn 203.0.113.2:3478 --application "$key:$secret" --json \
+# Not through the function: its shell would be ended, and the program left.
+ip netns exec "$prefix-server" "$program" serve --listen 203.0.113.2:7070 --turn 203.0.113.2:3478 --application "$key:$secret" --json \
     >"$work/serve.json" 2>"$work/serve.log" &
 pids+=($!)
 for _ in $(seq 200); do [ -s "$work/serve.json" ] && break; sleep 0.1; done
@@ -110,10 +111,10 @@ call() {
     shift 2
     [ $# = 0 ] || seconds=9
     rules "$wanted"
-    in_net bob "$program" answer "${account[@]}" --auto --user bob --output "$work/bob-$name.wav" >"$work/bob-$name.json" 2>"$work/bob-$name.log" &
+    ip netns exec "$prefix-bob" "$program" answer "${account[@]}" --auto --user bob --output "$work/bob-$name.wav" >"$work/bob-$name.json" 2>"$work/bob-$name.log" &
     local answer=$!
     pids+=("$answer")
-    in_net alice timeout 90 "$program" call bob "${account[@]}" --user alice --output "$work/alice-$name.wav" --duration "$seconds" \
+    ip netns exec "$prefix-alice" timeout 90 "$program" call bob "${account[@]}" --user alice --output "$work/alice-$name.wav" --duration "$seconds" \
         >"$work/alice-$name.json" 2>"$work/alice-$name.log" &
     local caller=$!
     pids+=("$caller")
