@@ -106,8 +106,6 @@ pub struct DriftResampler {
     fraction: f64,
     /// Inputs per output, minus 1.
     speed: f64,
-    /// Whether speed 1 is wanted: on the way to the next whole input, from where on sound passes untouched.
-    resting: bool,
 }
 
 impl Default for DriftResampler {
@@ -116,7 +114,7 @@ impl Default for DriftResampler {
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     fn default() -> Self {
         let table = (0..=PHASES).map(|phase| sinc_row(phase as f64 / PHASES as f64)).collect();
-        Self { table, history: [0.0; 2 * TAPS], oldest: 0, fraction: 0.0, speed: 0.0, resting: true }
+        Self { table, history: [0.0; 2 * TAPS], oldest: 0, fraction: 0.0, speed: 0.0 }
     }
 }
 
@@ -127,17 +125,20 @@ impl DriftResampler {
     /// Speed above 1: `Ppm(100.0)` consumes 100 samples more per million.
     pub fn set_speed(&mut self, speed: Ppm) {
         self.speed = speed.0.clamp(-2.0 * MOST_PPM, 2.0 * MOST_PPM) * 1e-6;
-        self.resting = self.speed == 0.0;
     }
 
     /// How many inputs [`Self::process`] takes for `outputs`.
     pub fn inputs_for(&self, outputs: usize) -> usize {
-        if self.resting { outputs } else { (self.fraction + outputs as f64 * (1.0 + self.speed)) as usize }
+        if self.speed == 0.0 {
+            outputs
+        } else {
+            (self.fraction + outputs as f64 * (1.0 + self.speed)) as usize
+        }
     }
 
     /// Fills `out` from exactly [`Self::inputs_for`] inputs.
     pub fn process(&mut self, input: &[f32], out: &mut [f32]) {
-        if self.resting {
+        if self.speed == 0.0 {
             return self.process_to_rest(input, out);
         }
         let mut input = input.iter();
@@ -157,6 +158,7 @@ impl DriftResampler {
         self.fraction = self.fraction.clamp(0.0, 0.999_999);
     }
 
+    /// On the way to a whole input, from where on sound passes untouched.
     fn process_to_rest(&mut self, input: &[f32], out: &mut [f32]) {
         for (sample, out) in input.iter().zip(out) {
             self.shift_in(*sample);

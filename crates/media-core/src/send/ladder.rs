@@ -2,7 +2,8 @@
 //!
 //! Loss by radio and loss by a full queue want the opposite. While a queue stands, everything that is sent is kept below what passes through;
 //! otherwise redundancy is added before the sound gets worse. Of all that fits, the candidate with the best price is taken: how good the sound
-//! is at its rate, less what stays lost, less what waiting for copies costs in delay, beyond what the far end waits anyway. More protection comes at once, less after five seconds.
+//! is at its rate, less what stays lost, less what waiting for copies costs in delay beyond what the far end waits
+//! anyway. More protection comes at once, less after five seconds.
 
 mod candidates;
 mod congestion;
