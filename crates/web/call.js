@@ -2,6 +2,7 @@
 
 import { Answered, Ended, Established, Init, Progressing, Ringing, wrong } from './errors.js';
 import { MOST, bytes, headerBytes } from './frames.js';
+import { Verification } from './verification.js';
 
 /** What the time of a state is called, by the number of the state. */
 export const REACHED = ['started', 'progressed', 'established', 'ended', 'answered', 'rung'];
@@ -15,10 +16,10 @@ export class CallRecord {
   mediaConnected = false;
   held = [];
   remoteCandidates = [];
-  constructor(now, id, outgoing, remote, headers) {
+  constructor(now, entropy, id, outgoing, remote, headers) {
     /** @type {Record<string, number>} milliseconds of the machine's clock */
     this.times = { started: now };
-    Object.assign(this, { id, outgoing, remote, headers });
+    Object.assign(this, { id, outgoing, remote, headers, verification: new Verification(id, entropy) });
   }
   get isAnswered() {
     return this.state === Answered || this.state === Established;

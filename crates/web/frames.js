@@ -33,6 +33,8 @@ const form = (members) => (value) =>
 
 const headers = (value) => areHeaders(value) && headerBytes(value) <= MOST.headers;
 const sdp = text(MOST.sdp);
+/** A commitment or a nonce, of any form. */
+const piece = text(64);
 const issued = form({ secret: text(), expires: number });
 const outcome = form({ 'of?': text(), 'error?': text(), 'message?': text() });
 const part = text(MOST.candidate);
@@ -44,7 +46,7 @@ const FORMS = {
     'credential?': issued, 'ice_servers?': servers,
   }),
   snapshot: form({
-    calls: list(form({ call_id: isId, outgoing: flag, remote: isId, state: among(STATES), 'headers?': headers, 'sdp?': sdp })),
+    calls: list(form({ call_id: isId, outgoing: flag, remote: isId, state: among(STATES), 'headers?': headers, 'sdp?': sdp, 'commitment?': piece, 'nonce?': piece })),
   }),
   registered: form({ credential: issued }),
   outcome,
@@ -52,12 +54,13 @@ const FORMS = {
   bye: form({ action: among({ resume: 1, reconnect: 1, stop: 1 }), 'error?': text(), 'retry_after_ms?': number }),
   ack: isObject,
   pong: isObject,
-  'call.incoming': form({ from: isId, sdp, 'headers?': headers, 'ice_servers?': servers }),
+  'call.incoming': form({ from: isId, sdp, 'headers?': headers, 'ice_servers?': servers, 'commitment?': piece }),
   'call.progressing': named,
   'call.ice_servers': named,
   'call.ringing': isObject,
   'call.established': isObject,
-  'call.answered': form({ 'sdp?': sdp, 'by?': isId }),
+  'call.answered': form({ 'sdp?': sdp, 'by?': isId, 'nonce?': piece }),
+  'call.reveal': form({ nonce: piece }),
   'call.candidate': form({ 'candidate?': part, 'mid?': part, 'ufrag?': part, 'end?': flag }),
   'call.update': form({ kind: among({ offer: 1, answer: 1 }), sdp }),
   'call.ended': form({ cause: among(CAUSES), 'error?': text() }),

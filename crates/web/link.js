@@ -65,6 +65,10 @@ export class Link {
   isStarting(call, ack) {
     return this.pending.some((frame) => frame.type === 'call.start' && frame.seq > ack && frame.call_id === call);
   }
+  /** Whether something of a call has no outcome. */
+  isPending(type, call) {
+    return this.pending.some((frame) => frame.type === type && frame.call_id === call);
+  }
   /** A call is over: a start that was never received would otherwise ring after a reconnect. */
   forget(call) {
     this.pending = this.pending.filter((frame) => frame.call_id !== call || frame.type === 'call.hangup');

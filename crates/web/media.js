@@ -219,6 +219,15 @@ export class Media {
       this.call._tell('onCallQualityWarningEvent', { name, type: bad ? 'Trigger' : 'Recover', mediaStreamType: 'Audio' });
     }
   }
+  /** What the server is told of the call, once media was connected; what was not measured is absent. */
+  get report() {
+    const { received, lost, rtt, pathRtt, jitter, relayed } = this.last ?? {};
+    const whole = (value) => (value >= 0 ? Math.min(Math.round(value), 60000) : undefined);
+    return {
+      lost_per_mille: received + lost > 0 ? whole((Math.max(lost, 0) * 1000) / (received + Math.max(lost, 0))) : undefined,
+      round_trip_ms: whole(rtt ?? pathRtt), jitter_ms: whole(jitter), relayed,
+    };
+  }
   close() {
     this.over = true;
     for (const timer of this.timers.keys()) this.after(timer);

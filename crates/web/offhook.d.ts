@@ -45,6 +45,18 @@ export interface CallListener {
   onCallEnded?(call: Call): void;
   onRemoteTrack?(call: Call, track: MediaStreamTrack): void;
   onCallQualityWarningEvent?(call: Call, event: CallQualityWarningEvent): void;
+  /** Offhook: there is an authentication string, or the verification failed. */
+  onCallVerification?(call: Call, verification: CallVerification): void;
+}
+/**
+ * Offhook: whether the two people can know that nobody sits between them, not even the server. `ready`: `string` is eight digits, the same on
+ * both sides; compare them by voice. `failed`: somebody changed what was exchanged; take the call for overheard. `unavailable`: the other
+ * side, or a server between, does not know of it; nothing is known of who listens.
+ */
+export interface CallVerification {
+  state: 'pending' | 'ready' | 'failed' | 'unavailable';
+  string?: string;
+  error?: 'malformed' | 'fingerprint' | 'commitment_broken' | 'out_of_order' | 'reveal_changed' | 'reveal_missing' | 'fingerprint_changed';
 }
 /** Durations are milliseconds, 0 until they are over; a time that has not come is undefined. */
 export interface CallDetails {
@@ -114,6 +126,10 @@ export interface Call extends Listening<CallListener> {
   readonly isMuted: boolean;
   readonly isOnHold: boolean;
   readonly quality?: CallQuality;
+  /** Offhook. */
+  readonly verification: CallVerification;
+  /** Offhook: eight digits in two groups, once there are some. */
+  readonly authenticationString?: string;
 }
 export interface CallClient extends Listening<CallClientListener> {
   callUser(userId: string, headers?: Record<string, string>): Promise<Call>;

@@ -117,6 +117,9 @@ class Call extends Listeners {
   get outgoingStream() { return this._media.outgoing; }
   get isMuted() { return this._media.muted; }
   get isOnHold() { return this._media.held; }
+  /** Whether the two people can know that nobody sits between them, not even the server; see the declaration. */
+  get verification() { return this._record?.verification.view ?? { state: 'pending' }; }
+  get authenticationString() { return this.verification.string; }
   /** The last second, see the declaration of `CallQuality`. */
   get quality() { return this._media.last; }
 
@@ -160,8 +163,10 @@ class Call extends Listeners {
     else if (is.remote_candidate) media.candidate(is.remote_candidate);
     else if (is.remote_update) media.update(is.remote_update);
     else if (is.ice_servers) media.gather();
+    else if (is.verification) this._tell('onCallVerification', this.verification);
     else if (is.ended) {
       media.close();
+      if (this._record.mediaConnected && this._client.isStarted()) this._client._act('report', this.id, media.report);
       this._client._calls.delete(this.id);
       this._tell('onCallEnded');
     } else {
@@ -322,6 +327,8 @@ class SinchClient extends Listeners {
     }
   }
   terminate() {
+    // Each call is over before the client is: how it was can still be told.
+    for (const call of [...this._calls.values()]) call.hangup();
     if (this._machine) this._act('terminate');
     this._stopped();
   }

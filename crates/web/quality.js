@@ -15,7 +15,11 @@ export function summary(report, last) {
     },
   };
   for (const stat of report.values()) {
-    if (stat.type === 'candidate-pair' && stat.nominated) sample.pathRtt = ms(stat.currentRoundTripTime);
+    if (stat.type === 'candidate-pair' && stat.nominated && stat.state === 'succeeded') {
+      sample.pathRtt = ms(stat.currentRoundTripTime);
+      const kinds = [stat.localCandidateId, stat.remoteCandidateId].map((id) => report.get(id)?.candidateType);
+      sample.relayed = kinds.includes('relay') || (kinds.includes(undefined) ? undefined : false);
+    }
     else if (stat.kind === 'audio') take[stat.type]?.(stat);
   }
   return sample;

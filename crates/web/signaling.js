@@ -8,6 +8,7 @@ import { Answered, Ended, Established, Progressing, Ringing, refuse, wrongState 
 import { MOST, parse } from './frames.js';
 import { Link } from './link.js';
 import { stoppedByServer, turnedAway, unauthorized, unreachable } from './refusals.js';
+import { hex } from './verification.js';
 
 export const SUBPROTOCOL = 'offhook.v1.json';
 /** How far the connection is. From CONNECTING on there is one to close, from GREETING on it may say something. */
@@ -18,14 +19,15 @@ const TIMERS = {
   acknowledge: 'acknowledge', renewal: 'askForToken',
 };
 const TIMER_NAMES = Object.keys(TIMERS);
+/** What the timers of calls begin with. */
 const SETUP = 'call set-up ';
+const REVEAL = 'call reveal ';
 
 export function uuid(fill) {
   const b = fill(new Uint8Array(16));
   b[6] = (b[6] & 0x0f) | 0x40;
   b[8] = (b[8] & 0x3f) | 0x80;
-  const hex = Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  return hex(b).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 /**
@@ -90,16 +92,18 @@ export class Machine {
     checkHeaders(headers);
     checkDescription(offer);
     const id = uuid(this.entropy);
-    this.add(now, id, true, to, { ...headers });
-    this.command(id, 'call.start', { to, headers, sdp: offer });
+    const commitment = this.add(now, id, true, to, { ...headers }).verification.offer(offer);
+    this.command(id, 'call.start', { to, headers, sdp: offer, ...(commitment && { commitment }) });
     return id;
   }
   answer(now, id, sdp) {
     checkDescription(sdp);
     const call = this.known(id);
     if (call.outgoing || !call.enter(now, Answered)) throw wrongState();
+    const nonce = call.verification.answer(sdp);
     this.disarm(SETUP + id);
-    this.command(id, 'call.answer', { sdp });
+    this.awaitReveal(now, call);
+    this.command(id, 'call.answer', { sdp, ...(nonce && { nonce }) });
     for (const candidate of call.held.splice(0)) this.command(id, 'call.candidate', candidate);
     this.tell(id, 'answered');
     this.establishIfReady(now, call);
@@ -127,6 +131,12 @@ export class Machine {
   renewIceServers(_, id) {
     this.known(id, true);
     this.command(id, 'call.ice_servers');
+  }
+  /** Tells how a call was at this end, once it is over. */
+  report(_, id, report) {
+    if (!this.isStarted) throw refuse('the client is not started');
+    if (!this.known(id).isOver) throw wrongState();
+    this.command(id, 'call.report', report);
   }
   mediaConnected(now, id) {
     const call = this.calls.get(id);
@@ -200,6 +210,7 @@ export class Machine {
       // One that fired before may have ended this one.
       if (!this.timers.delete(name)) continue;
       if (TIMERS[name]) this[TIMERS[name]](now);
+      else if (name.startsWith(REVEAL)) this.expireReveal(now, this.calls.get(name.slice(REVEAL.length)));
       else this.endHere(now, name.slice(SETUP.length), 'timeout');
     }
   }
@@ -208,7 +219,7 @@ export class Machine {
     if (this.outputs.length) return this.outputs.shift();
     const at = (name) => this.timers.get(name);
     const [first] = this.timerNames().sort((a, b) => at(a) - at(b));
-    return first && { wake: at(first), for: first.startsWith(SETUP) ? SETUP.trim() : first };
+    return first && { wake: at(first), for: [SETUP, REVEAL].find((call) => first.startsWith(call))?.trim() ?? first };
   }
 
   get isStarted() {
@@ -355,6 +366,7 @@ export class Machine {
     this.disarm('greeting', 'start');
     this.tries = 0;
     this.arm('heartbeat', now + this.heartbeatEvery);
+    for (const call of this.live()) this.awaitReveal(now, call);
     for (const frame of this.link.repeats()) this.send(frame);
     if (!this.wasStarted) this.emit('started');
     this.wasStarted = true;
@@ -402,32 +414,36 @@ export class Machine {
     }
     this.goOnline(now);
     for (const call of calls) this.adopt(now, call);
+    // It may be another server, or have lost what it was to pass on.
+    for (const call of this.live()) this.reveal(call);
   }
-  adopt(now, { call_id: id, outgoing, remote, state, headers, sdp }) {
+  adopt(now, { call_id: id, outgoing, remote, state, headers, sdp, commitment, nonce }) {
     const has = typeof sdp === 'string';
     if (this.calls.has(id)) {
       if (outgoing && state === 'ringing') this['call.ringing'](now, {}, id);
-      else if (outgoing && state === 'answered' && has) this['call.answered'](now, { sdp, by: remote }, id);
+      else if (outgoing && state === 'answered' && has) this['call.answered'](now, { sdp, by: remote, nonce }, id);
     } else if (!outgoing && state === 'init') {
       // Without a description its event follows: it did not fit into the snapshot.
-      if (has) this['call.incoming'](now, { from: remote, headers, sdp }, id);
+      if (has) this['call.incoming'](now, { from: remote, headers, sdp, commitment }, id);
     } else {
       // A call of this device's past life: nobody here can talk in it any more.
       this.command(id, 'call.hangup', { cause: 'inactive' });
     }
   }
   add(now, id, ...rest) {
-    const call = new CallRecord(now, id, ...rest);
+    const call = new CallRecord(now, this.entropy, id, ...rest);
     this.calls.set(id, call);
     this.arm(SETUP + id, now + 65000);
     return call;
   }
-  'call.incoming'(now, { from, headers, sdp, ice_servers: servers }, id) {
+  'call.incoming'(now, { from, headers, sdp, ice_servers: servers, commitment }, id) {
     if (this.calls.has(id)) return this.takeIceServers(id, servers);
     headers ??= {};
-    Object.assign(this.add(now, id, false, from, headers), { offer: sdp, iceServers: servers ?? [] });
+    const call = Object.assign(this.add(now, id, false, from, headers), { offer: sdp, iceServers: servers ?? [] });
+    call.verification.ring(commitment, sdp);
     this.command(id, 'call.ringing');
     this.emit({ incoming: { call: id, from, headers } });
+    this.tellVerification(call);
   }
   takeIceServers(id, servers) {
     const call = this.calls.get(id);
@@ -445,14 +461,17 @@ export class Machine {
   'call.ringing'(now, _, id) {
     if (this.calls.get(id)?.enter(now, Ringing)) this.tell(id, 'ringing');
   }
-  'call.answered'(now, { sdp, by }, id) {
+  'call.answered'(now, { sdp, by, nonce }, id) {
     const call = this.calls.get(id);
     // To the callee this only says that its answer was the first.
     if (!call?.outgoing || !call.enter(now, Answered)) return;
     if (by) call.remote = by;
     this.disarm(SETUP + id);
     this.tell(id, 'answered');
+    call.verification.answered(nonce, sdp ?? '');
     this.tell(id, { remote_description: sdp ?? '' });
+    this.reveal(call);
+    this.tellVerification(call);
     this.establishIfReady(now, call);
   }
   'call.candidate'(now, body, id) {
@@ -468,8 +487,33 @@ export class Machine {
   'call.update'(now, { kind, sdp }, id) {
     const call = this.calls.get(id);
     if (!call?.isAnswered) return;
+    if (!call.verification.allows(sdp)) return this.tellVerification(call);
     call.remoteCandidates = [];
     this.tell(id, { remote_update: { kind, sdp } });
+  }
+  /** The caller shows its nonce, unless it still waits to be said. */
+  reveal({ id, verification: { revealing: nonce } }) {
+    if (nonce && !this.link.isPending('call.reveal', id)) this.command(id, 'call.reveal', { nonce });
+  }
+  'call.reveal'(_, { nonce }, id) {
+    const call = this.calls.get(id);
+    if (!call || call.isOver) return;
+    call.verification.revealed(nonce);
+    this.disarm(REVEAL + id);
+    this.tellVerification(call);
+  }
+  /** Within this it comes, or one of the two has been away long enough to lose the call. */
+  awaitReveal(now, { id, verification }) {
+    if (verification.step === 'answered') this.arm(REVEAL + id, now + 240000);
+  }
+  expireReveal(now, call) {
+    if (this.phase !== ONLINE) return this.awaitReveal(now, call);
+    call.verification.expire();
+    this.tellVerification(call);
+  }
+  tellVerification({ id, verification, isOver }) {
+    const verified = verification.news();
+    if (verified && !isOver) this.tell(id, { verification: verified });
   }
   'call.ended'(now, { cause, error }, id) {
     this.end(now, id, cause, error);
@@ -488,7 +532,7 @@ export class Machine {
     if (!call?.enter(now, Ended)) return;
     Object.assign(call, { cause, error: error ?? undefined });
     this.link.forget(id);
-    this.disarm(SETUP + id);
+    this.disarm(SETUP + id, REVEAL + id);
     this.emit({ call: id, is: { ended: cause, error: error ?? null } });
     const over = [...this.calls.values()].filter((c) => c.isOver).sort((a, b) => a.times.ended - b.times.ended);
     if (over.length > MOST.over) this.calls.delete(over[0].id);

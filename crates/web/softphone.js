@@ -201,6 +201,7 @@ class Card {
         listDevices();
         show();
       },
+      onCallVerification: show,
       onCallEnded: () => this.ended(),
     });
     this.incoming = call.direction === CallDirection.Inbound;
@@ -266,10 +267,20 @@ class Card {
     this.part('picture').hidden = !this.isAnswered || !has(call.outgoingStream);
     this.part('stage').hidden = !this.isAnswered || !(has(call.incomingStream) || has(call.outgoingStream));
     this.part('live').hidden = !established;
+    this.showCode();
     this.part('mute').setAttribute('aria-pressed', call.isMuted);
     this.part('hold').setAttribute('aria-pressed', call.isOnHold);
     this.part('picture').setAttribute('aria-pressed', Boolean(this.paused));
     this.part('keys-toggle').setAttribute('aria-expanded', !this.part('keypad').hidden);
+  }
+  /** What both read to each other, to know that nobody sits between them. */
+  showCode() {
+    const { state, string } = this.call.verification;
+    const code = this.part('code');
+    code.hidden = !['ready', 'failed'].includes(state);
+    code.classList.toggle('bad', state === 'failed');
+    code.textContent = string ? `Code ${string}` : 'This call could not be verified: somebody may be listening in.';
+    code.title = string ? 'Read it to each other. If both have the same, nobody sits between you, not even the server.' : '';
   }
   silence() {
     this.quiet?.();

@@ -47,6 +47,12 @@ async function established({ caller, callee, callees }) {
   await Promise.all([s.waitState(caller, 'On the line'), s.waitState(callee, 'On the line')]);
 }
 
+/** The authentication string as it is shown. */
+async function code(page) {
+  await page.waitForSelector('.code:not([hidden])');
+  return page.textContent('.code');
+}
+
 test('browser to browser: each hears what the other says, mute silences, hanging up ends both', async () => {
   const two = await pair();
   const { caller, callee, callees } = two;
@@ -55,6 +61,9 @@ test('browser to browser: each hears what the other says, mute silences, hanging
   await s.waitState(caller, 'Ringing…');
   await callee.click('.answer');
   await Promise.all([s.waitState(caller, 'On the line'), s.waitState(callee, 'On the line')]);
+  const codes = await Promise.all([caller, callee].map(code));
+  assert.match(codes[0], /^Code \d{4} \d{4}$/);
+  assert.equal(codes[0], codes[1]);
   const [atCaller, atCallee] = await Promise.all([s.hear(caller, 5), s.hear(callee, 5)]);
   assert.ok(s.likeness(SAID.b, atCaller) > LIKE && s.likeness(SAID.a, atCaller) < UNLIKE);
   assert.ok(s.likeness(SAID.a, atCallee) > LIKE && s.likeness(SAID.b, atCallee) < UNLIKE);
@@ -167,6 +176,7 @@ test('browser to Rust: both hear each other, and keys arrive', async () => {
   await s.until('the Rust client', () => rust.output().includes('waits for a call'));
   await s.ring(caller, 'rusty');
   await s.waitState(caller, 'On the line');
+  const shown = await code(caller);
   const sound = await s.hear(caller, 5);
   assert.ok(s.likeness(SAID.rust, sound) > LIKE, 'the Rust client is heard');
   await caller.click('.keys-toggle');
@@ -177,6 +187,9 @@ test('browser to Rust: both hear each other, and keys arrive', async () => {
   const { samples, rate } = s.readWav(heard);
   assert.ok(s.bestLikeness(SAID.a, samples, rate) > LIKE, 'the browser is heard');
   assert.match(out + err, /pressed 4[\s\S]*pressed 2/);
+  const report = JSON.parse(out);
+  assert.deepEqual([report.verification, `Code ${report.authentication_string}`], ['Ready', shown]);
+  assert.ok(err.includes(report.authentication_string), 'it is printed');
   await close(caller);
 });
 
@@ -188,8 +201,11 @@ test('Rust to browser', async () => {
   await callee.waitForSelector('.answer:not([hidden])');
   await callee.click('.answer');
   await s.waitState(callee, 'On the line');
+  const shown = await code(callee);
   assert.ok(s.likeness(SAID.rust, await s.hear(callee, 5)) > LIKE, 'the Rust client is heard');
-  assert.equal((await rust.ended).code, 0, rust.output());
+  const ended = await rust.ended;
+  assert.equal(ended.code, 0, rust.output());
+  assert.equal(`Code ${JSON.parse(ended.out).authentication_string}`, shown);
   const { samples, rate } = s.readWav(heard);
   assert.ok(s.bestLikeness(SAID.b, samples, rate) > LIKE, 'the browser is heard');
   await s.waitState(callee, 'call over');

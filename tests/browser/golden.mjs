@@ -1,9 +1,11 @@
 // The golden traces of the signaling client, run by signaling.js: the same file that the Rust machine runs.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { Machine } from '../../crates/web/signaling.js';
+import { authenticationString, commitment, fingerprint, sha256 } from '../../crates/web/verification.js';
 
 const TRACES = new URL('../../crates/signaling/tests/golden/client.json', import.meta.url);
 const WALL = 1_000_000;
@@ -37,6 +39,7 @@ function act(machine, now, [what, ...args]) {
     candidate: () => machine.localCandidate(now, args[0], whole(args[1])),
     update: () => machine.update(now, ...args),
     renew_ice_servers: () => machine.renewIceServers(now, args[0]),
+    report: () => machine.report(now, ...args),
     media_connected: () => machine.mediaConnected(now, args[0]),
     media_failed: () => machine.mediaFailed(now, args[0], args[1]),
   };
@@ -74,6 +77,24 @@ function run(machine, step) {
   }
   return outputs;
 }
+
+const VECTORS = new URL('../../crates/signaling/tests/golden/authentication.json', import.meta.url);
+const { strings, descriptions } = JSON.parse(readFileSync(VECTORS, 'utf8'));
+test('the vectors of the authentication string hold', () => {
+  assert.ok(strings.length > 0 && descriptions.length > 10);
+  for (const { call, caller, callee, commitment: committed, string } of strings) {
+    const side = ({ nonce, fingerprint: print }) => `${nonce} ${print}`;
+    assert.equal(commitment(call, side(caller)), committed);
+    assert.equal(authenticationString(call, side(caller), side(callee)), string);
+  }
+  for (const { sdp, fingerprint: print } of descriptions) assert.equal(fingerprint(sdp) ?? null, print, JSON.stringify(sdp));
+});
+test('sha256 is that of the platform, for every length of the last block', () => {
+  for (let length = 0; length < 200; length += 1) {
+    const text = 'offhook '.repeat(30).slice(0, length);
+    assert.equal(sha256(text), createHash('sha256').update(text).digest('hex'));
+  }
+});
 
 const scenarios = JSON.parse(readFileSync(TRACES, 'utf8'));
 assert.ok(scenarios.length > 50, 'the traces are there');

@@ -32,9 +32,21 @@ test('live and past calls are shown, in every look, and nothing breaks the polic
     await s.waitState(phone, 'On the line');
     await page.waitForFunction((name) => document.querySelector('#live')?.textContent.includes(name), user, { timeout: 20000 });
     await audit(page);
+    // Each second is measured.
+    await phone.waitForTimeout(2500);
     await phone.click('.hangup');
     await page.waitForFunction((name) => document.querySelector('#recent')?.textContent.includes(name), user, { timeout: 20000 });
     await page.waitForSelector('#live-empty:not([hidden])');
+    // The page has told how its call was.
+    await s.until('the report', async () => {
+      const { recent } = await (await fetch(`${server.origin}/admin/now`)).json();
+      const call = recent.find(({ caller }) => caller === user);
+      return call?.caller_report;
+    }).then((report) => {
+      assert.equal(report.relayed, false);
+      assert.ok(report.lost_per_mille >= 0 && report.jitter_ms >= 0 && report.round_trip_ms >= 0, JSON.stringify(report));
+      assert.equal(report.mos_hundredths, undefined, 'not measured');
+    });
     await audit(page);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(wide <= 0, 'nothing sticks out');

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod authentication_string;
 mod bad_network;
 mod callee_never_answers;
 mod credential_kept;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offhook_client::{
     Call, CallDetails, CallEndCause, CallEvent, CallReport, ClientEvent, DeviceDirection, DeviceEvent,
-    WarningEvent,
+    Verification, WarningEvent,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -83,6 +83,12 @@ fn tell(event: &CallEvent, desk: &mut Desk) {
         CallEvent::QualityWarning(warning) => {
             let now = if warning.event == WarningEvent::Recover { "is over" } else { "begins" };
             desk.live.say(&format!("quality: {:?} {now}", warning.kind));
+        }
+        CallEvent::Verification(Verification::Ready(string)) => desk.live.say(&format!(
+            "code {string}: if the other side reads the same, nobody sits between you, not even the server"
+        )),
+        CallEvent::Verification(Verification::Failed(error)) => {
+            desk.live.say(&format!("this call could not be verified, somebody may be listening in: {error}"));
         }
         _ => {}
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use offhook_media::{MediaStream, StreamSource};
 use offhook_signaling::call::{CallDetails, CallState};
 use offhook_signaling::message::Headers;
+use offhook_signaling::verification::{AuthenticationString, Verification};
 use tokio::sync::oneshot;
 
 pub(crate) use self::core::{CallCore, Ending};
@@ -64,6 +65,23 @@ impl Call {
     #[must_use]
     pub fn details(&self) -> CallDetails {
         self.core.details()
+    }
+
+    /// Whether the two people can know that nobody sits between them, not even the server: decided once the call is answered.
+    #[must_use]
+    pub fn verification(&self) -> Verification {
+        self.core.verification()
+    }
+
+    /// Eight digits to be compared by voice (a short authentication string, as ZRTP has it: RFC 6189 section 7): when both sides have the
+    /// same, nobody sits between them. `None` unless the [verification](Self::verification) is ready;
+    /// [`CallEvent::Verification`] says when it is.
+    #[must_use]
+    pub fn authentication_string(&self) -> Option<AuthenticationString> {
+        match self.verification() {
+            Verification::Ready(string) => Some(string),
+            Verification::Pending | Verification::Unavailable | Verification::Failed(_) => None,
+        }
     }
 
     /// The caller's headers.

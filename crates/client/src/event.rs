@@ -4,6 +4,7 @@ use offhook_media::DeviceEvent;
 use offhook_media_core::quality::QualityWarning;
 use offhook_signaling::ClientError;
 use offhook_signaling::call::CallDetails;
+use offhook_signaling::verification::Verification;
 
 use crate::call::Call;
 use crate::queue::EventStream;
@@ -50,6 +51,9 @@ pub enum CallEvent {
     QualityWarning(QualityWarning),
     /// The other side pressed a key: `0` to `9`, `*`, `#`, `A` to `D`.
     DtmfReceived(char),
+    /// There is an [authentication string](crate::Call::authentication_string) ([`Ready`](Verification::Ready)), or the verification
+    /// [failed](Verification::Failed): somebody changed what the two sides exchanged.
+    Verification(Verification),
     /// The call is over; always the last event.
     Ended(CallDetails),
 }

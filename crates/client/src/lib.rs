@@ -71,6 +71,7 @@ pub use offhook_signaling::call::{CallDetails, CallEndCause, CallState, CallTime
 pub use offhook_signaling::client::StoredCredential;
 pub use offhook_signaling::error::{ClientErrorCode, ErrorDomain};
 pub use offhook_signaling::message::{Headers, IceServer, WireError};
+pub use offhook_signaling::verification::{AuthenticationString, Verification, VerificationError};
 pub use offhook_signaling::{
     ApplicationKey, ClientError, DeviceCredential, DeviceId as InstallationId, UnixSeconds, UserId,
 };

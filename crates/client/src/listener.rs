@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use offhook_media_core::quality::QualityWarning;
 use offhook_signaling::ClientError;
 use offhook_signaling::call::CallDetails;
+use offhook_signaling::verification::Verification;
 
 use crate::call::{Call, CallMeasures};
 use crate::call_client::CallClient;
@@ -40,6 +41,8 @@ pub trait CallListener: Send + Sync {
     fn on_call_established(&self, _call: &Call) {}
     /// The quality fell below a limit, or recovered.
     fn on_call_quality_warning_event(&self, _call: &Call, _warning: &QualityWarning) {}
+    /// There is an authentication string, or the verification failed.
+    fn on_call_verification(&self, _call: &Call, _verification: &Verification) {}
     /// The other side pressed a key.
     fn on_dtmf_received(&self, _call: &Call, _key: char) {}
     /// How the call stands; once a second while it is established.
@@ -137,6 +140,7 @@ pub(crate) async fn tell_call_listener(
             CallEvent::Answered => listener.on_call_answered(&call),
             CallEvent::Established => listener.on_call_established(&call),
             CallEvent::QualityWarning(warning) => listener.on_call_quality_warning_event(&call, &warning),
+            CallEvent::Verification(verification) => listener.on_call_verification(&call, &verification),
             CallEvent::DtmfReceived(key) => listener.on_dtmf_received(&call, key),
             CallEvent::Ended(details) => listener.on_call_ended(&call, &details),
         }

@@ -6,6 +6,7 @@ use offhook_media_core::quality::Heard;
 use offhook_media_core::recv::ReceiveStats;
 use offhook_signaling::call::CallDetails;
 use offhook_signaling::message::CallReport as MeasuredCall;
+use offhook_signaling::verification::Verification;
 use offhook_transport::{CandidateKind, PathEnd};
 use serde::{Serialize, Serializer};
 
@@ -44,6 +45,8 @@ struct Flat {
     remote_user: String,
     end_cause: String,
     error: Option<String>,
+    #[serde(flatten)]
+    authentication: Authentication,
     /// Seconds since 1970.
     started_unix: Option<u64>,
     /// From the beginning to each state.
@@ -80,6 +83,14 @@ struct Flat {
     clock_drift_ppm: Option<f64>,
     r_factor: Option<f64>,
     mos: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Authentication {
+    /// Pending, Unavailable, Ready or Failed.
+    verification: &'static str,
+    verification_error: Option<String>,
+    authentication_string: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +148,7 @@ impl Flat {
             remote_user: report.remote_user_id.to_string(),
             end_cause: format!("{:?}", details.end_cause),
             error: details.error.map(|error| format!("{error:?}")),
+            authentication: Authentication::of(report.verification),
             started_unix: details.started_wall.map(|seconds| seconds.0),
             reached_ms: Reached::of(details),
             talk_seconds: report.duration.map(|duration| duration.as_secs_f64()),
@@ -194,6 +206,18 @@ impl Heards {
             expanded: ms(time.expanded),
             skipped: ms(time.skipped),
         }
+    }
+}
+
+impl Authentication {
+    fn of(verification: Verification) -> Self {
+        let (name, error, string) = match verification {
+            Verification::Pending => ("Pending", None, None),
+            Verification::Unavailable => ("Unavailable", None, None),
+            Verification::Ready(string) => ("Ready", None, Some(string.to_string())),
+            Verification::Failed(error) => ("Failed", Some(error.to_string()), None),
+        };
+        Self { verification: name, verification_error: error, authentication_string: string }
     }
 }
 

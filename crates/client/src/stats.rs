@@ -6,6 +6,7 @@ use offhook_media::StreamStats;
 use offhook_media_core::quality::{DelayPercentiles, Heard, Score};
 use offhook_media_core::recv::ReceiveStats;
 use offhook_signaling::call::CallDetails;
+use offhook_signaling::verification::Verification;
 use offhook_signaling::{CallId, UserId};
 use offhook_transport::TransportStats;
 
@@ -64,6 +65,8 @@ pub struct CallReport {
     pub remote_user_id: UserId,
     /// All times, the end cause and the error.
     pub details: CallDetails,
+    /// Whether it had an authentication string.
+    pub verification: Verification,
     /// How long it was established; `None` when it never was.
     pub duration: Option<Duration>,
     /// Its measures.

@@ -11,10 +11,11 @@ use sha2::{Digest as _, Sha256};
 use crate::admin::Admin;
 
 /// The script for browsers as it is written: modules.
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     ("/source/errors.js", include_str!("../../web/errors.js")),
     ("/source/frames.js", include_str!("../../web/frames.js")),
     ("/source/refusals.js", include_str!("../../web/refusals.js")),
+    ("/source/verification.js", include_str!("../../web/verification.js")),
     ("/source/call.js", include_str!("../../web/call.js")),
     ("/source/link.js", include_str!("../../web/link.js")),
     ("/source/signaling.js", include_str!("../../web/signaling.js")),

@@ -4,6 +4,7 @@ use crate::call::CallEndCause;
 use crate::error::ClientError;
 use crate::id::{CallId, UserId};
 use crate::message::{Candidate, Headers, IceServer, Update, WireError};
+use crate::verification::Verification;
 
 /// News of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum CallEvent {
     RemoteUpdate(Update),
     /// STUN and TURN servers for this call, instead of those known so far. An incoming call brings its first by itself.
     IceServers(Vec<IceServer>),
+    /// There is an authentication string, or there will be none because the verification failed.
+    Verification(Verification),
     /// The call is over.
     Ended {
         /// Why.

@@ -15,6 +15,7 @@ pub mod message;
 pub mod schema;
 pub mod session;
 pub mod token;
+pub mod verification;
 pub mod wire;
 
 pub use entropy::EntropySource;

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{CallId, MessageId};
-use crate::message::{Candidate, ClientMessage, Headers, Limits, PushSubscription, ServerMessage, WireError};
+use crate::message::{
+    Candidate, ClientMessage, Headers, Limits, PushSubscription, ServerMessage, Snapshot, WireError,
+};
 
 /// The protocol version in `v`.
 pub const VERSION: u32 = 1;
@@ -14,6 +16,8 @@ pub const VERSION: u32 = 1;
 const MOST_ENDPOINT: u32 = 2048;
 /// Both keys as base64url, and room for padding.
 const MOST_PUSH_KEYS: u32 = 256;
+/// A commitment or a nonce, of any form.
+const MOST_PART: u32 = 64;
 
 /// One message with its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,9 +223,14 @@ impl Message for ClientMessage {
         match self {
             Self::CallStart(m) => {
                 headers(&m.headers, limits)?;
+                part(m.commitment.as_deref())?;
                 sdp(&m.sdp, limits)
             }
-            Self::CallAnswer(m) => sdp(&m.sdp, limits),
+            Self::CallAnswer(m) => {
+                part(m.nonce.as_deref())?;
+                sdp(&m.sdp, limits)
+            }
+            Self::CallReveal(m) => part(Some(&m.nonce)),
             Self::CallUpdate(m) => sdp(&m.sdp, limits),
             Self::CallCandidate(m) => candidate(m),
             Self::PushSubscribe(m) => subscription(m),
@@ -237,11 +246,17 @@ impl Message for ServerMessage {
 
     fn check(&self, limits: &Limits) -> Result<(), ParseError> {
         match self {
+            Self::Snapshot(m) => snapshot(m),
             Self::CallIncoming(m) => {
                 headers(&m.headers, limits)?;
+                part(m.commitment.as_deref())?;
                 sdp(&m.sdp, limits)
             }
-            Self::CallAnswered(m) => sdp(&m.sdp, limits),
+            Self::CallAnswered(m) => {
+                part(m.nonce.as_deref())?;
+                sdp(&m.sdp, limits)
+            }
+            Self::CallReveal(m) => part(Some(&m.nonce)),
             Self::CallUpdate(m) => sdp(&m.sdp, limits),
             Self::CallCandidate(m) => candidate(m),
             _ => Ok(()),
@@ -251,6 +266,15 @@ impl Message for ServerMessage {
 
 fn candidate(m: &Candidate) -> Result<(), ParseError> {
     at_most("candidate", m.candidate.len() + m.mid.len() + m.ufrag.len(), 1024)
+}
+
+fn snapshot(m: &Snapshot) -> Result<(), ParseError> {
+    let mut calls = m.calls.iter();
+    calls.try_for_each(|call| part(call.commitment.as_deref()).and_then(|()| part(call.nonce.as_deref())))
+}
+
+fn part(text: Option<&str>) -> Result<(), ParseError> {
+    at_most("part of the authentication string", text.map_or(0, str::len), MOST_PART)
 }
 
 fn subscription(m: &PushSubscription) -> Result<(), ParseError> {

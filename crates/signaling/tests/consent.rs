@@ -10,7 +10,7 @@ use offhook_signaling::call::{CallEndCause, CallState};
 use offhook_signaling::client::{ClientConfig, ClientMachine, Output, StoredCredential};
 use offhook_signaling::message::{
     Answered, Bye, ByeAction, CallSnapshot, Candidate, Empty, Ended, Incoming, IssuedCredential, Limits,
-    Outcome, Progressing, Registered, SdpKind, Snapshot, Update, Welcome, WireError,
+    Outcome, Progressing, Registered, Reveal, SdpKind, Snapshot, Update, Welcome, WireError,
 };
 use offhook_signaling::wire::{self, Frame};
 use offhook_signaling::{
@@ -67,8 +67,13 @@ fn credential() -> IssuedCredential {
 
 fn messages() -> impl Strategy<Value = ServerMessage> {
     let sdp = || "v=0".to_owned();
-    let incoming =
-        Incoming { from: user("eve"), headers: BTreeMap::new(), sdp: sdp(), ice_servers: Vec::new() };
+    let incoming = Incoming {
+        from: user("eve"),
+        headers: BTreeMap::new(),
+        sdp: sdp(),
+        commitment: None,
+        ice_servers: Vec::new(),
+    };
     let outcome = |of: String, error| Outcome { of: MessageId::new(of).ok(), error, message: String::new() };
     let state = prop::sample::select(vec![
         CallState::Init,
@@ -88,13 +93,16 @@ fn messages() -> impl Strategy<Value = ServerMessage> {
                     state,
                     headers: BTreeMap::new(),
                     sdp: full.then(sdp),
+                    commitment: None,
+                    nonce: None,
                 }],
             })
         });
     prop_oneof![
         4 => Just(ServerMessage::CallIncoming(incoming)),
-        4 => Just(ServerMessage::CallAnswered(Answered { sdp: sdp(), by: None })),
+        4 => Just(ServerMessage::CallAnswered(Answered { sdp: sdp(), ..Answered::default() })),
         2 => Just(ServerMessage::CallAnswered(Answered::default())),
+        1 => Just(ServerMessage::CallReveal(Reveal { nonce: "00".repeat(32) })),
         1 => Just(ServerMessage::CallProgressing(Progressing::default())),
         1 => Just(ServerMessage::CallRinging(Empty {})),
         2 => Just(ServerMessage::CallEstablished(Empty {})),
@@ -222,6 +230,7 @@ fn own_candidates_wait_for_the_person_and_leave_after_the_answer() {
         from: user("eve"),
         headers: BTreeMap::new(),
         sdp: "v=0".to_owned(),
+        commitment: None,
         ice_servers: Vec::new(),
     };
     victim.suffer(Attack::Say(ServerMessage::CallIncoming(incoming), 0, 1));

@@ -14,6 +14,11 @@ fn call_machine_seeds() {
 }
 
 #[test]
+fn authentication_string_seeds() {
+    replay("authentication_string", fuzzing::authentication_string);
+}
+
+#[test]
 fn token_seeds() {
     replay("signaling_token", fuzzing::signaling_token);
 }

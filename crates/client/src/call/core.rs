@@ -8,6 +8,7 @@ use offhook_media_core::recording::FlightRecorder;
 use offhook_signaling::call::{CallDetails, CallState};
 use offhook_signaling::client::ClientCall;
 use offhook_signaling::message::{CallReport as MeasuredCall, Headers};
+use offhook_signaling::verification::Verification;
 use offhook_signaling::{CallId, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -83,6 +84,13 @@ pub(crate) struct CallCore {
 struct View {
     state: CallState,
     details: CallDetails,
+    verification: Verification,
+}
+
+impl View {
+    fn of(call: &ClientCall) -> Self {
+        Self { state: call.state(), details: call.details().clone(), verification: call.verification() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +117,7 @@ impl CallCore {
             shared: Arc::downgrade(shared),
             signal,
             runtime: Handle::current(),
-            view: Mutex::new(View { state: call.state(), details: call.details().clone() }),
+            view: Mutex::new(View::of(call)),
             primary: events.subscribe(),
             events,
             measures: EventHub::new(),
@@ -141,9 +149,13 @@ impl CallCore {
         lock(&self.view).details.clone()
     }
 
+    pub(crate) fn verification(&self) -> Verification {
+        lock(&self.view).verification
+    }
+
     /// Takes over what the machine knows now.
     pub(crate) fn refresh(&self, call: &ClientCall) {
-        *lock(&self.view) = View { state: call.state(), details: call.details().clone() };
+        *lock(&self.view) = View::of(call);
     }
 
     pub(crate) fn emit(&self, event: &CallEvent) {
@@ -187,6 +199,7 @@ impl CallCore {
             remote_user_id: self.remote.clone(),
             duration: details.duration(std::time::Instant::now()),
             details,
+            verification: self.verification(),
             stats,
         }
     }

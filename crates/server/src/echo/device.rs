@@ -7,7 +7,7 @@ use std::time::Duration;
 use offhook_echo::EchoEnd;
 use offhook_signaling::call::{CallEndCause, DeviceAddress};
 use offhook_signaling::message::{
-    Candidate, Description, Empty, Hangup, Incoming, Resume, SdpKind, Update, WireError,
+    Answer, Candidate, Empty, Hangup, Incoming, Resume, SdpKind, Update, WireError,
 };
 use offhook_signaling::wire::{self, Frame};
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, DeviceId, MessageId, ServerMessage};
@@ -147,7 +147,7 @@ impl Device {
         let (to_media, inbox) = mpsc::channel(MOST_WAITING);
         match media::answer(&self.echo, &incoming.sdp) {
             Ok((media, sdp)) => {
-                let answer = ClientMessage::CallAnswer(Description { sdp });
+                let answer = ClientMessage::CallAnswer(Answer { sdp, nonce: None });
                 self.say(line, Some(call.clone()), answer).await?;
                 self.calls.insert(call.clone(), to_media);
                 let span = tracing::info_span!("echo", call_id = %call);

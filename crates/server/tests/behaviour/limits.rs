@@ -50,7 +50,12 @@ async fn a_user_starts_a_limited_number_of_calls() {
     let mut phone = Phone::register(&server, "alice", "a1").await;
     let start = || {
         let to = UserId::new("bob").unwrap();
-        ClientMessage::CallStart(CallStart { to, headers: Headers::new(), sdp: "s".to_owned() })
+        ClientMessage::CallStart(CallStart {
+            to,
+            headers: Headers::new(),
+            sdp: "s".to_owned(),
+            commitment: None,
+        })
     };
     assert_eq!(phone.ask("c1", start()).await, None);
     assert_eq!(phone.ask("c2", start()).await, Some(WireError::RateLimited));

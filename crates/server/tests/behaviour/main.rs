@@ -6,6 +6,7 @@ mod support;
 
 mod admin;
 mod application;
+mod authentication_string;
 mod backend;
 mod control;
 mod ending;

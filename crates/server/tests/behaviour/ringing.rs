@@ -2,7 +2,7 @@
 
 use offhook_signaling::ClientMessage;
 use offhook_signaling::call::CallEndCause;
-use offhook_signaling::message::{Description, WireError};
+use offhook_signaling::message::{Answer, WireError};
 
 use crate::support::{ANSWER, Phone, candidate, config, serve, talking};
 
@@ -26,7 +26,7 @@ async fn all_devices_ring_and_the_first_answer_wins() {
     bobs[1].expect("answered").await;
     for loser in [0, 2] {
         bobs[loser].expect("ended OtherDeviceAnswered").await;
-        let late = ClientMessage::CallAnswer(Description { sdp: ANSWER.to_owned() });
+        let late = ClientMessage::CallAnswer(Answer { sdp: ANSWER.to_owned(), nonce: None });
         assert!(bobs[loser].ask("c", late).await.is_some());
     }
     alice.expect_silence().await;
@@ -83,7 +83,7 @@ async fn a_stranger_has_no_part_in_a_call() {
     for message in [
         ClientMessage::CallHangup(hang_up),
         ClientMessage::CallCandidate(candidate("evil")),
-        ClientMessage::CallAnswer(Description { sdp: ANSWER.to_owned() }),
+        ClientMessage::CallAnswer(Answer { sdp: ANSWER.to_owned(), nonce: None }),
     ] {
         assert_eq!(mallory.ask("c", message).await, Some(WireError::UnknownCall));
     }

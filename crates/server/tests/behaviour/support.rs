@@ -6,8 +6,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use offhook_server::{Application, RunningServer, Server, ServerConfig};
 use offhook_signaling::call::{CallEndCause, DeviceAddress};
 use offhook_signaling::message::{
-    Bye, CallStart, Candidate, Credential, Description, Empty, Ended, Hangup, Headers, Hello, LiveCall,
-    Resume, Snapshot, Welcome, WireError,
+    Answer, Bye, CallStart, Candidate, Credential, Empty, Ended, Hangup, Headers, Hello, LiveCall, Resume,
+    Snapshot, Welcome, WireError,
 };
 use offhook_signaling::token::{ApplicationSecret, MintRequest, mint};
 use offhook_signaling::wire::{self, Frame};
@@ -204,8 +204,12 @@ impl Phone {
     }
 
     pub(crate) async fn call(&mut self, call: &str, to: &str) {
-        let start =
-            CallStart { to: UserId::new(to).unwrap(), headers: Headers::new(), sdp: OFFER.to_owned() };
+        let start = CallStart {
+            to: UserId::new(to).unwrap(),
+            headers: Headers::new(),
+            sdp: OFFER.to_owned(),
+            commitment: None,
+        };
         self.send(Some(call), ClientMessage::CallStart(start)).await;
     }
 
@@ -214,7 +218,8 @@ impl Phone {
     }
 
     pub(crate) async fn answer(&mut self, call: &str) {
-        self.send(Some(call), ClientMessage::CallAnswer(Description { sdp: ANSWER.to_owned() })).await;
+        self.send(Some(call), ClientMessage::CallAnswer(Answer { sdp: ANSWER.to_owned(), nonce: None }))
+            .await;
     }
 
     pub(crate) async fn hang_up(&mut self, call: &str, cause: CallEndCause, error: Option<WireError>) {

@@ -2,6 +2,7 @@
 
 mod control;
 mod messages;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -9,10 +10,7 @@ use std::time::Instant;
 use super::switchboard::CallSketch;
 use super::{CallEndCause, CallRecord, CallState, CallTimers, EndedBy, Unanswered};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
-use crate::message::{
-    Answered, CallSnapshot, CallStart, Candidate, Ended, Headers, Incoming, LiveCall, Progressing,
-    ServerMessage,
-};
+use crate::message::{CallStart, Candidate, Ended, Headers, Incoming, LiveCall, Progressing, ServerMessage};
 
 const MOST_CANDIDATES: usize = 64;
 
@@ -81,6 +79,9 @@ pub(super) struct Owner {
     callee: Party,
     start: CallStart,
     answer: Option<String>,
+    /// What the callee and then the caller said for the authentication string; passed on as it is.
+    nonce: Option<String>,
+    reveal: Option<String>,
     candidates: Vec<Candidate>,
     callee_candidates: Vec<Candidate>,
     legs: BTreeMap<DeviceId, Leg>,
@@ -122,6 +123,8 @@ impl Owner {
             callee: Party { user: start.to.clone(), device: None },
             start,
             answer: None,
+            nonce: None,
+            reveal: None,
             candidates: Vec::new(),
             callee_candidates: Vec::new(),
             legs: BTreeMap::new(),
@@ -156,10 +159,17 @@ impl Owner {
         Self {
             id: call.call_id.clone(),
             application: device.application.clone(),
-            start: CallStart { to: callee.user.clone(), headers: BTreeMap::new(), sdp: String::new() },
+            start: CallStart {
+                to: callee.user.clone(),
+                headers: BTreeMap::new(),
+                sdp: String::new(),
+                commitment: None,
+            },
             caller,
             callee,
             answer: None,
+            nonce: None,
+            reveal: None,
             candidates: Vec::new(),
             callee_candidates: Vec::new(),
             legs: BTreeMap::new(),
@@ -240,6 +250,9 @@ impl Owner {
             // Both must remember the same two people: a call id alone lets nobody in.
             if local.user == address.user && remote.user == live.remote && local.device.is_none() {
                 local.device = Some(address.device.clone());
+                if !live.outgoing {
+                    self.repeat_reveal(out);
+                }
             }
         }
         self.handle_connected(address);
@@ -295,55 +308,6 @@ impl Owner {
         }
     }
 
-    /// The call as a device should see it; `None` when the device has no part in it.
-    pub(super) fn snapshot_for(&self, address: &DeviceAddress) -> Option<CallSnapshot> {
-        if !self.involves(address) {
-            return None;
-        }
-        let outgoing = self.is_caller(address);
-        let state = match (self.answered, outgoing) {
-            (Some(_), _) => CallState::Answered,
-            (None, true) if self.rang => CallState::Ringing,
-            (None, true) => CallState::Progressing,
-            (None, false) => CallState::Init,
-        };
-        Some(CallSnapshot {
-            call_id: self.id.clone(),
-            outgoing,
-            remote: match (outgoing, self.answered) {
-                (false, _) => self.caller.user.clone(),
-                // Where a call is led is the back end's business until somebody answers.
-                (true, None) => self.start.to.clone(),
-                (true, Some(_)) => self.callee.user.clone(),
-            },
-            state,
-            headers: if outgoing { &self.start.headers } else { self.callee_headers() }.clone(),
-            sdp: if outgoing {
-                self.answer.clone()
-            } else {
-                Some(self.start.sdp.clone()).filter(|sdp| !sdp.is_empty())
-            },
-        })
-    }
-
-    /// Says again what a snapshot does not hold. A device that knows it already takes no notice.
-    pub(super) fn resend(&self, address: &DeviceAddress, out: &mut Outputs) {
-        let to_caller = self.is_caller(address);
-        if !self.involves(address) || (self.answered.is_some() && self.start.sdp.is_empty()) {
-            return;
-        }
-        let mut send = |message| out.push(OwnerOutput::Send(address.clone(), message));
-        match (&self.answer, to_caller) {
-            (Some(sdp), true) => {
-                send(ServerMessage::CallAnswered(Answered { sdp: sdp.clone(), by: self.answered_by() }))
-            }
-            (None, false) => send(ServerMessage::CallIncoming(self.incoming())),
-            _ => {}
-        }
-        let candidates = if to_caller { &self.callee_candidates } else { &self.candidates };
-        candidates.iter().for_each(|candidate| send(ServerMessage::CallCandidate(candidate.clone())));
-    }
-
     /// Whether a device has a part in the call.
     pub(super) fn involves(&self, address: &DeviceAddress) -> bool {
         self.is_caller(address) || self.is_callee(address) || self.has_live_leg(address)
@@ -385,6 +349,7 @@ impl Owner {
             from: self.caller.user.clone(),
             headers: self.callee_headers().clone(),
             sdp: self.start.sdp.clone(),
+            commitment: self.start.commitment.clone(),
             ice_servers: Vec::new(),
         }
     }

@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use super::{ClientMachine, CommandError, Output, Phase, Timer};
+use super::{ClientMachine, CommandError, Output, Timer};
 use crate::call::{CallDetails, CallEndCause, CallState};
 use crate::entropy::EntropySource;
 use crate::event::{CallEvent, ClientEvent};
 use crate::id::{CallId, UserId};
 use crate::message::{
-    Answered, CallReport, CallSnapshot, CallStart, Candidate, ClientMessage, Description, Empty, Ended,
-    Hangup, Headers, IceServer, Incoming, Limits, ServerMessage, Snapshot, Update, WireError,
+    Answer, Answered, CallReport, CallStart, Candidate, ClientMessage, Empty, Ended, Hangup, Headers,
+    IceServer, Incoming, Limits, ServerMessage, Update, WireError,
 };
+use crate::verification::{Stage, Verification};
 use crate::wire;
 
 /// Calls that are over and can still be looked at.
@@ -35,10 +36,18 @@ pub struct ClientCall {
     held: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
     ice_servers: Vec<IceServer>,
+    pub(super) verification: Stage,
 }
 
 impl ClientCall {
-    fn new(now: Instant, wall: crate::UnixSeconds, outgoing: bool, remote: UserId, headers: Headers) -> Self {
+    fn new(
+        now: Instant,
+        wall: crate::UnixSeconds,
+        outgoing: bool,
+        remote: UserId,
+        headers: Headers,
+        verification: Stage,
+    ) -> Self {
         Self {
             outgoing,
             remote,
@@ -50,6 +59,7 @@ impl ClientCall {
             held: Vec::new(),
             remote_candidates: Vec::new(),
             ice_servers: Vec::new(),
+            verification,
         }
     }
 
@@ -95,6 +105,12 @@ impl ClientCall {
         &self.ice_servers
     }
 
+    /// Whether the two people can know that nobody sits between them.
+    #[must_use]
+    pub const fn verification(&self) -> Verification {
+        self.verification.view()
+    }
+
     /// Whether it was accepted and is not over.
     #[must_use]
     pub fn is_answered(&self) -> bool {
@@ -135,10 +151,13 @@ impl<E: EntropySource> ClientMachine<E> {
         }
         check_description(&offer)?;
         let id = CallId::random(&mut self.entropy);
-        let call = ClientCall::new(now, self.wall_now(now), true, to.clone(), headers.clone());
+        let (verification, commitment) = Stage::calling(&id, &offer, &mut self.entropy);
+        let call = ClientCall::new(now, self.wall_now(now), true, to.clone(), headers.clone(), verification);
         self.calls.insert(id.clone(), call);
         self.timers.insert(Timer::CallSetup(id.clone()), now + self.config.timers.setup + SERVER_LATE);
-        self.send_command(Some(id.clone()), ClientMessage::CallStart(CallStart { to, headers, sdp: offer }));
+        let commitment = commitment.map(|commitment| commitment.to_string());
+        let start = CallStart { to, headers, sdp: offer, commitment };
+        self.send_command(Some(id.clone()), ClientMessage::CallStart(start));
         Ok(id)
     }
 
@@ -153,8 +172,10 @@ impl<E: EntropySource> ClientMachine<E> {
             return Err(CommandError::WrongState);
         }
         let held = std::mem::take(&mut call.held);
+        let nonce = call.verification.answer(&answer, &mut self.entropy).map(|nonce| nonce.to_string());
         self.timers.remove(&Timer::CallSetup(id.clone()));
-        self.send_command(Some(id.clone()), ClientMessage::CallAnswer(Description { sdp: answer }));
+        self.await_reveal(now, id);
+        self.send_command(Some(id.clone()), ClientMessage::CallAnswer(Answer { sdp: answer, nonce }));
         for candidate in held {
             self.send_command(Some(id.clone()), ClientMessage::CallCandidate(candidate));
         }
@@ -283,34 +304,12 @@ impl<E: EntropySource> ClientMachine<E> {
             }
             ServerMessage::CallRinging(_) => self.advance(now, id, CallState::Ringing, CallEvent::Ringing),
             ServerMessage::CallAnswered(answered) => self.handle_answered(now, id, answered),
+            ServerMessage::CallReveal(reveal) => self.handle_reveal(id, &reveal),
             ServerMessage::CallCandidate(candidate) => self.handle_candidate(id, candidate),
             ServerMessage::CallUpdate(update) => self.handle_update(id, update),
             ServerMessage::CallIceServers(servers) => self.take_ice_servers(id, servers.ice_servers),
             ServerMessage::CallEnded(ended) => self.end(now, id, ended),
             _ => {}
-        }
-    }
-
-    /// Takes over the server's table; the server has handled our frames up to `ack`.
-    pub(super) fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot, ack: u64) {
-        if self.phase != Phase::AwaitingSnapshot {
-            return;
-        }
-        self.link.snapshot_came();
-        let gone: Vec<CallId> = self
-            .live_calls()
-            .map(|(id, _)| id)
-            .filter(|id| {
-                !snapshot.calls.iter().any(|call| call.call_id == **id) && !self.link.is_starting(id, ack)
-            })
-            .cloned()
-            .collect();
-        for id in gone {
-            self.end(now, &id, Ended { cause: CallEndCause::Failure, error: None });
-        }
-        self.go_online(now);
-        for call in snapshot.calls {
-            self.adopt(now, call);
         }
     }
 
@@ -325,59 +324,24 @@ impl<E: EntropySource> ClientMachine<E> {
         }
     }
 
-    fn adopt(&mut self, now: Instant, snapshot: CallSnapshot) {
-        let id = snapshot.call_id;
-        if self.calls.contains_key(&id) {
-            match (snapshot.outgoing, snapshot.state, snapshot.sdp) {
-                (true, CallState::Ringing, _) => {
-                    self.advance(now, &id, CallState::Ringing, CallEvent::Ringing)
-                }
-                (true, CallState::Answered, Some(sdp)) => {
-                    self.handle_answered(now, &id, Answered { sdp, by: Some(snapshot.remote) });
-                }
-                _ => {}
-            }
-            return;
-        }
-        match (snapshot.outgoing, snapshot.state, snapshot.sdp) {
-            (false, CallState::Init, Some(sdp)) => {
-                self.handle_incoming(
-                    now,
-                    &id,
-                    Incoming {
-                        from: snapshot.remote,
-                        headers: snapshot.headers,
-                        sdp,
-                        // They come with the event that follows a snapshot.
-                        ice_servers: Vec::new(),
-                    },
-                );
-            }
-            // Its event follows: it did not fit into the snapshot.
-            (false, CallState::Init, None) => {}
-            // A call of this device's past life: nobody here can talk in it any more.
-            _ => {
-                let hangup = Hangup { cause: CallEndCause::Inactive, error: None };
-                self.send_command(Some(id), ClientMessage::CallHangup(hangup));
-            }
-        }
-    }
-
-    fn handle_incoming(&mut self, now: Instant, id: &CallId, incoming: Incoming) {
+    pub(super) fn handle_incoming(&mut self, now: Instant, id: &CallId, incoming: Incoming) {
         if self.calls.contains_key(id) {
             return self.take_ice_servers(id, incoming.ice_servers);
         }
-        let Incoming { from, headers, sdp, ice_servers } = incoming;
-        let mut call = ClientCall::new(now, self.wall_now(now), false, from.clone(), headers.clone());
+        let Incoming { from, headers, sdp, commitment, ice_servers } = incoming;
+        let verification = Stage::ringing(id, commitment.as_deref(), &sdp);
+        let wall = self.wall_now(now);
+        let mut call = ClientCall::new(now, wall, false, from.clone(), headers.clone(), verification);
         call.offer = Some(sdp);
         call.ice_servers = ice_servers;
         self.calls.insert(id.clone(), call);
         self.timers.insert(Timer::CallSetup(id.clone()), now + self.config.timers.setup + SERVER_LATE);
         self.send_command(Some(id.clone()), ClientMessage::CallRinging(Empty {}));
         self.emit(ClientEvent::IncomingCall { call: id.clone(), from, headers });
+        self.tell_verification(id);
     }
 
-    fn handle_answered(&mut self, now: Instant, id: &CallId, answered: Answered) {
+    pub(super) fn handle_answered(&mut self, now: Instant, id: &CallId, answered: Answered) {
         let Some(call) = self.calls.get_mut(id) else { return };
         // To the callee this only says that its answer was the first.
         if !call.outgoing || !call.enter(now, CallState::Answered) {
@@ -388,7 +352,13 @@ impl<E: EntropySource> ClientMachine<E> {
         }
         self.timers.remove(&Timer::CallSetup(id.clone()));
         self.emit(ClientEvent::Call(id.clone(), CallEvent::Answered));
+        let verification = self.calls.get_mut(id).map(|call| &mut call.verification);
+        let own = verification.and_then(|own| own.answered(answered.nonce.as_deref(), &answered.sdp));
         self.tell(id, CallEvent::RemoteDescription(answered.sdp));
+        if let Some(nonce) = own {
+            self.reveal(id, nonce);
+        }
+        self.tell_verification(id);
         self.establish_if_ready(now, id);
     }
 
@@ -404,6 +374,9 @@ impl<E: EntropySource> ClientMachine<E> {
 
     fn handle_update(&mut self, id: &CallId, update: Update) {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.is_answered()) else { return };
+        if !call.verification.allows(&update.sdp) {
+            return self.tell_verification(id);
+        }
         call.remote_candidates.clear();
         self.tell(id, CallEvent::RemoteUpdate(update));
     }
@@ -424,13 +397,13 @@ impl<E: EntropySource> ClientMachine<E> {
         }
     }
 
-    fn advance(&mut self, now: Instant, id: &CallId, state: CallState, event: CallEvent) {
+    pub(super) fn advance(&mut self, now: Instant, id: &CallId, state: CallState, event: CallEvent) {
         if self.calls.get_mut(id).is_some_and(|call| call.enter(now, state)) {
             self.emit(ClientEvent::Call(id.clone(), event));
         }
     }
 
-    fn tell(&mut self, id: &CallId, event: CallEvent) {
+    pub(super) fn tell(&mut self, id: &CallId, event: CallEvent) {
         if self.calls.get(id).is_some_and(|call| !call.is_over()) {
             self.emit(ClientEvent::Call(id.clone(), event));
         }
@@ -441,7 +414,7 @@ impl<E: EntropySource> ClientMachine<E> {
         self.end(now, id, Ended { cause, error });
     }
 
-    fn end(&mut self, now: Instant, id: &CallId, ended: Ended) {
+    pub(super) fn end(&mut self, now: Instant, id: &CallId, ended: Ended) {
         let Some(call) = self.calls.get_mut(id) else { return };
         if !call.enter(now, CallState::Ended) {
             return;
@@ -450,6 +423,7 @@ impl<E: EntropySource> ClientMachine<E> {
         call.details.error = ended.error;
         self.link.forget_call(id);
         self.timers.remove(&Timer::CallSetup(id.clone()));
+        self.timers.remove(&Timer::CallReveal(id.clone()));
         let event = CallEvent::Ended { cause: ended.cause, error: ended.error };
         self.outputs.push_back(Output::Event(ClientEvent::Call(id.clone(), event)));
         self.forget_oldest_over();

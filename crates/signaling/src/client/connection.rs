@@ -115,7 +115,7 @@ impl<E: EntropySource> ClientMachine<E> {
         self.phase = Phase::WaitingForToken;
         self.renewing = false;
         // Running calls keep their limits.
-        self.timers.retain(|timer, _| matches!(timer, Timer::CallSetup(_)));
+        self.timers.retain(|timer, _| matches!(timer, Timer::CallSetup(_) | Timer::CallReveal(_)));
         self.emit(ClientEvent::CredentialsRequired);
     }
 
@@ -218,6 +218,7 @@ impl<E: EntropySource> ClientMachine<E> {
         self.timers.remove(&Timer::Start);
         self.backoff.reset();
         self.timers.insert(Timer::Heartbeat, now + self.heartbeat);
+        self.await_reveals(now);
         for text in self.link.repeat() {
             self.outputs.push_back(Output::Send(text));
         }

@@ -150,6 +150,13 @@ impl Link {
         })
     }
 
+    /// Whether the call's reveal has no outcome.
+    pub(super) fn is_revealing(&self, call: &CallId) -> bool {
+        self.pending.iter().any(|frame| {
+            matches!(frame.message, ClientMessage::CallReveal(_)) && frame.call_id.as_ref() == Some(call)
+        })
+    }
+
     /// The call is over at this end: nothing of it needs to reach the server but its hang-up. A start that was never
     /// received would otherwise ring after a reconnect.
     pub(super) fn forget_call(&mut self, call: &CallId) {

@@ -7,6 +7,8 @@ mod backoff;
 mod calls;
 mod connection;
 mod link;
+mod snapshot;
+mod verify;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -144,6 +146,8 @@ enum Timer {
     Acknowledge,
     /// Ask the application for a new token.
     Renewal,
+    /// The caller should have shown its nonce by now.
+    CallReveal(CallId),
     /// The server should have ended this call by now.
     CallSetup(CallId),
 }
@@ -158,6 +162,7 @@ impl Timer {
             Self::Silence => "silence",
             Self::Acknowledge => "acknowledge",
             Self::Renewal => "renewal",
+            Self::CallReveal(_) => "call reveal",
             Self::CallSetup(_) => "call set-up",
         }
     }
@@ -338,6 +343,7 @@ impl<E: EntropySource> ClientMachine<E> {
             Timer::Heartbeat => self.ping(now),
             Timer::Acknowledge => self.acknowledge(now),
             Timer::Renewal => self.ask_for_renewal(now),
+            Timer::CallReveal(call) => self.call_reveal_expired(now, &call),
             Timer::CallSetup(call) => self.call_set_up_expired(now, &call),
         }
     }

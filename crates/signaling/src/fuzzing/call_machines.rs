@@ -139,7 +139,7 @@ fn step_in_call(world: &mut World, operation: Operation, i: usize, nth: usize) {
             world.act(i, |machine, now| machine.media_failed(now, &id, CallEndCause::Failure));
         }
         _ => {
-            let update = Update { kind: SdpKind::Offer, sdp: "update".to_owned() };
+            let update = Update { kind: SdpKind::Offer, sdp: world.description(i) };
             world.act(i, |machine, _| drop(machine.update(&id, update)));
         }
     }

@@ -9,6 +9,7 @@ use crate::client::{ClientConfig, ClientMachine, StoredCredential};
 use crate::event::{CallEvent, ClientEvent};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::ClientMessage;
+use crate::verification::Verification;
 use crate::wire;
 
 /// What one running application has seen of one call.
@@ -19,6 +20,7 @@ pub(super) struct Seen {
     pub(super) accepted: bool,
     pub(super) candidates: Vec<String>,
     pub(super) described: bool,
+    pub(super) verification: Option<Verification>,
 }
 
 /// One device: its client, the application's view, its line to the server.
@@ -68,6 +70,13 @@ impl Device {
             was_started: false,
             has_failed: false,
         }
+    }
+
+    /// A description of this device with its certificate, as large as is wanted.
+    pub(super) fn description(&self, size: usize) -> String {
+        let pair = format!("{:02X}", self.address.device.as_str().bytes().fold(7, u8::wrapping_mul));
+        let line = format!("a=fingerprint:sha-256 {}\r\n", [pair.as_str(); 32].join(":"));
+        format!("{line}{}", "o".repeat(size))
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -134,10 +143,17 @@ impl Seen {
                 return;
             }
             CallEvent::RemoteUpdate(_) | CallEvent::IceServers(_) => return,
+            CallEvent::Verification(verification) => return self.note_verification(verification),
         };
         assert!(self.state.may_become(next, self.outgoing), "{:?} then {next:?}", self.state);
         assert!(self.outgoing || next != CallState::Answered || self.accepted, "answered by nobody");
         self.state = next;
+    }
+
+    /// Nobody in these worlds changes what the ends exchange.
+    fn note_verification(&mut self, verification: Verification) {
+        assert!(matches!(verification, Verification::Ready(_)), "{verification:?} between honest ends");
+        assert!(self.verification.replace(verification).is_none(), "told twice");
     }
 
     fn note_candidate(&mut self, candidate: String) {

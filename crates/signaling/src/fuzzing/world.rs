@@ -12,6 +12,7 @@ use crate::entropy::EntropySource;
 use crate::event::ClientEvent;
 use crate::id::CallId;
 use crate::message::Candidate;
+use crate::verification::Verification;
 
 const WALL: UnixSeconds = UnixSeconds(1_000_000);
 /// The server takes a connection for dead after this silence.
@@ -83,7 +84,7 @@ impl World {
 
     /// Some offers are so large that a few of them outgrow what a session keeps for a resume.
     pub(super) fn call(&mut self, i: usize, callee: usize, large: bool) {
-        let offer = if large { "o".repeat(24_000) } else { "offer".to_owned() };
+        let offer = self.devices[i].description(if large { 24_000 } else { 5 });
         let to = self.devices[callee].address.user.clone();
         // The table must know the call before its first event is looked at.
         let device = &mut self.devices[i];
@@ -104,7 +105,7 @@ impl World {
             .collect();
         let Some(id) = ringing.get(nth % ringing.len().max(1)) else { return };
         device.seen.entry(id.clone()).or_default().accepted = true;
-        let answered = device.machine.answer(self.now, id, "answer".to_owned());
+        let answered = device.machine.answer(self.now, id, device.description(6));
         assert_eq!(answered, Ok(()), "a ringing call can be answered");
         self.drain(i);
     }
@@ -391,10 +392,38 @@ impl World {
                 .collect();
             assert_eq!(client, server, "the tables of {:?} differ", device.address.device);
         }
+        self.check_verified();
         if !self.forgetful {
             assert!(self.exchange.winners.values().all(|winners| *winners == 1));
             self.check_candidates();
         }
+    }
+
+    /// Both sides of an answered call have the same authentication string.
+    fn check_verified(&self) {
+        let mut strings = BTreeMap::new();
+        for device in &self.devices {
+            for (id, call) in device.machine.live_calls().filter(|(_, call)| call.is_answered()) {
+                let verification = call.verification();
+                if let Verification::Ready(string) = verification {
+                    assert_eq!(*strings.entry(id).or_insert(string), string, "{id}");
+                } else {
+                    // After a restart of the server the other side may never come back.
+                    let is_alone = self.forgetful && !self.is_outgoing_anywhere(id);
+                    assert!(is_alone, "{id} is {verification:?} at {:?}", device.address.device);
+                }
+            }
+        }
+    }
+
+    fn is_outgoing_anywhere(&self, id: &CallId) -> bool {
+        let mut calls = self.devices.iter().flat_map(|device| device.machine.live_calls());
+        calls.any(|(other, call)| other == id && call.is_outgoing() && call.is_answered())
+    }
+
+    /// Description of the device, for a renegotiation.
+    pub(super) fn description(&self, i: usize) -> String {
+        self.devices[i].description(8)
     }
 
     /// Of an answered call, each side has everything that the other sent.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{Candidate, Description, Empty, Headers, Update, WireError};
+use super::common::{Candidate, Empty, Headers, Reveal, Update, WireError};
 use crate::call::CallEndCause;
 use crate::id::{ApplicationKey, CallId, DeviceCredential, DeviceId, SessionId, UserId};
 
@@ -25,7 +25,10 @@ pub enum ClientMessage {
     CallRinging(Empty),
     /// The local person accepted.
     #[serde(rename = "call.answer")]
-    CallAnswer(Description),
+    CallAnswer(Answer),
+    /// The caller shows the nonce it had committed to.
+    #[serde(rename = "call.reveal")]
+    CallReveal(Reveal),
     /// A trickled candidate.
     #[serde(rename = "call.candidate")]
     CallCandidate(Candidate),
@@ -153,6 +156,19 @@ pub struct CallStart {
     pub headers: Headers,
     /// The offer, at most 32 KiB.
     pub sdp: String,
+    /// The caller's commitment for the authentication string: 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
+}
+
+/// Accepts a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// The answer, at most 32 KiB (RFC 8866).
+    pub sdp: String,
+    /// The callee's nonce for the authentication string, where the caller committed to one: 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 /// Ends a call from this side.
@@ -224,6 +240,7 @@ impl ClientMessage {
             Self::CallStart(_) => "call.start",
             Self::CallRinging(_) => "call.ringing",
             Self::CallAnswer(_) => "call.answer",
+            Self::CallReveal(_) => "call.reveal",
             Self::CallCandidate(_) => "call.candidate",
             Self::CallUpdate(_) => "call.update",
             Self::CallEstablished(_) => "call.established",
@@ -238,12 +255,13 @@ impl ClientMessage {
     }
 
     /// Every `type` of this direction.
-    pub const TYPES: [&'static str; 15] = [
+    pub const TYPES: [&'static str; 16] = [
         "hello",
         "register",
         "call.start",
         "call.ringing",
         "call.answer",
+        "call.reveal",
         "call.candidate",
         "call.update",
         "call.established",

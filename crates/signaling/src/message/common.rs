@@ -22,11 +22,11 @@ pub enum SdpKind {
     Answer,
 }
 
-/// A session description, at most 32 KiB.
+/// One side's nonce of the authentication string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Description {
-    /// The SDP text (RFC 8866).
-    pub sdp: String,
+pub struct Reveal {
+    /// 64 hexadecimal digits.
+    pub nonce: String,
 }
 
 /// One trickled ICE candidate (RFC 8838), or the end of them.

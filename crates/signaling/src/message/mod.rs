@@ -5,10 +5,10 @@ mod common;
 mod server;
 
 pub use client::{
-    CallReport, CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, PushSubscription, Register,
-    Resume,
+    Answer, CallReport, CallStart, ClientMessage, Credential, Hangup, Hello, LiveCall, PushSubscription,
+    Register, Resume,
 };
-pub use common::{Candidate, Description, Empty, Headers, IceServer, Limits, SdpKind, Update, WireError};
+pub use common::{Candidate, Empty, Headers, IceServer, Limits, Reveal, SdpKind, Update, WireError};
 pub use server::{
     Answered, Bye, ByeAction, CallSnapshot, Ended, IceServers, Incoming, IssuedCredential, Outcome,
     Progressing, Registered, ServerMessage, Snapshot, Welcome,

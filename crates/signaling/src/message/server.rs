@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{Candidate, Empty, Headers, IceServer, Limits, Update, WireError};
+use super::common::{Candidate, Empty, Headers, IceServer, Limits, Reveal, Update, WireError};
 use crate::UnixSeconds;
 use crate::call::{CallEndCause, CallState};
 use crate::id::{CallId, DeviceCredential, MessageId, SessionId, UserId};
@@ -36,6 +36,9 @@ pub enum ServerMessage {
     /// The callee accepted (to the caller), or this device won (to the callee).
     #[serde(rename = "call.answered")]
     CallAnswered(Answered),
+    /// The nonce that the caller had committed to.
+    #[serde(rename = "call.reveal")]
+    CallReveal(Reveal),
     /// A candidate of the other side.
     #[serde(rename = "call.candidate")]
     CallCandidate(Candidate),
@@ -139,6 +142,9 @@ pub struct Incoming {
     pub headers: Headers,
     /// The offer.
     pub sdp: String,
+    /// The caller's commitment for the authentication string: 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
     /// STUN and TURN servers for this call and device; where there are none, those of `welcome`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ice_servers: Vec<IceServer>,
@@ -169,6 +175,9 @@ pub struct Answered {
     /// Who answered, when the call was led to somebody else than whom the caller called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<UserId>,
+    /// To the caller, the callee's nonce for the authentication string: 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 /// The call is over.
@@ -205,6 +214,12 @@ pub struct CallSnapshot {
     /// The other side's first description, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdp: Option<String>,
+    /// The caller's commitment for the authentication string, to a callee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
+    /// The callee's nonce for the authentication string, to the caller of an answered call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 /// What a client does after `bye`.
@@ -234,7 +249,7 @@ pub struct Bye {
 
 impl ServerMessage {
     /// Every `type` of this direction.
-    pub const TYPES: [&'static str; 17] = [
+    pub const TYPES: [&'static str; 18] = [
         "welcome",
         "snapshot",
         "registered",
@@ -243,6 +258,7 @@ impl ServerMessage {
         "call.progressing",
         "call.ringing",
         "call.answered",
+        "call.reveal",
         "call.candidate",
         "call.update",
         "call.established",

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::client::{ClientConfig, ClientMachine, CommandError, Output, StoredCredential};
+use offhook_signaling::verification::Verification;
 use offhook_signaling::{
     ApplicationKey, CallEvent, CallId, ClientEvent, DeviceCredential, DeviceId, EntropySource, UnixSeconds,
     UserId,
@@ -89,6 +90,7 @@ fn act(machine: &mut ClientMachine<Counting>, now: Instant, todo: &Value) -> Vec
         "candidate" => machine.local_candidate(&call(), read(arg(2))),
         "update" => machine.update(&call(), read(arg(2))),
         "renew_ice_servers" => machine.renew_ice_servers(&call()),
+        "report" => machine.report(&call(), read(arg(2))),
         "media_connected" => {
             machine.media_connected(now, &call());
             Ok(())
@@ -157,6 +159,13 @@ fn shown_call_event(event: CallEvent) -> Value {
         CallEvent::RemoteDescription(sdp) => json!({ "remote_description": sdp }),
         CallEvent::RemoteCandidate(candidate) => json!({ "remote_candidate": candidate }),
         CallEvent::RemoteUpdate(update) => json!({ "remote_update": update }),
+        CallEvent::Verification(Verification::Ready(string)) => {
+            json!({ "verification": { "ready": string.to_string() } })
+        }
+        CallEvent::Verification(Verification::Failed(error)) => {
+            json!({ "verification": { "failed": error } })
+        }
+        CallEvent::Verification(other) => panic!("{other:?} is not told"),
         CallEvent::Ended { cause, error } => json!({ "ended": cause, "error": error }),
     }
 }

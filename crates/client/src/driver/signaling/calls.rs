@@ -67,6 +67,7 @@ impl SignalingDriver {
             MachineEvent::Ringing => return core.emit(&CallEvent::Ringing),
             MachineEvent::Answered => return core.emit(&CallEvent::Answered),
             MachineEvent::Established => return core.emit(&CallEvent::Established),
+            MachineEvent::Verification(news) => return core.emit(&CallEvent::Verification(news)),
             MachineEvent::IceServers(servers) => {
                 drop(tokio::spawn(tell_ice_servers(Arc::clone(&self.shared), core, servers)));
                 return;

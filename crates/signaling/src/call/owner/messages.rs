@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::{DeviceAddress, Leg, MOST_CANDIDATES, Outputs, Owner, OwnerOutput, OwnerTimer, ended};
 use crate::call::{CallEndCause, EndedBy};
 use crate::message::{
-    Answered, Candidate, ClientMessage, Empty, Ended, Hangup, IceServers, ServerMessage, Update, WireError,
+    Answer, Answered, Candidate, ClientMessage, Empty, Ended, Hangup, IceServers, Reveal, ServerMessage,
+    Update, WireError,
 };
 
 impl Owner {
@@ -27,7 +28,8 @@ impl Owner {
         let caller = self.is_caller(from);
         match message {
             ClientMessage::CallRinging(_) => self.handle_ringing(now, from, out),
-            ClientMessage::CallAnswer(answer) => self.handle_answer(now, from, answer.sdp, out),
+            ClientMessage::CallAnswer(answer) => self.handle_answer(now, from, answer, out),
+            ClientMessage::CallReveal(reveal) => self.handle_reveal(caller, reveal, out),
             ClientMessage::CallCandidate(candidate) if caller => self.handle_caller_candidate(candidate, out),
             ClientMessage::CallCandidate(candidate) => self.handle_callee_candidate(from, candidate, out),
             ClientMessage::CallUpdate(update) => self.handle_update(caller, update, out),
@@ -70,7 +72,7 @@ impl Owner {
         &mut self,
         now: Instant,
         from: &DeviceAddress,
-        sdp: String,
+        answer: Answer,
         out: &mut Outputs,
     ) -> Result<(), WireError> {
         if self.answered.is_some() || !self.has_live_leg(from) {
@@ -79,10 +81,34 @@ impl Owner {
         self.answered = Some(now);
         self.callee.device = Some(from.device.clone());
         self.timers.clear();
+        let Answer { sdp, nonce } = answer;
         self.answer = Some(sdp.clone());
-        self.to_caller(ServerMessage::CallAnswered(Answered { sdp, by: self.answered_by() }), out);
+        self.nonce.clone_from(&nonce);
+        let by = self.answered_by();
+        self.to_caller(ServerMessage::CallAnswered(Answered { sdp, by, nonce }), out);
         out.push(OwnerOutput::Send(from.clone(), ServerMessage::CallAnswered(Answered::default())));
         self.end_legs(Some(&from.device), ended(CallEndCause::OtherDeviceAnswered), out);
+        Ok(())
+    }
+
+    /// What the caller reveals is between the two ends: it is passed on once, and kept for a callee that has to be told again.
+    fn handle_reveal(
+        &mut self,
+        from_caller: bool,
+        reveal: Reveal,
+        out: &mut Outputs,
+    ) -> Result<(), WireError> {
+        if !from_caller || self.answered.is_none() {
+            return Err(WireError::OutOfOrder);
+        }
+        match &self.reveal {
+            Some(known) if *known == reveal.nonce => {}
+            Some(_) => return Err(WireError::OutOfOrder),
+            None => {
+                self.reveal = Some(reveal.nonce);
+                self.repeat_reveal(out);
+            }
+        }
         Ok(())
     }
 
