@@ -24,7 +24,9 @@ clean_up() {
 trap clean_up EXIT
 
 # The server makes a development application and announces its secret: with it, /v1/development answers too.
-"$program" serve --listen 127.0.0.1:0 --data "$folder/data" --json >"$folder/announced" 2>"$folder/log" &
+# Made-up credentials are what it sends.
+printf '[limits]\nrefusals_per_address = { interval_seconds = 0.001, burst = 100000 }\n' >"$folder/config.toml"
+"$program" serve --config "$folder/config.toml" --listen 127.0.0.1:0 --data "$folder/data" --json >"$folder/announced" 2>"$folder/log" &
 server=$!
 for _ in $(seq 100); do
     [ -s "$folder/announced" ] && break

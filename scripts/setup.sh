@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh build    compile it: C tool chain, CMake (for libopus), ALSA headers
 #   scripts/setup.sh demo     build + recorded human speech for the demo
-#   scripts/setup.sh test     demo + virtual sound cards, a Python WebRTC peer, schemathesis and Chromium for the tests
+#   scripts/setup.sh test     demo + PostgreSQL, virtual sound cards, a Python WebRTC peer, schemathesis and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 #   scripts/setup.sh beside   peers + a sound server and Chromium, for `make beside`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
@@ -17,7 +17,7 @@ peers_packages=(
     python3 python3-dev python3-venv python3-gi python3-gst-1.0 gir1.2-gst-plugins-base-1.0
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 )
-test_packages=(coturn iproute2 pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
+test_packages=(coturn iproute2 postgresql pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
 
 say() { printf '[setup] %s\n' "$*" >&2; }
 

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use offhook_server::{
-    ApplicationOrigin, CallbackDigest, Callbacks, SqliteStore, Store as _, StoreError, StoredApplication,
+    ApplicationOrigin, CallbackDigest, Callbacks, PostgresOptions, PostgresStore, SqliteStore, Store,
+    StoreError, StoreKeyError, StoredApplication,
 };
 use offhook_signaling::call::Unanswered;
 use offhook_signaling::{ApplicationKey, UnixSeconds};
@@ -19,13 +20,13 @@ pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
     match &arguments.action {
         AppAction::Create { name, callbacks, store } => {
             let callbacks = changed(None, callbacks)?;
-            let opened = open(store, true)?;
+            let opened = open(store, true).await?;
             let made = StoredApplication { callbacks, ..StoredApplication::create(name, now()?) };
-            put(&opened, &made).await?;
+            put(&*opened, &made).await?;
             show(store.json, &Shown::with_secret(&made));
         }
         AppAction::List { store } => {
-            let all = open(store, false)?.applications().await.map_err(|error| failed(&error))?;
+            let all = open(store, false).await?.applications().await.map_err(|error| failed(&error))?;
             let shown: Vec<Shown> = all.iter().map(Shown::of).collect();
             if store.json {
                 terminal::print_json(&shown);
@@ -38,13 +39,13 @@ pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
             let before = application.callbacks.take().filter(|_| !no_callbacks);
             application.callbacks = changed(before, callbacks)?;
             application.name = name.clone().unwrap_or(application.name);
-            put(&opened, &application).await?;
+            put(&*opened, &application).await?;
             show(store.json, &Shown::of(&application));
         }
         AppAction::Rotate { key, accept_old, store } => {
             let mut application = change(store, key).await?;
             application.1.rotate(now()?, *accept_old);
-            put(&application.0, &application.1).await?;
+            put(&*application.0, &application.1).await?;
             show(store.json, &Shown::with_secret(&application.1));
         }
         AppAction::Block { key, store } => block(store, key, Some(now()?)).await?,
@@ -98,34 +99,43 @@ fn changed(before: Option<Callbacks>, arguments: &CallbackArguments) -> Result<O
 async fn block(store: &AppStore, key: &str, since: Option<UnixSeconds>) -> Result<(), Failure> {
     let (opened, mut application) = change(store, key).await?;
     application.blocked = since.map(|since| application.blocked.unwrap_or(since));
-    put(&opened, &application).await?;
+    put(&*opened, &application).await?;
     show(store.json, &Shown::of(&application));
     Ok(())
 }
 
 /// The store and an application that is in it.
-async fn change(store: &AppStore, key: &str) -> Result<(SqliteStore, StoredApplication), Failure> {
+async fn change(store: &AppStore, key: &str) -> Result<(Box<dyn Store>, StoredApplication), Failure> {
     let key = ApplicationKey::new(key).map_err(|error| {
         Failure::usage(format!("{key:?}: {error}")).advice("copy the key again, e.g. from `offhook app list`")
     })?;
-    let opened = open(store, false)?;
+    let opened = open(store, false).await?;
     let all = opened.applications().await.map_err(|error| failed(&error))?;
     let found = all.into_iter().find(|application| application.key == key).ok_or_else(|| {
-        Failure::usage(format!("there is no application {key} in {}", store.data.display()))
+        Failure::usage(format!("there is no application {key} in this store"))
             .advice("`offhook app list` shows them; one that stands in a configuration file is changed there")
     })?;
     Ok((opened, found))
 }
 
-fn open(store: &AppStore, make: bool) -> Result<SqliteStore, Failure> {
-    if !make && !SqliteStore::exists(&store.data) {
-        return Err(Failure::usage(format!("there is no store in {}", store.data.display()))
+async fn open(store: &AppStore, make: bool) -> Result<Box<dyn Store>, Failure> {
+    let key = store.key.source()?;
+    if let Some(url) = store.database.url()? {
+        let options = PostgresOptions { url, key, folder: store.data.clone(), outbox: false };
+        let opened = PostgresStore::connect(options).await.map_err(|error| failed(&error))?;
+        return Ok(Box::new(opened));
+    }
+    let Some(folder) = &store.data else {
+        return Err(Failure::usage("where is the store?").advice("give --data DIR or --store URL"));
+    };
+    if !make && !SqliteStore::exists(folder) {
+        return Err(Failure::usage(format!("there is no store in {}", folder.display()))
             .advice("give the folder that `offhook serve --data` uses"));
     }
-    SqliteStore::open(&store.data, &store.key.source()?).map_err(|error| failed(&error))
+    SqliteStore::open(folder, &key).map(|opened| Box::new(opened) as _).map_err(|error| failed(&error))
 }
 
-async fn put(store: &SqliteStore, application: &StoredApplication) -> Result<(), Failure> {
+async fn put(store: &dyn Store, application: &StoredApplication) -> Result<(), Failure> {
     store.put_application(application).await.map_err(|error| failed(&error))
 }
 
@@ -136,6 +146,16 @@ fn failed(error: &StoreError) -> Failure {
 /// What to do about a store that does not work.
 pub(crate) fn store_advice(error: &StoreError) -> &'static str {
     match error {
+        StoreError::Unreachable { .. } => {
+            "see that PostgreSQL runs there (pg_isready -h HOST), and that address, port and firewalls are right"
+        }
+        StoreError::Refused { .. } => {
+            "check user and password (OFFHOOK_STORE_PASSWORD), that the database exists, and that the user may create tables in it"
+        }
+        StoreError::TooNew { .. } => "start the release that wrote it, or a newer one",
+        StoreError::Key(StoreKeyError::Missing) => {
+            "give the key in OFFHOOK_STORE_KEY or its file with --store-key-file, or the server's --data folder"
+        }
         StoreError::Key(_) | StoreError::WrongKey { .. } => {
             "the key is OFFHOOK_STORE_KEY, else the file of --store-key-file, else offhook.key in the data folder; \
              without it the application secrets in the store are lost"

@@ -2,19 +2,21 @@
 
 mod load;
 mod stand;
+pub(crate) mod store;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use offhook_client::{IceServer, PacketTime};
-use offhook_server::{AddressRange, AdminCredentials, StoreKey, StoreKeySource};
+use offhook_server::{AddressRange, AdminCredentials};
 
-use crate::failure::Failure;
 use crate::media_options;
 
 use load::AFTER_LOAD;
 pub(crate) use load::{LoadArguments, TopArguments};
+use store::{DatabaseArguments, StoreKeyArguments};
+
 pub(crate) use stand::{ReplayArguments, SimulateArguments};
 
 /// Under the options of `call`. The statuses are those of [`Exit`](crate::failure::Exit).
@@ -187,6 +189,8 @@ pub(crate) struct ServeArguments {
     /// Folder where registrations are kept; without it they live in memory.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
     /// An application that may register users; repeat for several.
     #[arg(long, value_name = "KEY:SECRET")]
     pub(crate) application: Vec<String>,
@@ -336,33 +340,15 @@ pub(crate) struct CallbackArguments {
 #[derive(Debug, Args)]
 pub(crate) struct AppStore {
     /// The server's data folder.
-    #[arg(long, env = "OFFHOOK_DATA", value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    #[arg(long, env = "OFFHOOK_DATA", value_name = "DIR", required_unless_present = "store")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArguments,
     #[command(flatten)]
     pub(crate) key: StoreKeyArguments,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// The key that seals application secrets in the store. OFFHOOK_STORE_KEY, the base64 of 32 bytes, wins over a file.
-#[derive(Debug, Args)]
-pub(crate) struct StoreKeyArguments {
-    /// File with the key of the store; without it, offhook.key in the data folder. OFFHOOK_STORE_KEY wins over it.
-    #[arg(long, env = "OFFHOOK_STORE_KEY_FILE", value_name = "FILE")]
-    pub(crate) store_key_file: Option<PathBuf>,
-}
-
-impl StoreKeyArguments {
-    /// Where the key is, when the environment or an option says so; else in the data folder.
-    pub(crate) fn source(&self) -> Result<StoreKeySource, Failure> {
-        if let Ok(text) = std::env::var("OFFHOOK_STORE_KEY") {
-            let key = StoreKey::from_base64(&text)
-                .map_err(|error| Failure::usage(format!("OFFHOOK_STORE_KEY: {error}")))?;
-            return Ok(StoreKeySource::Given(key));
-        }
-        Ok(self.store_key_file.clone().map_or(StoreKeySource::DataFolder, StoreKeySource::File))
-    }
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,9 @@ use crate::failure::Failure;
 /// The PulseAudio client calls it an error when a stream that is closed disconnects.
 const USUAL: &str = "warn,pulseaudio::client::reactor=off";
 
+/// Libraries whose finest logs show what must never be in a log, whoever asks: frames with tokens, and what is written to a database.
+const NEVER: [&str; 3] = ["tungstenite=debug", "tokio_tungstenite=debug", "tokio_postgres=info"];
+
 /// Starts logging as the command line asks; a server says more than the other commands unless told otherwise.
 pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
     let usual = if matches!(arguments.command, Command::Serve(_)) { "info" } else { USUAL };
@@ -32,15 +35,29 @@ pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn filter(text: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(text).map_err(|error| {
+    let filter = EnvFilter::try_new(text).map_err(|error| {
         Failure::usage(format!("--log {text:?} is not a log filter: {error}"))
             .advice("use off, error, warn, info, debug or trace, or name parts: offhook_server=debug,warn")
-    })
+    })?;
+    // What is off stays off.
+    let asks_for_more = !matches!(text.trim(), "off" | "error" | "warn" | "info");
+    let never = NEVER.iter().filter(|_| asks_for_more).filter_map(|directive| directive.parse().ok());
+    Ok(never.fold(filter, EnvFilter::add_directive))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_and_statements_are_not_logged_whoever_asks() {
+        for asked in ["trace", "tungstenite=trace", "debug,tokio_postgres=trace"] {
+            let filter = filter(asked).unwrap().to_string();
+            assert!(NEVER.iter().all(|never| filter.split(',').any(|said| said == *never)), "{filter}");
+            assert!(!filter.contains("tungstenite=trace") && !filter.contains("postgres=trace"), "{filter}");
+        }
+        assert_eq!(filter("warn").unwrap().to_string(), "warn");
+    }
 
     #[test]
     fn a_wrong_filter_is_told_with_an_example() {

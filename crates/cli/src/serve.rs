@@ -12,7 +12,7 @@ use offhook_signaling::ApplicationKey;
 use serde::Serialize;
 
 use crate::app::store_advice;
-use crate::args::{ServeArguments, TurnListen};
+use crate::args::{ServeArguments, TurnListen, store};
 use crate::descriptors;
 use crate::failure::Failure;
 use crate::stop::StopSignals;
@@ -69,6 +69,12 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     }
     if let Some(folder) = &arguments.data {
         config = config.data(folder);
+    }
+    if let Some(url) = arguments.database.url()? {
+        config = config.store(url);
+    }
+    if let Some(password) = store::password() {
+        config = config.store_password(&password);
     }
     let source = arguments.store_key.source()?;
     if source != StoreKeySource::DataFolder {
@@ -199,8 +205,9 @@ fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
     if let Some(made) = server.development_application() {
         let (key, secret) = (made.key().to_string(), made.secret_base64());
         commands(&key, &secret);
-        let kept = match &arguments.data {
+        let kept = match arguments.data.as_ref().filter(|_| arguments.database.store.is_none()) {
             Some(folder) => format!("kept in {}", folder.display()),
+            None if arguments.data.is_some() => "kept in the database".to_owned(),
             None => "new at each start; --data DIR keeps it".to_owned(),
         };
         let _ = write!(text, "\nDevelopment application ({kept}):\n  key     {key}\n  secret  {secret}\n");

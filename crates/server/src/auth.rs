@@ -1,18 +1,18 @@
 //! Who may in: tokens of the application, then the credentials of the device.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::{Credential, IssuedCredential, WireError};
 use offhook_signaling::token::{Claims, NonceUse, TokenPolicy, Verifier};
-use offhook_signaling::{ApplicationKey, DeviceCredential, UserId};
+use offhook_signaling::{DeviceCredential, UserId};
 
 use crate::applications::Applications;
-use crate::config::Rate;
 use crate::environment::{self, OsEntropy};
-use crate::limit::Pacer;
 use crate::store::{CredentialHash, DeviceRecord, Store, StoreError};
+use crate::toll::Tolls;
 
 /// Checks credentials and issues new ones.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Auth {
     /// The echo user: nobody registers under its name.
     reserved: Option<UserId>,
     store: Arc<dyn Store>,
-    registrations: Mutex<Pacer<(ApplicationKey, UserId)>>,
+    tolls: Arc<Tolls>,
 }
 
 impl Auth {
@@ -32,9 +32,9 @@ impl Auth {
         applications: Arc<Applications>,
         policy: TokenPolicy,
         credential_lifetime: Duration,
-        registrations: Rate,
         reserved: Option<UserId>,
         store: Arc<dyn Store>,
+        tolls: Arc<Tolls>,
     ) -> Self {
         Self {
             verifier: Verifier::new(policy),
@@ -43,7 +43,7 @@ impl Auth {
             applications,
             reserved,
             store,
-            registrations: Mutex::new(Pacer::new(registrations)),
+            tolls,
         }
     }
 
@@ -52,10 +52,14 @@ impl Auth {
         &self,
         address: &DeviceAddress,
         credential: &Credential,
+        from: IpAddr,
     ) -> Result<Option<IssuedCredential>, WireError> {
         match credential {
-            Credential::Token(token) => self.register(address, token).await.map(Some),
-            Credential::Device(secret) => self.log_in(address, secret).await.map(|()| None),
+            Credential::Token(token) => self.register(address, token, from).await.map(Some),
+            Credential::Device(secret) => {
+                let admitted = self.limited(from, self.log_in(address, secret)).await;
+                admitted.map(|()| None)
+            }
         }
     }
 
@@ -64,6 +68,33 @@ impl Auth {
         &self,
         address: &DeviceAddress,
         token: &str,
+        from: IpAddr,
+    ) -> Result<IssuedCredential, WireError> {
+        self.limited(from, self.register_unlimited(address, token, from)).await
+    }
+
+    /// Looks at what an address shows only as long as it does not guess.
+    async fn limited<T>(
+        &self,
+        from: IpAddr,
+        proof: impl Future<Output = Result<T, WireError>>,
+    ) -> Result<T, WireError> {
+        if !self.tolls.may_prove(from, environment::now()) {
+            return Err(WireError::RateLimited);
+        }
+        let proved = proof.await;
+        if proved.as_ref().is_err_and(|error| !matches!(error, WireError::Internal | WireError::RateLimited))
+        {
+            self.tolls.note_refusal(from, environment::now());
+        }
+        proved
+    }
+
+    async fn register_unlimited(
+        &self,
+        address: &DeviceAddress,
+        token: &str,
+        from: IpAddr,
     ) -> Result<IssuedCredential, WireError> {
         let DeviceAddress { application, user, .. } = address;
         let now = environment::wall();
@@ -75,7 +106,7 @@ impl Auth {
         })?;
         self.check_reserved(user)?;
         self.refuse_blocked(address).await?;
-        if !self.may_register(application, user) {
+        if !self.tolls.may_register(address, from, environment::now()) {
             return Err(WireError::RateLimited);
         }
         self.bind_nonce(address, &claims).await?;
@@ -130,11 +161,6 @@ impl Auth {
         let record = DeviceRecord { address: address.clone(), hash, issued: now, expires };
         self.store.put_device(&record).await.map_err(failed)?;
         Ok(IssuedCredential { secret, expires })
-    }
-
-    fn may_register(&self, application: &ApplicationKey, user: &UserId) -> bool {
-        let mut registrations = self.registrations.lock().unwrap_or_else(PoisonError::into_inner);
-        registrations.allow((application.clone(), user.clone()), environment::now())
     }
 }
 

@@ -1,5 +1,6 @@
 //! One WebSocket connection: hello, then frames both ways until somebody ends it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,9 +29,9 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Clients are asked to come back spread over this long at most.
 const MOST_SPREAD_MS: u32 = 30_000;
 
-/// Serves `socket` until its end.
-pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>) {
-    let reason = match greet(&mut socket, &shared).await {
+/// Serves `socket`, which comes `from` an address or network, until its end.
+pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>, from: IpAddr) {
+    let reason = match greet(&mut socket, &shared, from).await {
         Ok(conversation) => conversation.run(&mut socket).await,
         Err(reason) => reason,
     };
@@ -41,7 +42,11 @@ pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>) {
 }
 
 /// Reads the hello, checks who it is and takes the session.
-async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversation, CloseReason> {
+async fn greet(
+    socket: &mut WebSocket,
+    shared: &Arc<Shared>,
+    from: IpAddr,
+) -> Result<Conversation, CloseReason> {
     let mut stop = shared.stop();
     let hello = tokio::select! {
         hello = timeout(shared.config.sessions.hello, hello(socket)) => hello.map_err(|_| CloseReason::HelloTimeout)??,
@@ -50,7 +55,7 @@ async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversat
     let Hello { application_key: application, user, device_id: device, credential, resume, calls } = hello;
     let address = Arc::new(DeviceAddress { application, user, device });
     let by = if matches!(credential, Credential::Token(_)) { "token" } else { "device" };
-    let admitted = shared.auth.admit(&address, &credential).await;
+    let admitted = shared.auth.admit(&address, &credential, from).await;
     shared.metrics.note_registration(by, admitted.as_ref().map(drop).map_err(|error| *error));
     let credential = admitted.map_err(|error| {
         // Who runs the server has to see a wrong secret or clock; users are not named in logs.
@@ -64,7 +69,7 @@ async fn greet(socket: &mut WebSocket, shared: &Arc<Shared>) -> Result<Conversat
     let hub = shared.hub(&address.application);
     let (outbox, inbox) = outbox::channel();
     let (opened, answer) = oneshot::channel();
-    let open = Open { address, resume, calls, credential, outbox, opened };
+    let open = Open { address, from, resume, calls, credential, outbox, opened };
     hub.send(Command::Open(Box::new(open))).await.map_err(|_| CloseReason::Internal)?;
     let line = answer.await.map_err(|_| CloseReason::Internal)??;
     let pace = Pace::new(shared.config.limits.messages_per_connection, environment::now());
@@ -197,6 +202,10 @@ impl Conversation {
             // Not reading on is felt by the sender as a slower link; nothing is lost.
             sleep(self.shared.config.limits.messages_per_connection.interval).await;
         }
+        let wait = self.shared.tolls.message(&self.line.address, self.line.from, environment::now());
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
         let command = match wire::parse::<ClientMessage>(text) {
             Ok(frame) => {
                 self.unreadable = 0;
@@ -213,7 +222,7 @@ impl Conversation {
         let line = self.line.clone();
         match frame.message {
             ClientMessage::Register(register) => {
-                let result = self.shared.auth.register(&line.address, &register.token).await;
+                let result = self.shared.auth.register(&line.address, &register.token, line.from).await;
                 self.shared
                     .metrics
                     .note_registration("renewal", result.as_ref().map(drop).map_err(|error| *error));

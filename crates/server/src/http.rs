@@ -1,5 +1,6 @@
 //! The HTTP side: the WebSocket upgrade, pages for those who watch the server, the softphone and the scripts for browsers.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
@@ -13,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use offhook_signaling::message::Limits;
 use offhook_signaling::{PATH, SUBPROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
 
 use crate::accept::Guest;
 use crate::admin;
@@ -25,6 +27,9 @@ use crate::server::Shared;
 /// The default of 128 KiB would be paid by every idle connection.
 const READ_BUFFER: usize = 4096;
 const MOST_WRITE_BUFFER: usize = 256 * 1024;
+/// How long plain HTTP may go on on one connection, in times of the hello: a minute by default. Whoever does not read what they asked for is
+/// not waited for; WebSockets have left by then.
+const CONNECTION_LASTS: u32 = 12;
 /// Enough for the headers of an upgrade and of a probe.
 const MOST_HEADER: usize = 16 * 1024;
 
@@ -57,15 +62,25 @@ where
         .max_buf_size(MOST_HEADER)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
+    let mut connection = pin!(connection);
     let mut stop = shared.stop();
-    tokio::select! {
-        served = connection => {
-            if let Err(error) = served {
-                tracing::trace!(%error, "request failed");
+    let hello = shared.config.sessions.hello;
+    for (limit, is_last) in [(hello * CONNECTION_LASTS, false), (hello, true)] {
+        tokio::select! {
+            served = connection.as_mut() => {
+                if let Err(error) = served {
+                    tracing::trace!(%error, "request failed");
+                }
+                return;
             }
+            () = stop.draining() => return,
+            () = sleep(limit) => {}
         }
-        () = stop.draining() => {}
+        if !is_last {
+            connection.as_mut().graceful_shutdown();
+        }
     }
+    tracing::debug!("a connection whose client does not read was dropped");
 }
 
 /// Upgrades to the signaling protocol.
@@ -87,7 +102,7 @@ async fn signal(
             .into_response();
     }
     upgrade.on_upgrade(async move |socket| {
-        connection::run(socket, shared).await;
+        connection::run(socket, shared, guest.address()).await;
         drop(guest);
     })
 }

@@ -45,6 +45,7 @@ mod store;
 mod svaml;
 mod time;
 mod tls;
+mod toll;
 mod turn;
 mod webhook;
 
@@ -59,8 +60,9 @@ pub use config::{
 pub use server::{RunningServer, Server, StartError};
 pub use store::{
     ApplicationOrigin, CallDetailRecord, CredentialHash, DeviceRecord, MOST_RECORDS, MemoryStore,
-    PUSHES_PER_USER, PushKey, PushRecord, RecordPage, RecordQuery, SqliteStore, Store, StoreError,
-    StoreFuture, StoreKey, StoreKeyError, StoreKeySource, StoredApplication, StoredSecret, UnixMillis,
+    PUSHES_PER_USER, PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError, PushKey, PushRecord,
+    RecordPage, RecordQuery, SqliteStore, Store, StoreError, StoreFuture, StoreKey, StoreKeyError,
+    StoreKeySource, StoredApplication, StoredSecret, UnixMillis,
 };
 pub use tls::TlsError;
 pub use turn::{AddressRange, AddressRangeError, TurnCounters, TurnError, TurnSecret};

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Rate;
 
 /// The most keys a [`Pacer`] remembers; beyond it the newcomers share one fate: they wait.
 const MOST_KEYS: usize = 65_536;
+
+/// Turns are given away for at most this long ahead.
+const MOST_RESERVED: Duration = Duration::from_secs(1);
 
 /// The generic cell rate algorithm (ITU-T I.371) for many keys, in one `Instant` each.
 #[derive(Debug)]
@@ -24,20 +27,37 @@ impl<K: Hash + Eq> Pacer<K> {
         Self { rate, empty_at: HashMap::new() }
     }
 
+    /// Counts it for `key`, and says how long it has to wait for its turn. What has waited for a second is not made to wait longer by those
+    /// behind it.
+    pub(crate) fn reserve(&mut self, key: K, now: Instant) -> Duration {
+        let Rate { interval, burst } = self.rate;
+        let Some(at) = self.bucket(key, now) else { return interval };
+        let next = (*at).max(now) + interval;
+        let wait = next.duration_since(now).saturating_sub(interval * burst);
+        if wait <= MOST_RESERVED {
+            *at = next;
+        }
+        wait
+    }
+
     /// Whether it may happen for `key` now; if so it is counted.
     pub(crate) fn allow(&mut self, key: K, now: Instant) -> bool {
+        let rate = self.rate;
+        self.bucket(key, now).is_some_and(|at| pace(rate, at, now))
+    }
+
+    /// The bucket of `key`; `None` when there are too many.
+    fn bucket(&mut self, key: K, now: Instant) -> Option<&mut Instant> {
         if self.empty_at.len() >= MOST_KEYS && !self.empty_at.contains_key(&key) {
             self.empty_at.retain(|_, at| *at > now);
+            self.empty_at.shrink_to(MOST_KEYS / 8);
             if self.empty_at.len() >= MOST_KEYS {
-                return false;
+                return None;
             }
         }
-        let at = self.empty_at.entry(key).or_insert(now);
-        pace(self.rate, at, now)
+        Some(self.empty_at.entry(key).or_insert(now))
     }
-}
 
-impl<K: Hash + Eq> Pacer<K> {
     /// Whether [`Self::allow`] would allow it now, as far as `key` is known.
     pub(crate) fn has_room(&self, key: &K, now: Instant) -> bool {
         let empty_at = self.empty_at.get(key).copied().unwrap_or(now).max(now);
@@ -154,8 +174,6 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const RATE: Rate = Rate { interval: Duration::from_secs(1), burst: 3 };

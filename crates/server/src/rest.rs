@@ -84,6 +84,8 @@ pub(crate) enum Refusal {
     Credentials,
     /// It does not exist, or is not this application's.
     NotFound,
+    /// The address showed wrong credentials too often, or the application asks too much.
+    Limited,
     /// The store failed, or the server stops: try again later.
     Unavailable(&'static str),
 }
@@ -120,6 +122,11 @@ impl Refusal {
                 (StatusCode::UNAUTHORIZED, 40108, "the application is unknown or the secret is wrong")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, 40400, "not found"),
+            Self::Limited => (
+                StatusCode::TOO_MANY_REQUESTS,
+                42900,
+                "too many requests, or too many with wrong credentials",
+            ),
             Self::Unavailable(what) => (StatusCode::SERVICE_UNAVAILABLE, 50300, what),
         };
         (status, code, message.to_owned())
@@ -133,6 +140,9 @@ impl IntoResponse for Refusal {
         if status == StatusCode::UNAUTHORIZED {
             let challenge = header::HeaderValue::from_static("Basic realm=\"offhook\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }
         response
     }

@@ -27,8 +27,11 @@ use crate::hub::{self, Command, Surroundings};
 use crate::limit::Connections;
 use crate::metrics::{self, Metrics};
 use crate::push::Push;
-use crate::store::{MemoryStore, SqliteStore, Store, StoreError, StoreKeySource};
+use crate::store::{
+    MemoryStore, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, StoreKeySource,
+};
 use crate::tls::{self, TlsError};
+use crate::toll::Tolls;
 use crate::turn::{IceIssuer, TurnCounters, TurnError, TurnService};
 use crate::webhook::Webhooks;
 
@@ -58,7 +61,7 @@ pub enum StartError {
     /// The relay cannot be started as configured.
     #[error(transparent)]
     Turn(#[from] TurnError),
-    /// The data folder is not usable.
+    /// The data folder or the database is not usable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The certificate of the echo user's calls cannot be made: switch the echo user off.
@@ -112,6 +115,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) applications: Arc<Applications>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) tolls: Arc<Tolls>,
     pub(crate) metrics: Arc<Metrics>,
     /// Wrong passwords of the operator.
     pub(crate) guesses: Guesses,
@@ -145,6 +149,7 @@ impl Shared {
                     notices: self.webhooks.as_ref().map(Webhooks::notices),
                     issuer: self.issuer.clone(),
                     store: self.store.clone(),
+                    tolls: self.tolls.clone(),
                     metrics: self.metrics.clone(),
                 });
                 if let Some(echo) = &self.echo {
@@ -174,9 +179,15 @@ impl Server {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn bind(config: ServerConfig) -> Result<RunningServer, StartError> {
-        let store: Arc<dyn Store> = match config.data.clone() {
-            Some(folder) => Arc::new(open_sqlite(folder, config.store_key.clone()).await?),
-            None => Arc::new(MemoryStore::default()),
+        config.validate()?;
+        let (key, folder) = (config.store_key.clone(), config.data.clone());
+        let store: Arc<dyn Store> = match (config.store.clone(), folder) {
+            (Some(url), folder) => {
+                let options = PostgresOptions { url, key, folder, outbox: true };
+                Arc::new(PostgresStore::connect(options).await?)
+            }
+            (None, Some(folder)) => Arc::new(open_sqlite(folder, key).await?),
+            (None, None) => Arc::new(MemoryStore::default()),
         };
         Self::bind_with_store(config, store).await
     }
@@ -262,13 +273,14 @@ fn shared(
     let limits = config.limits;
     let connections =
         Connections::new(limits.connections, limits.connections_per_address, limits.attempts_per_address);
+    let tolls = Arc::new(Tolls::new(&limits));
     let auth = Auth::new(
         applications.clone(),
         config.tokens,
         config.credential_lifetime,
-        limits.registrations_per_user,
         config.echo.as_ref().map(|echo| echo.user.clone()),
         store.clone(),
+        tolls.clone(),
     );
     Shared {
         config: Arc::new(config),
@@ -276,6 +288,7 @@ fn shared(
         store,
         applications,
         connections: Arc::new(connections),
+        tolls,
         metrics: Arc::new(Metrics::new()),
         guesses: Guesses::default(),
         page_application,
@@ -340,17 +353,23 @@ async fn refresh(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
     let mut stop = shared.stop();
     let mut ticks = interval(REFRESHING);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_failing = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => match shared.applications.refresh(&*shared.store).await {
                 Ok(gone) => {
+                    is_failing = false;
                     for application in gone {
                         tracing::info!(%application, "application no longer served");
                         // A hub that is gone has no sessions to end.
                         let _ = shared.hub(&application).send(Command::Blocked).await;
                     }
                 }
-                Err(error) => tracing::warn!(%error, "cannot read the applications again"),
+                // Once is enough to know that a database is away.
+                Err(error) if !std::mem::replace(&mut is_failing, true) => {
+                    tracing::warn!(%error, "cannot read the applications again");
+                }
+                Err(_) => {}
             },
             () = stop.draining() => return,
         }

@@ -22,6 +22,7 @@ use crate::turn::TurnSecret;
 struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
+    store: Option<String>,
     store_key_file: Option<PathBuf>,
     credential_lifetime_seconds: Option<Seconds>,
     application: Vec<FileApplication>,
@@ -133,9 +134,18 @@ struct FileLimits {
     devices_per_user: Option<usize>,
     devices_per_application: Option<usize>,
     attempts_per_address: Option<FileRate>,
+    refusals_per_address: Option<FileRate>,
     registrations_per_user: Option<FileRate>,
+    registrations_per_address: Option<FileRate>,
+    registrations_per_application: Option<FileRate>,
+    requests_per_application: Option<FileRate>,
     calls_per_user: Option<FileRate>,
+    calls_per_address: Option<FileRate>,
+    calls_per_application: Option<FileRate>,
     messages_per_connection: Option<FileRate>,
+    messages_per_user: Option<FileRate>,
+    messages_per_address: Option<FileRate>,
+    messages_per_application: Option<FileRate>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -191,6 +201,7 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     let mut config = ServerConfig::default();
     set(&mut config.listen, file.listen);
     config.data = file.data;
+    config.store = file.store.map(|url| url.parse()).transpose()?;
     config.store_key = file.store_key_file.map_or(StoreKeySource::DataFolder, StoreKeySource::File);
     set_time(&mut config.credential_lifetime, file.credential_lifetime_seconds);
     config.applications = file.application.into_iter().map(application).collect::<Result<_, _>>()?;
@@ -286,9 +297,18 @@ fn limits(config: &mut ServerConfig, file: &FileLimits) {
     set(&mut limits.devices_per_user, file.devices_per_user);
     set(&mut limits.devices_per_application, file.devices_per_application);
     set_rate(&mut limits.attempts_per_address, file.attempts_per_address);
+    set_rate(&mut limits.refusals_per_address, file.refusals_per_address);
     set_rate(&mut limits.registrations_per_user, file.registrations_per_user);
+    set_rate(&mut limits.registrations_per_address, file.registrations_per_address);
+    set_rate(&mut limits.registrations_per_application, file.registrations_per_application);
+    set_rate(&mut limits.requests_per_application, file.requests_per_application);
     set_rate(&mut limits.calls_per_user, file.calls_per_user);
+    set_rate(&mut limits.calls_per_address, file.calls_per_address);
+    set_rate(&mut limits.calls_per_application, file.calls_per_application);
     set_rate(&mut limits.messages_per_connection, file.messages_per_connection);
+    set_rate(&mut limits.messages_per_user, file.messages_per_user);
+    set_rate(&mut limits.messages_per_address, file.messages_per_address);
+    set_rate(&mut limits.messages_per_application, file.messages_per_application);
 }
 
 fn times(config: &mut ServerConfig, sessions: &FileSessions, calls: &FileCalls, tokens: &FileTokens) {
@@ -387,6 +407,9 @@ mod tests {
     #[test]
     fn slips_are_refused_by_name() {
         let error = |text: &str| ServerConfig::from_toml(text).unwrap_err().to_string();
+        assert!(error("data = 'd'\nstore = 'mysql://x:secret@y/z'").contains("postgres://"));
+        assert!(!error("data = 'd'\nstore = 'mysql://x:secret@y/z'").contains("secret"));
+        assert!(error("store = 'postgres://offhook@localhost/offhook'").contains("data must be given"));
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(error("[sessions]\nhello_seconds = -1").contains("negative"));
         assert!(error("[sessions]\nhello_seconds = 0").contains("sessions.hello"));

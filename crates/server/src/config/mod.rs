@@ -1,6 +1,7 @@
 //! What a server is told: defaults, setters, a TOML file, and the checks before it starts.
 
 mod file;
+mod limits;
 mod sight;
 mod turn;
 
@@ -13,12 +14,13 @@ use offhook_signaling::call::CallTimers;
 use offhook_signaling::message::IceServer;
 use offhook_signaling::token::TokenPolicy;
 
+pub use self::limits::{Limits, Rate};
 pub(crate) use self::turn::{SharedRelay, TURN_PORT, TURNS_PORT, TurnChoice};
 pub use self::turn::{TurnConfig, TurnLimits};
 use crate::admin::{AdminCredentials, AdminCredentialsError};
 use crate::application::{Application, ApplicationError};
 use crate::callbacks::{CallbackError, Callbacks};
-use crate::store::StoreKeySource;
+use crate::store::{PostgresUrl, PostgresUrlError, StoreKeySource};
 use crate::turn::TurnSecret;
 
 /// The port without a configuration.
@@ -29,6 +31,7 @@ const PORT: u16 = 7070;
 pub struct ServerConfig {
     pub(crate) listen: SocketAddr,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) store: Option<PostgresUrl>,
     pub(crate) store_key: StoreKeySource,
     pub(crate) applications: Vec<Application>,
     pub(crate) tls: Option<TlsFiles>,
@@ -116,51 +119,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// How often something may happen: one per `interval`, and `burst` of them at once after a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// The time between two at a steady pace.
-    pub interval: Duration,
-    /// How many at once after a pause; at least 1.
-    pub burst: u32,
-}
-
-/// How much a server bears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Open connections in all.
-    pub connections: usize,
-    /// Open connections from one address (one /64 for IPv6).
-    pub connections_per_address: usize,
-    /// Registered devices of one user at once.
-    pub devices_per_user: usize,
-    /// Registered devices of one application at once.
-    pub devices_per_application: usize,
-    /// New connections from one address.
-    pub attempts_per_address: Rate,
-    /// Registrations by token of one user.
-    pub registrations_per_user: Rate,
-    /// Calls started by one user.
-    pub calls_per_user: Rate,
-    /// Messages on one connection.
-    pub messages_per_connection: Rate,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 100_000,
-            connections_per_address: 1024,
-            devices_per_user: 10,
-            devices_per_application: 100_000,
-            attempts_per_address: Rate { interval: Duration::from_millis(20), burst: 500 },
-            registrations_per_user: Rate { interval: Duration::from_secs(1), burst: 60 },
-            calls_per_user: Rate { interval: Duration::from_secs(1), burst: 30 },
-            messages_per_connection: Rate { interval: Duration::from_millis(20), burst: 300 },
-        }
-    }
-}
-
 /// The times of a connection and of the session it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionTimers {
@@ -224,6 +182,9 @@ pub enum ConfigError {
     /// The same application key stands twice.
     #[error("application {0} is configured twice")]
     DuplicateApplication(String),
+    /// The URL of the database is not usable.
+    #[error("store: {0}")]
+    Store(#[from] PostgresUrlError),
     /// A range of addresses is malformed.
     #[error("turn.allow_peers: {0}")]
     AddressRange(#[from] crate::turn::AddressRangeError),
@@ -243,6 +204,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT),
             data: None,
+            store: None,
             store_key: StoreKeySource::default(),
             applications: Vec::new(),
             tls: None,
@@ -298,7 +260,22 @@ impl ServerConfig {
         self
     }
 
-    /// Where the key is that seals application secrets in the data folder.
+    /// Keeps everything in this database instead of a file of the data folder, which is still needed: call records wait there while the
+    /// database is away.
+    #[must_use]
+    pub fn store(mut self, url: PostgresUrl) -> Self {
+        self.store = Some(url);
+        self
+    }
+
+    /// The password of the database, in place of one in its URL.
+    #[must_use]
+    pub fn store_password(mut self, password: &str) -> Self {
+        self.store = self.store.map(|url| url.with_password(password));
+        self
+    }
+
+    /// Where the key is that seals application secrets in the store.
     #[must_use]
     pub fn store_key(mut self, source: StoreKeySource) -> Self {
         self.store_key = source;
@@ -431,6 +408,10 @@ impl ServerConfig {
             valid.map_err(|source| ConfigError::Callbacks { key: application.key().to_string(), source })?;
         }
         self.limits.validate()?;
+        if self.store.is_some() && self.data.is_none() {
+            let rule = "given beside a database: call records wait in that folder while the database is away";
+            return Err(ConfigError::Range { name: "data", rule });
+        }
         if let Some(echo) = &self.echo {
             echo.validate()?;
         }
@@ -479,32 +460,6 @@ impl EchoUser {
         }
         if self.longest_call < Duration::from_secs(1) || self.longest_call > Duration::from_secs(86_400) {
             return Err(ConfigError::Range { name: "echo.longest_call", rule: "between a second and a day" });
-        }
-        Ok(())
-    }
-}
-
-impl Limits {
-    fn validate(&self) -> Result<(), ConfigError> {
-        for (name, count) in [
-            ("limits.connections", self.connections),
-            ("limits.connections_per_address", self.connections_per_address),
-            ("limits.devices_per_user", self.devices_per_user),
-            ("limits.devices_per_application", self.devices_per_application),
-        ] {
-            if count == 0 {
-                return Err(ConfigError::Range { name, rule: "at least 1" });
-            }
-        }
-        for (name, rate) in [
-            ("limits.attempts_per_address", self.attempts_per_address),
-            ("limits.registrations_per_user", self.registrations_per_user),
-            ("limits.calls_per_user", self.calls_per_user),
-            ("limits.messages_per_connection", self.messages_per_connection),
-        ] {
-            if rate.burst == 0 || rate.interval.is_zero() || rate.interval > Duration::from_secs(86_400) {
-                return Err(ConfigError::Range { name, rule: "a burst of at least 1, at most a day apart" });
-            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The echo user's device at one hub: opens its session, answers calls, hands each its news and tells what it says.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +80,15 @@ impl Device {
         let (opened, answer) = oneshot::channel();
         let resume = self.resume.take().map(|resume| Resume { last_seq: self.last_seq, ..resume });
         let address = self.address.clone();
-        let open = Open { address, resume, calls: Vec::new(), credential: None, outbox, opened };
+        let open = Open {
+            address,
+            from: Ipv4Addr::LOCALHOST.into(),
+            resume,
+            calls: Vec::new(),
+            credential: None,
+            outbox,
+            opened,
+        };
         self.hub.send(Command::Open(Box::new(open))).await.map_err(|_| HubGone)?;
         let line = answer.await.map_err(|_| HubGone)?.map_err(|_| HubGone)?;
         Ok((line, inbox))

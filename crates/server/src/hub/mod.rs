@@ -11,6 +11,7 @@ mod sessions;
 mod sight;
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ use crate::metrics::{Census, Metrics, SessionOpening};
 use crate::outbox::Outbox;
 use crate::push::PushNews;
 use crate::store::Store;
+use crate::toll::Tolls;
 use crate::turn::IceIssuer;
 use crate::webhook::Notice;
 
@@ -45,6 +47,8 @@ const QUEUED_COMMANDS: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) address: Arc<DeviceAddress>,
+    /// The address it comes from, or the network of an IPv6 address.
+    pub(crate) from: IpAddr,
     pub(crate) connection: u64,
 }
 
@@ -83,6 +87,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) address: Arc<DeviceAddress>,
+    pub(crate) from: IpAddr,
     pub(crate) resume: Option<Resume>,
     pub(crate) calls: Vec<LiveCall>,
     pub(crate) credential: Option<IssuedCredential>,
@@ -101,6 +106,7 @@ pub(crate) struct Surroundings {
     pub(crate) notices: Option<mpsc::Sender<Notice>>,
     pub(crate) issuer: Arc<IceIssuer>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) tolls: Arc<Tolls>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -121,6 +127,7 @@ struct Hub {
     board: Switchboard,
     sessions: Sessions,
     call_starts: Pacer<UserId>,
+    tolls: Arc<Tolls>,
     reports: Pacer<UserId>,
     connections: u64,
     /// Users that were blocked while this hub ran: one who proved themselves before may come through the door after.
@@ -136,8 +143,17 @@ struct Hub {
 
 impl Hub {
     fn new(surroundings: Surroundings, own: mpsc::WeakSender<Command>, now: Instant) -> Self {
-        let Surroundings { application, applications, config, pushes, notices, issuer, store, metrics } =
-            surroundings;
+        let Surroundings {
+            application,
+            applications,
+            config,
+            pushes,
+            notices,
+            issuer,
+            store,
+            tolls,
+            metrics,
+        } = surroundings;
         Self {
             application,
             epoch: entropy::uuid(&mut OsEntropy),
@@ -145,6 +161,7 @@ impl Hub {
             board: Switchboard::new(config.calls),
             sessions: Sessions::default(),
             call_starts: Pacer::new(config.limits.calls_per_user),
+            tolls,
             // One of each side of a call, of which a user can be both.
             reports: Pacer::new(Rate {
                 interval: config.limits.calls_per_user.interval / 2,
@@ -265,7 +282,7 @@ impl Hub {
             return;
         }
         self.connections += 1;
-        let line = Line { address: open.address.clone(), connection: self.connections };
+        let line = Line { address: open.address.clone(), from: open.from, connection: self.connections };
         // A connection that is gone by now reports `Closed` with this very line, or never learns of it.
         if open.opened.send(Ok(line.clone())).is_err() {
             return;
@@ -393,7 +410,10 @@ impl Hub {
             return self.take_report(now, address, &call_id, report);
         }
         let starts = matches!(message, ClientMessage::CallStart(_));
-        if starts && !self.call_starts.allow(address.user.clone(), now) {
+        if starts
+            && !(self.call_starts.allow(address.user.clone(), now)
+                && self.tolls.may_call(&self.application, line.from, now))
+        {
             return Err(WireError::RateLimited);
         }
         let (calls, answers) = match &message {

@@ -97,6 +97,7 @@ async fn register_now(registry: &mut Registry, shared: &Shared) {
             ("commands", waiting),
             ("records", census.records),
             ("store", shared.store.queued()),
+            ("outbox", shared.store.waiting_records()),
             ("pushes", pushes),
         ],
     );

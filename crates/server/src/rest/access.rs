@@ -10,9 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook_signaling::ApplicationKey;
 use offhook_signaling::token::ApplicationSecret;
+use tokio::time::timeout;
 
 use super::Refusal;
 use super::signature::{BodyDigest, Signed};
+use crate::accept::Guest;
 use crate::environment;
 use crate::server::Shared;
 use crate::time::parse_iso8601;
@@ -32,22 +34,42 @@ impl FromRequest<Arc<Shared>> for Access {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Refusal> {
-        let authorization = text(request.headers(), header::AUTHORIZATION.as_str());
-        let (scheme, proof) = authorization.split_once(' ').ok_or(Refusal::Authorization)?;
-        if scheme.eq_ignore_ascii_case("basic") {
-            let application = basic(shared, proof)?;
-            Ok(Self { application, body: body(request.into_body()).await? })
-        } else if scheme.eq_ignore_ascii_case("application") {
-            let proof = proof.to_owned();
-            signed(shared, request, &proof).await
-        } else {
-            Err(Refusal::Authorization)
+        // Every request comes with its guest; without one nothing could be counted.
+        let from = request.extensions().get::<Arc<Guest>>().map(|guest| guest.address());
+        let from = from.ok_or(Refusal::Limited)?;
+        let now = environment::now();
+        if !shared.tolls.may_prove(from, now) {
+            return Err(Refusal::Limited);
         }
+        let proved = prove(request, shared).await;
+        match &proved {
+            Ok(access) if !shared.tolls.may_ask(&access.application, now) => return Err(Refusal::Limited),
+            Err(Refusal::Credentials | Refusal::Signature) => shared.tolls.note_refusal(from, now),
+            _ => {}
+        }
+        proved
     }
 }
 
-async fn body(body: Body) -> Result<Bytes, Refusal> {
-    to_bytes(body, MOST_BODY).await.map_err(|_| Refusal::parameter("the body is too large"))
+async fn prove(request: Request, shared: &Arc<Shared>) -> Result<Access, Refusal> {
+    let authorization = text(request.headers(), header::AUTHORIZATION.as_str());
+    let (scheme, proof) = authorization.split_once(' ').ok_or(Refusal::Authorization)?;
+    if scheme.eq_ignore_ascii_case("basic") {
+        let application = basic(shared, proof)?;
+        Ok(Access { application, body: body(shared, request.into_body()).await? })
+    } else if scheme.eq_ignore_ascii_case("application") {
+        let proof = proof.to_owned();
+        signed(shared, request, &proof).await
+    } else {
+        Err(Refusal::Authorization)
+    }
+}
+
+/// A body that drips in would hold its connection for ever, before anybody has proved anything.
+async fn body(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
+    let read = timeout(shared.config.sessions.hello, to_bytes(body, MOST_BODY)).await;
+    let read = read.map_err(|_| Refusal::parameter("the body did not come in time"))?;
+    read.map_err(|_| Refusal::parameter("the body is too large"))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -79,7 +101,7 @@ async fn signed(shared: &Shared, request: Request, proof: &str) -> Result<Access
     if secrets.is_empty() {
         return Err(Refusal::Credentials);
     }
-    let body = body(unread).await?;
+    let body = body(shared, unread).await?;
     let request = Signed {
         method: head.method.as_str(),
         content_type: text(&head.headers, header::CONTENT_TYPE.as_str()),

@@ -120,6 +120,7 @@ impl Operation {
         for status in refusals {
             let description = match status {
                 400 => "40001 a parameter, 40003 it makes no sense now",
+                429 => "42900 too many requests, or too many with wrong credentials",
                 401 => {
                     "40100 no usable Authorization, 40101 the time, 40102 the signature, 40108 application or secret"
                 }
@@ -170,10 +171,10 @@ fn of_calls(shapes: &mut Shapes) -> Vec<Operation> {
         Operation::new("get", "/v1/calls", "listCalls", "Live calls, or calls that are over")
             .query::<calls::ListParameters>()
             .json("A page of calls", list)
-            .refuses(shapes, &[400, 401, 503]),
+            .refuses(shapes, &[400, 401, 429, 503]),
         Operation::new("get", "/v1/calls/{call_id}", "getCall", "A call, live or over")
             .json("The call", call)
-            .refuses(shapes, &[401, 404, 503]),
+            .refuses(shapes, &[401, 404, 429, 503]),
         Operation::new(
             "patch",
             "/v1/calls/{call_id}",
@@ -182,10 +183,10 @@ fn of_calls(shapes: &mut Shapes) -> Vec<Operation> {
         )
         .body(svaml())
         .done("It is done")
-        .refuses(shapes, &[400, 401, 404, 503]),
+        .refuses(shapes, &[400, 401, 404, 429, 503]),
         Operation::new("delete", "/v1/calls/{call_id}", "hangUpCall", "Hang up a live call")
             .done("It is over, and its record is on disk")
-            .refuses(shapes, &[401, 404, 503]),
+            .refuses(shapes, &[401, 404, 429, 503]),
         Operation::new(
             "get",
             "/v1/records",
@@ -194,7 +195,7 @@ fn of_calls(shapes: &mut Shapes) -> Vec<Operation> {
         )
         .query::<records::ListParameters>()
         .answers(200, "A page of records", csv)
-        .refuses(shapes, &[400, 401, 503]),
+        .refuses(shapes, &[400, 401, 429, 503]),
     ]
 }
 
@@ -205,13 +206,13 @@ fn of_users(shapes: &mut Shapes) -> Vec<Operation> {
         Operation::new("get", "/v1/users", "listUsers", "Users who are online, or who are blocked")
             .query::<users::ListParameters>()
             .json("A page of users", list)
-            .refuses(shapes, &[400, 401, 503]),
+            .refuses(shapes, &[400, 401, 429, 503]),
         Operation::new("get", "/v1/users/{user}", "getUser", "A user and their devices")
             .json("The user", user)
-            .refuses(shapes, &[401, 404, 503]),
+            .refuses(shapes, &[401, 404, 429, 503]),
         Operation::new("delete", "/v1/users/{user}", "endUser", "End all registrations of a user")
             .done("They are ended")
-            .refuses(shapes, &[401, 404, 503]),
+            .refuses(shapes, &[401, 404, 429, 503]),
         Operation::new(
             "put",
             "/v1/users/{user}/block",
@@ -219,14 +220,14 @@ fn of_users(shapes: &mut Shapes) -> Vec<Operation> {
             "Let a user in no more, and end their calls",
         )
         .done("The user is blocked")
-        .refuses(shapes, &[400, 401, 503]),
+        .refuses(shapes, &[400, 401, 429, 503]),
         Operation::new("delete", "/v1/users/{user}/block", "unblockUser", "Let a user in again")
             .done("The user is not blocked")
-            .refuses(shapes, &[400, 401, 503]),
+            .refuses(shapes, &[400, 401, 429, 503]),
         Operation::new("get", "/v1/devices", "listDevices", "Registered devices")
             .query::<devices::ListParameters>()
             .json("The devices", devices)
-            .refuses(shapes, &[400, 401, 503]),
+            .refuses(shapes, &[400, 401, 429, 503]),
         Operation::new(
             "delete",
             "/v1/devices/{user}/{device}",
@@ -234,7 +235,7 @@ fn of_users(shapes: &mut Shapes) -> Vec<Operation> {
             "End the registration of a device",
         )
         .done("It is ended")
-        .refuses(shapes, &[401, 404, 503]),
+        .refuses(shapes, &[401, 404, 429, 503]),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 mod applications;
 mod memory;
+mod postgres;
 mod records;
 mod seal;
 mod sqlite;
@@ -18,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use applications::{ApplicationOrigin, StoredApplication, StoredSecret};
 pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError};
 pub(crate) use records::millis;
 pub use records::{CallDetailRecord, MOST_RECORDS, RecordPage, RecordQuery, UnixMillis};
 pub use seal::{StoreKey, StoreKeyError, StoreKeySource};
@@ -25,6 +27,8 @@ pub use sqlite::SqliteStore;
 
 /// The credentials of one device that are kept: the newest, and those whose delivery may have been lost.
 const CREDENTIALS_PER_DEVICE: usize = 3;
+/// Sealed at the first start: shows whether a key is the right one.
+const KEY_CHECK: &str = "key check";
 /// The devices of one user that are woken at once: those that registered last.
 pub const PUSHES_PER_USER: usize = 32;
 
@@ -127,6 +131,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         0
     }
 
+    /// How many call records wait on this machine's disk for a database that is away.
+    fn waiting_records(&self) -> usize {
+        0
+    }
+
     /// Whether the store works, for the readiness page.
     fn check(&self) -> StoreFuture<'_, ()>;
 }
@@ -142,6 +151,25 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The database does not answer: see that it runs, and that address and firewalls let this machine reach it.
+    #[error("cannot reach PostgreSQL at {address}: {reason}")]
+    Unreachable {
+        /// Host, port and database.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The database answers and does not let us in or do what is needed: correct user, password, database, rights or TLS.
+    #[error("PostgreSQL at {address} refuses: {reason}")]
+    Refused {
+        /// Host, port and database.
+        address: String,
+        /// What it says.
+        reason: String,
+    },
+    /// So many call records wait for a database that is away that no more are taken: bring it back.
+    #[error("the outbox holds {0} call records and takes no more")]
+    OutboxFull(usize),
     /// The file was written by a newer release: use that one.
     #[error("the store has schema version {found}, this release knows {known}")]
     TooNew {
@@ -156,7 +184,7 @@ pub enum StoreError {
     /// The store was made with another key: give that one.
     #[error("the store was sealed with another key: give the key that {path} was made with")]
     WrongKey {
-        /// The file.
+        /// The file or database.
         path: String,
     },
     /// A statement or commit failed, for instance because the disk is full.

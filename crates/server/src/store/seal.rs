@@ -11,6 +11,7 @@ use offhook_signaling::EntropySource as _;
 use crate::environment::OsEntropy;
 
 const KEY_BYTES: usize = 32;
+const KEY_FILE: &str = "offhook.key";
 /// Of the sealed form, so that another cipher can follow.
 const FORM: u8 = 1;
 
@@ -31,9 +32,26 @@ pub enum StoreKeySource {
     Given(StoreKey),
 }
 
+impl StoreKeySource {
+    /// The key. One is made only for a store that has none: another one would open nothing.
+    pub(super) fn find(&self, folder: Option<&Path>, is_sealed: bool) -> Result<StoreKey, StoreKeyError> {
+        let own = folder.map(|folder| folder.join(KEY_FILE));
+        match (self, own) {
+            (Self::Given(key), _) => Ok(key.clone()),
+            (Self::File(path), _) => StoreKey::read(path),
+            (Self::DataFolder, None) => Err(StoreKeyError::Missing),
+            (Self::DataFolder, Some(own)) if is_sealed || own.exists() => StoreKey::read(&own),
+            (Self::DataFolder, Some(own)) => StoreKey::create(&own),
+        }
+    }
+}
+
 /// Why a text or file is not the key of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreKeyError {
+    /// Nobody said where the key is: give it in OFFHOOK_STORE_KEY, or its file.
+    #[error("the key of the store is not given")]
+    Missing,
     /// Not the base64 of 32 bytes: make one with `openssl rand -base64 32`.
     #[error("a store key is the base64 of 32 bytes, e.g. from `openssl rand -base64 32`")]
     Form,

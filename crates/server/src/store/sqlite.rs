@@ -19,16 +19,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::writer::Writer;
+pub(super) use self::writer::Writer;
 use super::{
-    CallDetailRecord, CredentialHash, DeviceRecord, PushKey, PushRecord, RecordPage, RecordQuery, Store,
-    StoreError, StoreFuture, StoreKey, StoreKeySource, StoredApplication,
+    CallDetailRecord, CredentialHash, DeviceRecord, KEY_CHECK, PushKey, PushRecord, RecordPage, RecordQuery,
+    Store, StoreError, StoreFuture, StoreKey, StoreKeySource, StoredApplication,
 };
 
 const FILE: &str = "offhook.sqlite3";
-const KEY_FILE: &str = "offhook.key";
-/// Sealed at the first start: shows whether a key is the right one.
-const KEY_CHECK: &str = "key check";
 
 /// Keeps everything in `offhook.sqlite3` of a folder. What was answered `Ok` survives `kill -9` and, as far as the disk
 /// keeps its word, a power cut.
@@ -51,7 +48,7 @@ impl SqliteStore {
         let connection = Connection::open(&path).map_err(|error| fail(error.to_string()))?;
         configure(&connection).map_err(|error| fail(error.to_string()))?;
         let check = key_check(&connection).map_err(|error| fail(error.to_string()))?;
-        let key = key(source, folder.as_ref(), check.is_some())?;
+        let key = source.find(Some(folder.as_ref()), check.is_some())?;
         migrations::run(&connection, &key).map_err(|error| match error {
             StoreError::Failed(reason) => fail(reason),
             other => other,
@@ -79,7 +76,7 @@ impl SqliteStore {
 }
 
 /// Makes folder and file readable by their owner only: the file holds application secrets.
-fn create_private(folder: &Path, file: &Path) -> std::io::Result<()> {
+pub(super) fn create_private(folder: &Path, file: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -91,7 +88,7 @@ fn create_private(folder: &Path, file: &Path) -> std::io::Result<()> {
     options.open(file).map(drop)
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
@@ -111,17 +108,6 @@ fn key_check(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     connection.query_row("SELECT value FROM meta WHERE name = ?1", [KEY_CHECK], |row| row.get(0)).optional()
-}
-
-/// A key is made only for a store that has none: another one would open nothing.
-fn key(source: &StoreKeySource, folder: &Path, is_sealed: bool) -> Result<StoreKey, StoreError> {
-    let own = folder.join(KEY_FILE);
-    Ok(match source {
-        StoreKeySource::Given(key) => key.clone(),
-        StoreKeySource::File(path) => StoreKey::read(path)?,
-        StoreKeySource::DataFolder if is_sealed || own.exists() => StoreKey::read(&own)?,
-        StoreKeySource::DataFolder => StoreKey::create(&own)?,
-    })
 }
 
 /// Whether the key is the one the store was made with; a new store takes it.

@@ -5,18 +5,24 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use offhook_server::{CallDetailRecord, RecordQuery, SqliteStore, Store as _, StoreKeySource};
+use offhook_server::{
+    CallDetailRecord, PostgresOptions, PostgresStore, RecordQuery, SqliteStore, Store, StoreKeySource,
+};
 use offhook_signaling::call::{CallEndCause, EndedBy};
 use offhook_signaling::message::Credential;
 use offhook_signaling::{ApplicationKey, ServerMessage};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
 
+use crate::database::{Database, PASSWORD};
 use crate::support::{KEY, Phone, config, hello, serve, token};
 
 const FOLDER: &str = "OFFHOOK_TEST_KILLED_FOLDER";
+const DATABASE: &str = "OFFHOOK_TEST_KILLED_DATABASE";
 const PAIRS: usize = 6;
 /// After how many ends the server is killed, round by round: others are on their way then.
 const KILLED_AFTER: [usize; 8] = [1, 2, 5, 9, 17, 33, 64, 100];
@@ -33,17 +39,35 @@ struct Told {
 #[ignore = "not a test: the server that the next one runs as a process and kills"]
 async fn server_that_is_killed() {
     let folder = std::env::var_os(FOLDER).expect("run by the test below");
-    let server = serve(config().data(folder)).await;
+    let config = config().data(folder);
+    let config = match std::env::var(DATABASE) {
+        Ok(url) => config.store(url.parse().unwrap()),
+        Err(_) => config,
+    };
+    let server = serve(config).await;
     println!("listening {}", server.signal_url());
     std::future::pending::<()>().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_end_that_was_told_is_without_its_record() {
+    rounds(None).await;
+}
+
+/// In every third round the database crashes first, in the midst of calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_postgresql_that_crashes_now_and_then() {
+    if let Some(database) = Database::start(&[]).await {
+        rounds(Some(database)).await;
+    }
+}
+
+async fn rounds(mut database: Option<Database>) {
     let folder = tempfile::tempdir().unwrap();
     let mut told = BTreeMap::new();
+    let mut waited = 0;
     for (round, kill_after) in KILLED_AFTER.into_iter().enumerate() {
-        let (mut server, url) = start(folder.path()).await;
+        let (mut server, url) = start(folder.path(), database.as_ref()).await;
         let (ends, mut heard) = mpsc::unbounded_channel();
         let (count, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let mut pairs = tokio::task::JoinSet::new();
@@ -58,6 +82,12 @@ async fn no_end_that_was_told_is_without_its_record() {
             pairs.spawn(call);
         }
         drop(ends);
+        if let Some(database) = database.as_mut().filter(|_| round % 3 == 2) {
+            while count.load(Ordering::SeqCst) < kill_after / 2 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            database.crash().await;
+        }
         enough.notified().await;
         // SIGKILL, to this child alone.
         server.kill().await.unwrap();
@@ -65,9 +95,22 @@ async fn no_end_that_was_told_is_without_its_record() {
         while let Some((call, end)) = heard.recv().await {
             assert_eq!(told.entry(call).or_insert_with(|| end.copy()), &end, "both were told the same");
         }
-        let records = records(folder.path()).await;
-        compare(&told, &records);
+        let store: Box<dyn Store> = match &mut database {
+            None => Box::new(SqliteStore::open(folder.path(), &StoreKeySource::DataFolder).unwrap()),
+            Some(database) if round % 3 == 2 => {
+                database.start_again().await;
+                let store = open(folder.path(), database).await;
+                waited += store.waiting_records();
+                Box::new(store)
+            }
+            Some(database) => Box::new(open(folder.path(), database).await),
+        };
+        while store.waiting_records() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        compare(&told, &records(&*store).await);
     }
+    assert_eq!(waited > 0, database.is_some(), "records waited while the database was away: {waited}");
     assert!(told.len() > KILLED_AFTER.iter().sum::<usize>() / 2, "each end is told to two");
 }
 
@@ -111,8 +154,18 @@ async fn wait(phone: &mut Phone, wanted: impl Fn(&ServerMessage) -> bool) -> Opt
     }
 }
 
-async fn start(folder: &Path) -> (Child, String) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+async fn open(folder: &Path, database: &Database) -> PostgresStore {
+    let (url, folder) = (database.url("offhook"), Some(folder.to_owned()));
+    let options = PostgresOptions { url, key: StoreKeySource::DataFolder, folder, outbox: true };
+    PostgresStore::connect(options).await.unwrap()
+}
+
+async fn start(folder: &Path, database: Option<&Database>) -> (Child, String) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if let Some(database) = database {
+        command.env(DATABASE, database.url_of("offhook", PASSWORD, "offhook"));
+    }
+    let mut child = command
         .args(["--ignored", "--exact", "--nocapture", "killed::server_that_is_killed"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
@@ -131,8 +184,7 @@ async fn start(folder: &Path) -> (Child, String) {
     }
 }
 
-async fn records(folder: &Path) -> Vec<CallDetailRecord> {
-    let store = SqliteStore::open(folder, &StoreKeySource::DataFolder).unwrap();
+async fn records(store: &dyn Store) -> Vec<CallDetailRecord> {
     let application = ApplicationKey::new(KEY).unwrap();
     let (mut all, mut after) = (Vec::new(), None);
     loop {

@@ -67,6 +67,27 @@ async fn everyday(log: &Log, folder: &std::path::Path) -> Vec<String> {
     hidden
 }
 
+/// Whatever the level: what lets somebody in. The CLI keeps the libraries below from logging frames.
+#[tokio::test]
+async fn nothing_that_lets_anybody_in_is_in_any_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("offhook_server=trace,offhook_signaling=trace,debug")
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let folder = tempfile::tempdir().unwrap();
+    let hidden = everyday(&log, folder.path()).await;
+    drop(guard);
+    let text = log.text();
+    assert!(text.contains(CALLER), "at this level people are named");
+    // The last four: token, credential, resume token, session.
+    for secret in hidden.iter().rev().skip(1).take(3).map(String::as_str).chain([crate::support::SECRET]) {
+        assert!(!text.contains(secret), "{secret:?} is in the log:\n{text}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_of_people_is_in_the_usual_log_and_calls_are_named() {
     let log = Log::default();

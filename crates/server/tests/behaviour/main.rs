@@ -4,11 +4,13 @@
 
 mod support;
 
+mod abuse;
 mod admin;
 mod application;
 mod authentication_string;
 mod backend;
 mod control;
+mod database;
 mod ending;
 mod glare;
 mod hello;
@@ -21,6 +23,7 @@ mod lost_connection;
 mod metrics;
 mod pages;
 mod persistence;
+mod postgres;
 mod push;
 mod push_service;
 mod records;
@@ -31,6 +34,7 @@ mod resume;
 mod revoke;
 mod ringing;
 mod shutdown;
+mod stores;
 mod tls;
 mod unreachable_callee;
 mod users;

@@ -41,7 +41,7 @@ pub(crate) fn own() -> String {
     basic(KEY, SECRET)
 }
 
-fn basic(key: &str, secret: &str) -> String {
+pub(crate) fn basic(key: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{key}:{secret}")))
 }
 

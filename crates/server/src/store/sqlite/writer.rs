@@ -16,13 +16,13 @@ type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The way to the thread; the thread ends when this is dropped and every waiting job is done.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(in crate::store) fn start(connection: Connection) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
         let thread =
             thread::Builder::new().name("store".to_owned()).spawn(move || run(&connection, queue))?;
@@ -30,12 +30,12 @@ impl Writer {
     }
 
     /// How many jobs wait.
-    pub(super) fn queued(&self) -> usize {
+    pub(in crate::store) fn queued(&self) -> usize {
         self.jobs.as_ref().map_or(0, |jobs| jobs.max_capacity() - jobs.capacity())
     }
 
     /// Runs `job` and waits until its changes are durable.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::store) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -1,0 +1,55 @@
+//! Where the store is and what opens it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use offhook_server::{PostgresUrl, PostgresUrlError, StoreKey, StoreKeySource};
+
+use crate::failure::Failure;
+
+/// A database instead of a file.
+#[derive(Debug, Args)]
+pub(crate) struct DatabaseArguments {
+    /// PostgreSQL database that keeps everything, instead of a file in the data folder: postgres://USER@HOST/DATABASE. Its password belongs
+    /// into the environment (OFFHOOK_STORE_PASSWORD, or in the URL in OFFHOOK_STORE): everyone on a machine sees its command lines.
+    #[arg(long, env = "OFFHOOK_STORE", hide_env_values = true, value_name = "URL")]
+    pub(crate) store: Option<String>,
+}
+
+impl DatabaseArguments {
+    /// The database, with the password of the environment when there is one.
+    pub(crate) fn url(&self) -> Result<Option<PostgresUrl>, Failure> {
+        let Some(text) = &self.store else { return Ok(None) };
+        let url: PostgresUrl =
+            text.parse().map_err(|error: PostgresUrlError| Failure::usage(error.to_string()))?;
+        Ok(Some(match password() {
+            Some(password) => url.with_password(&password),
+            None => url,
+        }))
+    }
+}
+
+/// The database's password in the environment, which wins over one in the URL.
+pub(crate) fn password() -> Option<String> {
+    std::env::var("OFFHOOK_STORE_PASSWORD").ok()
+}
+
+/// The key that seals application secrets in the store. OFFHOOK_STORE_KEY, the base64 of 32 bytes, wins over a file.
+#[derive(Debug, Args)]
+pub(crate) struct StoreKeyArguments {
+    /// File with the key of the store; without it, offhook.key in the data folder. OFFHOOK_STORE_KEY wins over it.
+    #[arg(long, env = "OFFHOOK_STORE_KEY_FILE", value_name = "FILE")]
+    pub(crate) store_key_file: Option<PathBuf>,
+}
+
+impl StoreKeyArguments {
+    /// Where the key is, when the environment or an option says so; else in the data folder.
+    pub(crate) fn source(&self) -> Result<StoreKeySource, Failure> {
+        if let Ok(text) = std::env::var("OFFHOOK_STORE_KEY") {
+            let key = StoreKey::from_base64(&text)
+                .map_err(|error| Failure::usage(format!("OFFHOOK_STORE_KEY: {error}")))?;
+            return Ok(StoreKeySource::Given(key));
+        }
+        Ok(self.store_key_file.clone().map_or(StoreKeySource::DataFolder, StoreKeySource::File))
+    }
+}
