@@ -1,7 +1,7 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench load peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
+.PHONY: help demo serve test lint bench load reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
@@ -9,6 +9,7 @@ DEMO_FLAGS ?=
 PEERS_FLAGS ?=
 BESIDE_FLAGS ?=
 LOAD_FLAGS ?=
+RELIABILITY_FLAGS ?=
 # Where cargo builds.
 target = $(or $(CARGO_TARGET_DIR),target)
 
@@ -66,6 +67,10 @@ latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
 load: setup-build ## one node under simulated clients; rewrites the table of docs/LOAD.md
 	cargo build --release -p offhook-cli
 	scripts/load_table.py --write docs/LOAD.md $(LOAD_FLAGS)
+
+reliability: setup-test ## calls through the death of nodes and NATS servers; rewrites the table of docs/RELIABILITY.md
+	cargo build --release -p offhook-cli
+	scripts/reliability_table.py --write docs/RELIABILITY.md $(RELIABILITY_FLAGS)
 
 fuzz: setup-build ## every fuzz target for FUZZ_SECONDS (default 600) each; needs a nightly tool chain
 	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh

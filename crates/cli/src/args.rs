@@ -1,5 +1,6 @@
 //! The command line: what can be asked, with the help a person reads.
 
+mod cluster;
 mod load;
 mod stand;
 pub(crate) mod store;
@@ -13,6 +14,7 @@ use offhook_server::{AddressRange, AdminCredentials};
 
 use crate::media_options;
 
+use cluster::ClusterArguments;
 use load::AFTER_LOAD;
 pub(crate) use load::{LoadArguments, TopArguments};
 use store::{DatabaseArguments, StoreKeyArguments};
@@ -228,6 +230,8 @@ pub(crate) struct ServeArguments {
     /// Also serve metrics on this address, to whoever reaches it.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
     /// Print one JSON line with the address and applications instead of text.
     #[arg(long)]
     pub(crate) json: bool,

@@ -89,6 +89,9 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     if arguments.metrics_listen.is_some() {
         config = config.metrics_listen(arguments.metrics_listen);
     }
+    if let Some(cluster) = arguments.cluster.config() {
+        config = config.cluster(Some(cluster));
+    }
     if let Some(subject) = &arguments.push_subject {
         config = config.push(Some(PushConfig::new(subject)));
     }
@@ -136,6 +139,8 @@ fn not_started(error: &StartError) -> Failure {
         StartError::Turn(_) => Failure::failed(what)
             .advice("choose another address with --turn ADDRESS:PORT, or --turn off to do without a relay"),
         StartError::Config(_) => Failure::usage(what),
+        StartError::Cluster(_) => Failure::failed(what)
+            .advice("--cluster takes the addresses of nats-server 2.12 or later, started with -js"),
         StartError::Echo(_) => Failure::failed(what).advice("start with --no-echo-user"),
         StartError::Push(_) | StartError::Entropy => Failure::failed(what),
     }

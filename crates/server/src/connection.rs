@@ -69,7 +69,7 @@ async fn greet(
     let hub = shared.hub(&address.application);
     let (outbox, inbox) = outbox::channel();
     let (opened, answer) = oneshot::channel();
-    let open = Open { address, from, resume, calls, credential, outbox, opened };
+    let open = Open { address, from, resume, calls, credential, outbox, opened, resolved: None };
     hub.send(Command::Open(Box::new(open))).await.map_err(|_| CloseReason::Internal)?;
     let line = answer.await.map_err(|_| CloseReason::Internal)??;
     let pace = Pace::new(shared.config.limits.messages_per_connection, environment::now());
@@ -276,7 +276,8 @@ async fn close(socket: &mut WebSocket, reason: CloseReason, shared: &Shared) {
 
 /// One more millisecond per connection keeps a thousand clients a second coming back after a restart.
 fn spread_ms(reason: CloseReason, shared: &Shared) -> u32 {
-    if reason != CloseReason::Shutdown {
+    // A node of a cluster does not close all at once.
+    if reason != CloseReason::Shutdown || shared.cluster.is_some() {
         return 0;
     }
     let spread = u32::try_from(shared.connections.count()).unwrap_or(MOST_SPREAD_MS).min(MOST_SPREAD_MS);

@@ -118,6 +118,10 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
     match shared.store.check().await {
+        // Calls between users of this node still work: an orchestrator that took it away would end them.
+        Ok(()) if shared.cluster.as_ref().is_some_and(|cluster| !cluster.is_up()) => {
+            "ready, but other nodes cannot be reached\n".into_response()
+        }
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
             tracing::error!(%error, "not ready");

@@ -23,6 +23,7 @@ mod applications;
 mod auth;
 mod callbacks;
 mod close;
+mod cluster;
 mod config;
 mod connection;
 mod development;
@@ -53,6 +54,7 @@ pub use admin::{AdminCredentials, AdminCredentialsError};
 pub use application::{Application, ApplicationError, DevelopmentApplication};
 pub use callbacks::{CallbackDigest, CallbackError, Callbacks};
 pub use close::CloseReason;
+pub use cluster::{ClusterConfig, ClusterError, LocalBus, NodeName, NodeNameError};
 pub use config::{
     ConfigError, EchoUser, Limits, PushConfig, Rate, ServerConfig, SessionTimers, TlsFiles, TurnConfig,
     TurnLimits,

@@ -19,6 +19,7 @@ use crate::admin::Guesses;
 use crate::application::DevelopmentApplication;
 use crate::applications::Applications;
 use crate::auth::Auth;
+use crate::cluster::{self, Cluster, ClusterError};
 use crate::config::{ConfigError, ServerConfig, TurnChoice};
 use crate::echo::Echo;
 use crate::environment::{self, OsEntropy};
@@ -70,6 +71,9 @@ pub enum StartError {
     /// TLS to push services cannot be set up.
     #[error("pushes: {0}")]
     Push(rustls::Error),
+    /// The cluster cannot be joined.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The operating system gives no random bytes: no secret can be made.
     #[error("the operating system gives no random bytes")]
     Entropy,
@@ -127,6 +131,8 @@ pub(crate) struct Shared {
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     issuer: Arc<IceIssuer>,
     pub(crate) turn: Option<TurnService>,
+    /// Other nodes; none where this server is alone.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     stop: StopSign,
 }
 
@@ -151,6 +157,7 @@ impl Shared {
                     store: self.store.clone(),
                     tolls: self.tolls.clone(),
                     metrics: self.metrics.clone(),
+                    cluster: self.cluster.clone(),
                 });
                 if let Some(echo) = &self.echo {
                     echo.attach(application.clone(), hub.clone(), self.stop());
@@ -159,6 +166,12 @@ impl Shared {
                 hub
             }
         }
+    }
+
+    /// The hub of an application, if it has one that has not ended.
+    pub(crate) fn running_hub(&self, application: &ApplicationKey) -> Option<mpsc::Sender<Command>> {
+        let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
+        hubs.get(application).filter(|hub| !hub.is_closed()).cloned()
     }
 
     pub(crate) fn all_hubs(&self) -> Vec<mpsc::Sender<Command>> {
@@ -228,13 +241,20 @@ impl Server {
             None => None,
         };
         let turn = start_turn(&config, &stopped).await?;
+        let (cluster, intake) = match &config.cluster {
+            Some(config) => Some(Cluster::join(config).await?).unzip(),
+            None => (None, None),
+        };
         let applications = Arc::new(applications);
         let (alive, all_gone) = mpsc::channel(1);
         let webhooks = Some(Webhooks::start(stopped.clone(), alive.clone()));
         let shared = shared(config, applications, store, for_page, echo, turn, stopped);
-        let shared = Arc::new(Shared { push, webhooks, metrics, ..shared });
+        let shared = Arc::new(Shared { push, webhooks, metrics, cluster: cluster.clone(), ..shared });
         tokio::spawn(prune(shared.clone(), alive.clone()));
         tokio::spawn(refresh(shared.clone(), alive.clone()));
+        if let Some((cluster, intake)) = cluster.zip(intake) {
+            tokio::spawn(cluster::run(shared.clone(), cluster, intake));
+        }
         let server = RunningServer {
             address,
             metrics_address: for_metrics.as_ref().map(|(_, address)| *address),
@@ -298,6 +318,7 @@ fn shared(
         hubs: Mutex::default(),
         issuer: Arc::new(issuer),
         turn,
+        cluster: None,
         stop,
     }
 }
@@ -493,6 +514,12 @@ impl RunningServer {
         for hub in self.shared.all_hubs() {
             // A hub that is gone has told its clients or has none.
             let _ = hub.send(Command::Shutdown).await;
+        }
+        if let Some(cluster) = &self.shared.cluster {
+            for hub in self.shared.all_hubs() {
+                hub.closed().await;
+            }
+            cluster.leave().await;
         }
         let _ = self.all_gone.recv().await;
     }

@@ -22,3 +22,8 @@ fn what_callbacks_answer() {
 fn subscriptions_to_pushes() {
     replay("push_subscription", fuzzing::push_subscription);
 }
+
+#[test]
+fn messages_between_nodes() {
+    replay("cluster_message", fuzzing::cluster_message);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -13,6 +14,26 @@ use crate::wire::{self, Frame};
 const RING_EVENTS: usize = 256;
 const RING_BYTES: usize = 65_536;
 const REMEMBERED: usize = 512;
+
+/// A session on its way to another server of the same cluster: all but its resume tokens, of which the other makes its own.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionState {
+    id: SessionId,
+    next_seq: u64,
+    client_seq: u64,
+    lost_through: u64,
+    ring: VecDeque<(u64, String)>,
+    outcomes: VecDeque<(MessageId, Outcome)>,
+}
+
+impl std::fmt::Debug for SessionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionState")
+            .field("id", &self.id)
+            .field("next_seq", &self.next_seq)
+            .finish_non_exhaustive()
+    }
+}
 
 /// One session of one device; it outlives its connections.
 #[derive(Debug)]
@@ -46,6 +67,43 @@ impl ServerSession {
         }
     }
 
+    /// Gives the session to another server: nothing may be said in it here any more.
+    #[must_use]
+    pub fn hand_over(self) -> SessionState {
+        let Self { id, next_seq, client_seq, lost_through, ring, outcomes, .. } = self;
+        SessionState { id, next_seq, client_seq, lost_through, ring, outcomes }
+    }
+
+    /// Goes on with a session of another server; call [`Self::rotate_token`] next. What is beyond the limits of a session is dropped
+    /// as if it had been too much there.
+    #[must_use]
+    pub fn take_over(state: SessionState) -> Self {
+        let SessionState { id, next_seq, client_seq, lost_through, ring, mut outcomes } = state;
+        // One event after the other, none from the future: what is not so would be told in the wrong order.
+        let next_seq = next_seq.clamp(1, u64::MAX / 2);
+        let is_whole =
+            ring.iter().zip(ring.iter().skip(1)).all(|((a, _), (b, _))| a.checked_add(1) == Some(*b))
+                && ring.back().is_none_or(|(last, _)| *last == next_seq - 1);
+        let (ring, lost_through) =
+            if is_whole { (ring, lost_through) } else { (VecDeque::new(), next_seq - 1) };
+        outcomes.truncate(REMEMBERED);
+        let mut session = Self {
+            id,
+            resume_hash: [0; 32],
+            previous_hash: None,
+            next_seq,
+            client_seq,
+            ring_bytes: ring.iter().map(|(_, text)| text.len()).sum(),
+            ring,
+            lost_through,
+            outcomes,
+        };
+        while session.ring.len() > RING_EVENTS || session.ring_bytes > RING_BYTES {
+            session.drop_oldest(true);
+        }
+        session
+    }
+
     /// The session's name.
     #[must_use]
     pub const fn id(&self) -> &SessionId {
@@ -63,6 +121,16 @@ impl ServerSession {
     #[must_use]
     pub fn token_matches(&self, token: &str) -> bool {
         Sha256::digest(token).as_slice().ct_eq(&self.resume_hash).into()
+    }
+
+    /// Whether whoever presents this is the session's client, by a token as [`Self::handle_resume`] takes it.
+    #[must_use]
+    pub fn proves(&self, resume: &Resume) -> bool {
+        let presented: [u8; 32] = Sha256::digest(&resume.token).into();
+        let current = presented.ct_eq(&self.resume_hash);
+        let previous =
+            self.previous_hash.map_or_else(|| Choice::from(0), |previous| presented.ct_eq(&previous));
+        resume.session == self.id && bool::from(current | previous)
     }
 
     /// The client comes back: gives the frames it missed, or `None` when it needs a snapshot. Then call
@@ -189,6 +257,30 @@ mod tests {
             ring(&mut session);
         }
         assert_eq!(session.replay(3), None);
+    }
+
+    #[test]
+    fn a_session_goes_on_at_another_server_where_it_was() {
+        let mut source = Counter(0);
+        let mut session = ServerSession::new(&mut source);
+        let frames: Vec<_> = (0..3).map(|_| ring(&mut session)).collect();
+        session.handle_ack(1);
+        let id = session.id().clone();
+        let mut moved = ServerSession::take_over(session.hand_over());
+        assert_eq!(*moved.id(), id);
+        assert_eq!(moved.replay(1).unwrap(), frames[1..]);
+        assert!(ring(&mut moved).contains(r#""seq":4"#));
+    }
+
+    #[test]
+    fn a_session_with_a_gap_is_taken_over_without_its_events() {
+        let mut session = ServerSession::new(&mut Counter(0));
+        (0..3).for_each(|_| drop(ring(&mut session)));
+        let mut state = session.hand_over();
+        state.ring.remove(1);
+        let mut moved = ServerSession::take_over(state);
+        assert_eq!(moved.replay(1), None);
+        assert!(ring(&mut moved).contains(r#""seq":4"#));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, Tur
 use crate::admin::AdminCredentials;
 use crate::application::{Application, ApplicationError};
 use crate::callbacks::{CallbackDigest, Callbacks};
+use crate::cluster::ClusterConfig;
 use crate::store::{StoreKeySource, millis};
 use crate::turn::TurnSecret;
 
@@ -37,6 +38,15 @@ struct File {
     push: Option<FilePush>,
     admin: Option<FileAdmin>,
     metrics: FileMetrics,
+    cluster: Option<FileCluster>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileCluster {
+    nats: Vec<String>,
+    node: String,
+    credentials: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -222,6 +232,9 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
         config.admin = Some(AdminCredentials::new(name, &password)?);
     }
     config.metrics_listen = file.metrics.listen;
+    if let Some(FileCluster { nats, node, credentials }) = file.cluster {
+        config.cluster = Some(ClusterConfig::nats(node.parse()?, nats).credentials(credentials));
+    }
     times(&mut config, &file.sessions, &file.calls, &file.tokens);
     Ok(config)
 }
@@ -418,6 +431,7 @@ mod tests {
         assert!(error("[echo]\nuser = 'a b'").contains("A-Z"));
         assert!(error("[push]\nsubject = 'me'").contains("push.subject"));
         assert!(error("[admin]\nname = 'ada'\npassword = 'short'").contains("12 to 256"));
+        assert!(error("[cluster]\nnats = ['nats://a']\nnode = 'A b'").contains("a-z"));
         assert!(error("[limits]\nconnections = 0").contains("limits.connections"));
         assert!(error("[[application]]\nkey = 'x'\nsecret = 'y'").contains("application x"));
         assert!(error("[tls]\nkey = 'k.pem'").contains("certificate"));

@@ -20,6 +20,7 @@ pub use self::turn::{TurnConfig, TurnLimits};
 use crate::admin::{AdminCredentials, AdminCredentialsError};
 use crate::application::{Application, ApplicationError};
 use crate::callbacks::{CallbackError, Callbacks};
+use crate::cluster::{ClusterConfig, NodeNameError};
 use crate::store::{PostgresUrl, PostgresUrlError, StoreKeySource};
 use crate::turn::TurnSecret;
 
@@ -47,6 +48,7 @@ pub struct ServerConfig {
     pub(crate) push: Option<PushConfig>,
     pub(crate) admin: Option<AdminCredentials>,
     pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) cluster: Option<ClusterConfig>,
 }
 
 /// How devices that are not connected are woken by Web Push.
@@ -185,6 +187,9 @@ pub enum ConfigError {
     /// The URL of the database is not usable.
     #[error("store: {0}")]
     Store(#[from] PostgresUrlError),
+    /// The node's name in the cluster is malformed.
+    #[error("cluster.node: {0}")]
+    NodeName(#[from] NodeNameError),
     /// A range of addresses is malformed.
     #[error("turn.allow_peers: {0}")]
     AddressRange(#[from] crate::turn::AddressRangeError),
@@ -220,6 +225,7 @@ impl Default for ServerConfig {
             push: None,
             admin: None,
             metrics_listen: None,
+            cluster: None,
         }
     }
 }

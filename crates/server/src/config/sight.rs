@@ -1,9 +1,10 @@
-//! Who may look at a server, and where.
+//! Who may look at a server, and where; and with whom it serves.
 
 use std::net::SocketAddr;
 
 use super::ServerConfig;
 use crate::admin::AdminCredentials;
+use crate::cluster::ClusterConfig;
 
 impl ServerConfig {
     /// Who operates the server: with these credentials metrics and the operator's page are served where clients connect. Without them
@@ -18,6 +19,13 @@ impl ServerConfig {
     #[must_use]
     pub const fn metrics_listen(mut self, address: Option<SocketAddr>) -> Self {
         self.metrics_listen = address;
+        self
+    }
+
+    /// Serves as one with other servers. All of them need the same store.
+    #[must_use]
+    pub fn cluster(mut self, cluster: Option<ClusterConfig>) -> Self {
+        self.cluster = cluster;
         self
     }
 }

@@ -88,6 +88,7 @@ impl Device {
             credential: None,
             outbox,
             opened,
+            resolved: None,
         };
         self.hub.send(Command::Open(Box::new(open))).await.map_err(|_| HubGone)?;
         let line = answer.await.map_err(|_| HubGone)?.map_err(|_| HubGone)?;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::records::Held;
 use super::{Command, Hub};
 use crate::close::CloseReason;
+use crate::cluster::message::Eviction;
 use crate::server::Shared;
 
 /// A question and where its answer goes. Whoever asked may be gone by then.
@@ -140,17 +141,20 @@ impl Hub {
             }
             Question::EndUser { user, answer } => {
                 let ended = self.detach_user(now, &user, CloseReason::Revoked);
+                self.evict_elsewhere(&user, None, Eviction::Revoked);
                 let _ = answer.send(ended);
             }
             Question::Block { user, answer } => {
                 self.board.handle_hang_up_user(now, &self.application, &user, EndedBy::Blocked);
                 self.route();
                 self.detach_user(now, &user, CloseReason::Blocked);
+                self.evict_elsewhere(&user, None, Eviction::Blocked);
                 self.blocked.insert(user);
                 self.reply(Reply::Blocked(answer));
             }
             Question::Unblock { user, answer } => {
                 self.blocked.remove(&user);
+                self.evict_elsewhere(&user, None, Eviction::Unblocked);
                 let _ = answer.send(());
             }
         }
@@ -181,6 +185,7 @@ impl Hub {
         if let Some(before) = before {
             self.push_elsewhere(now, &before);
         }
+        self.seek(call_id);
         Ok(())
     }
 

@@ -3,8 +3,17 @@
 //! The decisions are made by the `Switchboard` and `ServerSession` machines; this task gives them commands and time and
 //! carries out what they want.
 
+mod adopting;
+mod attached;
+mod commands;
 mod control;
+mod draining;
+mod far;
 mod hooks;
+mod locate;
+mod opening;
+mod owning;
+mod peers;
 mod pushing;
 mod records;
 mod sessions;
@@ -13,27 +22,29 @@ mod sight;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use offhook_signaling::call::{
-    CallEndCause, CallTimers, DeviceAddress, Switchboard, SwitchboardOutput, Verdict,
-};
-use offhook_signaling::message::{
-    Empty, IssuedCredential, Limits, LiveCall, Outcome, Registered, Resume, Welcome, WireError,
-};
+use offhook_signaling::call::{DeviceAddress, Switchboard, SwitchboardOutput, Verdict};
+use offhook_signaling::message::{IssuedCredential, LiveCall, Outcome, Resume, WireError};
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::adopting::Found;
 pub(crate) use self::control::{Gone, Question, SeenDevice, SeenUser};
+use self::far::Far;
+pub(crate) use self::locate::Resolved;
 use self::records::{Held, Records};
-use self::sessions::{Entry, Sessions};
+use self::sessions::Sessions;
 use crate::applications::Applications;
 use crate::close::CloseReason;
+use crate::cluster::message::{Device, DeviceEvent, Eviction, Message};
+use crate::cluster::node::NodeId;
+use crate::cluster::{Answer, Cluster};
 use crate::config::{Rate, ServerConfig};
 use crate::environment::{self, OsEntropy};
 use crate::limit::Pacer;
-use crate::metrics::{Census, Metrics, SessionOpening};
+use crate::metrics::{Census, Metrics};
 use crate::outbox::Outbox;
 use crate::push::PushNews;
 use crate::store::Store;
@@ -81,6 +92,20 @@ pub(crate) enum Command {
     Census(usize, oneshot::Sender<Census>),
     /// Tell every client and end.
     Shutdown,
+    /// Another node says something.
+    Peer(Box<Message>),
+    /// Another node is dead.
+    NodeGone(NodeId),
+    /// Other nodes can be reached again.
+    BusBack,
+    /// Another node has written down something else about a call of this one.
+    Overtaken(CallId),
+    /// Another node has a call of this one, under this term.
+    Fenced(CallId, NodeId, u64),
+    /// A call of another node was looked for.
+    Located(Box<Found>),
+    /// What the owner of a call answered to what a device said.
+    Forwarded(Line, Box<Frame<ClientMessage>>, Answer),
 }
 
 /// A device that proved itself and wants its session.
@@ -93,6 +118,8 @@ pub(crate) struct Open {
     pub(crate) credential: Option<IssuedCredential>,
     pub(crate) outbox: Outbox,
     pub(crate) opened: oneshot::Sender<Result<Line, CloseReason>>,
+    /// What other nodes had of it, once they were asked.
+    pub(crate) resolved: Option<Box<Resolved>>,
 }
 
 /// What a hub works with.
@@ -108,6 +135,7 @@ pub(crate) struct Surroundings {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tolls: Arc<Tolls>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) cluster: Option<Arc<Cluster>>,
 }
 
 /// Starts a hub; it ends with the last sender or by [`Command::Shutdown`].
@@ -139,6 +167,8 @@ struct Hub {
     own: mpsc::WeakSender<Command>,
     records: Records,
     metrics: Arc<Metrics>,
+    /// Other nodes; none where this server is alone.
+    far: Option<Far>,
 }
 
 impl Hub {
@@ -153,12 +183,18 @@ impl Hub {
             store,
             tolls,
             metrics,
+            cluster,
         } = surroundings;
+        let mut board = Switchboard::new(config.calls);
+        board.set_elsewhere(cluster.is_some());
         Self {
             application,
-            epoch: entropy::uuid(&mut OsEntropy),
+            // In a cluster it names the node, so that others know whom to ask for its sessions.
+            epoch: cluster
+                .as_ref()
+                .map_or_else(|| entropy::uuid(&mut OsEntropy), |cluster| cluster.node().to_string()),
             started: now,
-            board: Switchboard::new(config.calls),
+            board,
             sessions: Sessions::default(),
             call_starts: Pacer::new(config.limits.calls_per_user),
             tolls,
@@ -177,6 +213,7 @@ impl Hub {
             metrics,
             config,
             issuer,
+            far: cluster.map(Far::new),
         }
     }
 
@@ -186,7 +223,7 @@ impl Hub {
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,
-                    Some(Command::Shutdown) => return self.shut_down().await,
+                    Some(Command::Shutdown) => return self.shut_down(commands).await,
                     Some(command) => self.handle(environment::now(), command),
                 },
                 number = self.records.next_written() => self.release(environment::now(), number),
@@ -204,7 +241,10 @@ impl Hub {
             Command::Registered(line, of, result) => self.registered(&line, of, result),
             Command::Settled(line, of, error) => self.settle(&line, of, error),
             Command::Closed(line) => self.closed(now, &line),
-            Command::Revoked(address) => self.detach(now, &address, CloseReason::Revoked),
+            Command::Revoked(address) => {
+                self.detach(now, &address, CloseReason::Revoked);
+                self.evict_elsewhere(&address.user, Some(address.device.clone()), Eviction::Revoked);
+            }
             Command::Ask(question) => self.answer(now, *question),
             Command::Verdict(call_id, verdict) => self.judge(now, &call_id, verdict),
             Command::HangUp(call_id) => self.end_answered(now, &call_id),
@@ -212,6 +252,13 @@ impl Hub {
             // Who asked may have given up.
             Command::Census(most, answer) => drop(answer.send(self.census(now, most))),
             Command::Shutdown => {}
+            Command::Peer(message) => self.handle_peer(now, *message),
+            Command::NodeGone(node) => self.node_gone(now, &node),
+            Command::BusBack => self.bus_back(),
+            Command::Overtaken(call_id) => self.overtaken(&call_id),
+            Command::Fenced(call_id, owner, epoch) => self.fenced(&call_id, &owner, epoch),
+            Command::Located(found) => self.located(now, *found),
+            Command::Forwarded(line, frame, answer) => self.forwarded(now, line, *frame, answer),
         }
     }
 
@@ -219,18 +266,6 @@ impl Hub {
         self.board.handle_timeout(now);
         for address in self.sessions.expired(now) {
             self.detach(now, &address, CloseReason::Gone);
-        }
-    }
-
-    /// Whoever still hangs up is told that the call is over, which needs its record.
-    async fn shut_down(&mut self) {
-        while self.records.are_pending() {
-            let number = self.records.next_written().await;
-            self.release(environment::now(), number);
-            self.route();
-        }
-        for entry in self.sessions.iter_mut() {
-            entry.disconnect(CloseReason::Shutdown);
         }
     }
 
@@ -257,204 +292,9 @@ impl Hub {
             Held::Reply(reply) => reply.send(),
             Held::Notice(notice) => drop(self.send_notice(*notice)),
             Held::Open(open) => self.open(environment::now(), *open),
+            Held::Far(message, node) => self.send_far(*message, &node),
+            Held::Peer(message) => self.handle_peer(environment::now(), *message),
         }
-    }
-
-    /// Gives a device its session: the old one when it names it, else a new one.
-    fn open(&mut self, now: Instant, open: Open) {
-        let known = self.sessions.get(&open.address).map(|entry| entry.session.id());
-        let resumes = known.is_some() && known == open.resume.as_ref().map(|resume| &resume.session);
-        if !resumes {
-            // The application on the device was started anew: its old calls have nobody to talk.
-            self.detach(now, &open.address, CloseReason::Replaced);
-            if self.records.are_pending() {
-                return self.open_or_hold(now, Box::new(open));
-            }
-        }
-        if self.blocked.contains(&open.address.user) {
-            // The connection may be gone already; then nobody needs to know.
-            let _ = open.opened.send(Err(CloseReason::Refused(WireError::UserBlocked)));
-            return;
-        }
-        if !resumes && let Err(reason) = self.make_room(now, &open.address) {
-            // The connection may be gone already; then nobody needs to know.
-            let _ = open.opened.send(Err(reason));
-            return;
-        }
-        self.connections += 1;
-        let line = Line { address: open.address.clone(), from: open.from, connection: self.connections };
-        // A connection that is gone by now reports `Closed` with this very line, or never learns of it.
-        if open.opened.send(Ok(line.clone())).is_err() {
-            return;
-        }
-        if resumes {
-            self.resume(now, &line, open.resume, open.credential, open.outbox);
-        } else {
-            let calls = if self.takes_over(now, open.resume.as_ref()) { open.calls } else { Vec::new() };
-            self.begin(now, &line, &calls, open.credential, open.outbox);
-        }
-    }
-
-    /// Whether the calls that a device remembers outlived an earlier server. Later, and when this very server had the
-    /// session, a call that is not known here has ended.
-    fn takes_over(&self, now: Instant, resume: Option<&Resume>) -> bool {
-        let young = now.duration_since(self.started) < self.config.calls.resume + self.config.sessions.resume;
-        young && resume.is_some_and(|resume| resume.epoch != self.epoch)
-    }
-
-    fn resume(
-        &mut self,
-        now: Instant,
-        line: &Line,
-        resume: Option<Resume>,
-        credential: Option<IssuedCredential>,
-        outbox: Outbox,
-    ) {
-        let snapshot = self.board.snapshot_for(&line.address);
-        let Some(entry) = self.sessions.get_mut(&line.address) else { return };
-        entry.disconnect(CloseReason::Gone);
-        let missed = resume.and_then(|resume| entry.session.handle_resume(&resume));
-        entry.connect(line.connection, outbox, now);
-        let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, missed.is_some(), credential);
-        entry.say(welcome);
-        let is_replayed = missed.is_some();
-        if let Some(missed) = missed {
-            missed.into_iter().for_each(|text| entry.send(text));
-        } else {
-            entry.session.handle_ack(entry.session.last_seq());
-            entry.say(ServerMessage::Snapshot(snapshot));
-            self.board.handle_snapshot_sent(&line.address);
-        }
-        self.metrics.note_session(if is_replayed {
-            SessionOpening::Resumed
-        } else {
-            SessionOpening::Snapshot
-        });
-        self.sessions.keep(&line.address);
-        self.board.handle_connected(&line.address);
-    }
-
-    fn begin(
-        &mut self,
-        now: Instant,
-        line: &Line,
-        calls: &[LiveCall],
-        credential: Option<IssuedCredential>,
-        outbox: Outbox,
-    ) {
-        let entry = self.sessions.insert(line.address.clone(), &mut OsEntropy);
-        entry.connect(line.connection, outbox, now);
-        self.board.handle_attached(now, &line.address, calls);
-        let snapshot = self.board.snapshot_for(&line.address);
-        let Some(entry) = self.sessions.get_mut(&line.address) else { return };
-        let welcome = welcome(&self.config, &self.issuer, &self.epoch, entry, false, credential);
-        entry.say(welcome);
-        entry.say(ServerMessage::Snapshot(snapshot));
-        self.metrics.note_session(SessionOpening::New);
-        tracing::debug!(user = %line.address.user, device = %line.address.device, "session opened");
-    }
-
-    /// Makes sure that one more device fits; a device that is not connected now gives way.
-    fn make_room(&mut self, now: Instant, address: &DeviceAddress) -> Result<(), CloseReason> {
-        let config = self.config.clone();
-        let echo = config.echo.as_ref().map(|echo| &echo.user);
-        if echo == Some(&address.user) {
-            return Ok(());
-        }
-        if self.sessions.of_user(&address.user) >= self.config.limits.devices_per_user {
-            let absent = self.sessions.longest_absent(&address.user).ok_or(CloseReason::Limited)?;
-            self.detach(now, &absent, CloseReason::Gone);
-        }
-        // The echo user's device takes nobody's place.
-        let own = echo.map_or(0, |echo| self.sessions.of_user(echo));
-        if self.sessions.len() - own >= self.config.limits.devices_per_application {
-            return Err(CloseReason::Limited);
-        }
-        Ok(())
-    }
-
-    fn handle_frame(&mut self, now: Instant, line: &Line, frame: Frame<ClientMessage>) {
-        let Some(entry) = self.sessions.of_line(line) else { return };
-        entry.session.handle_client_seq(frame.seq);
-        entry.session.handle_ack(frame.ack);
-        match frame.message {
-            ClientMessage::Ping(_) => entry.say(ServerMessage::Pong(Empty {})),
-            ClientMessage::Ack(_) => {}
-            message => {
-                if let Some(outcome) = entry.session.outcome_of(&frame.id).cloned() {
-                    return entry.say(ServerMessage::Outcome(outcome));
-                }
-                if self.records.holds_outcome(&line.address, &frame.id) {
-                    return;
-                }
-                let late = self.records.hold_end_of(frame.call_id.as_ref());
-                let error = self.execute(now, line, frame.call_id, message).err();
-                let outcome = Held::Outcome { line: line.clone(), of: frame.id, error };
-                // Who learns that a call is unknown has been told that it ended.
-                let outcome = if late { self.records.hold(outcome) } else { Some(outcome) };
-                self.carry_out(outcome);
-            }
-        }
-    }
-
-    fn execute(
-        &mut self,
-        now: Instant,
-        line: &Line,
-        call_id: Option<CallId>,
-        message: ClientMessage,
-    ) -> Result<(), WireError> {
-        let call_id = call_id.ok_or(WireError::OutOfOrder)?;
-        let address = &*line.address;
-        if let ClientMessage::CallReport(report) = message {
-            return self.take_report(now, address, &call_id, report);
-        }
-        let starts = matches!(message, ClientMessage::CallStart(_));
-        if starts
-            && !(self.call_starts.allow(address.user.clone(), now)
-                && self.tolls.may_call(&self.application, line.from, now))
-        {
-            return Err(WireError::RateLimited);
-        }
-        let (calls, answers) = match &message {
-            ClientMessage::CallStart(start) => (Some(start.to.clone()), false),
-            message => (None, matches!(message, ClientMessage::CallAnswer(_))),
-        };
-        if starts {
-            self.screen_calls();
-        }
-        self.board.handle_message(now, address, &call_id, message)?;
-        if let Some(callee) = calls {
-            self.push_call(address, &call_id, callee);
-        }
-        if answers {
-            self.push_over(address, &call_id, CallEndCause::OtherDeviceAnswered);
-            self.tell_answered(now, &call_id);
-        }
-        if starts {
-            self.metrics.note_call_started();
-            tracing::info!(%call_id, application = %address.application, "call started");
-        }
-        Ok(())
-    }
-
-    /// Answers a command, and remembers the answer in case the client repeats it.
-    fn settle(&mut self, line: &Line, of: MessageId, error: Option<WireError>) {
-        let Some(entry) = self.sessions.of_line(line) else { return };
-        let outcome = Outcome { of: Some(of.clone()), error, message: String::new() };
-        if let Some(error) = error {
-            self.metrics.note_refused(error);
-        }
-        entry.session.remember(of, outcome.clone());
-        entry.say(ServerMessage::Outcome(outcome));
-    }
-
-    fn registered(&mut self, line: &Line, of: MessageId, result: Result<IssuedCredential, WireError>) {
-        let error = result.as_ref().err().copied();
-        if let Ok(credential) = result {
-            self.say(line, ServerMessage::Registered(Registered { credential }));
-        }
-        self.settle(line, of, error);
     }
 
     fn say(&mut self, line: &Line, message: ServerMessage) {
@@ -467,14 +307,15 @@ impl Hub {
     fn closed(&mut self, now: Instant, line: &Line) {
         let Some(entry) = self.sessions.of_line(line) else { return };
         entry.forget_connection();
-        let in_call = self.board.is_in_call(&line.address);
-        let wait = session_window(&self.config.calls, self.config.sessions.resume, in_call);
-        self.sessions.expire_at(&line.address, now + wait);
-        self.board.handle_disconnected(now, &line.address);
+        self.absent(now, &line.address);
+        self.tell_owners(&line.address, DeviceEvent::Disconnected);
     }
 
     fn detach(&mut self, now: Instant, address: &DeviceAddress, reason: CloseReason) {
         if let Some(mut entry) = self.sessions.remove(address) {
+            self.tell_owners(address, DeviceEvent::Detached);
+            self.leave_all(&Device::of(address));
+            self.withdraw(&address.user);
             self.board.handle_detached(now, address);
             // What the end of its calls means for this device is said before its connection goes.
             self.route();
@@ -502,8 +343,8 @@ impl Hub {
         let (mut events, mut ended) = (Vec::new(), BTreeMap::new());
         while let Some(output) = self.board.poll_output() {
             match output {
-                SwitchboardOutput::Send { to, call_id, mut message } => {
-                    self.issuer.fill_in(environment::wall(), &to, &call_id, &mut message);
+                SwitchboardOutput::Send { to, call_id, message } => {
+                    self.note_progress(&call_id, &message);
                     events.push((to, call_id, message));
                 }
                 SwitchboardOutput::Ended(record) => {
@@ -511,65 +352,47 @@ impl Hub {
                     let callee = (record.application.clone(), record.callee.clone());
                     self.push_end(callee, record.call_id.clone(), record.cause);
                     self.issuer.call_over(&record.application, &record.call_id);
-                    ended.insert(record.call_id.clone(), (record, Vec::new()));
+                    let homes = self.disown(&record.call_id);
+                    ended.insert(record.call_id.clone(), (record, Vec::new(), homes));
                 }
                 SwitchboardOutput::Screen(view) => self.ask_about(&view),
                 SwitchboardOutput::Released(view) => {
                     let call = view.so_far;
                     self.push_waiting(call.caller, &call.call_id, call.callee);
+                    self.seek(&call.call_id);
                 }
             }
         }
         let mut outcome = outcome;
         if ended.is_empty()
-            && let Some(Held::Outcome { line, of, error }) = outcome.take()
+            && let Some(outcome) = outcome.take()
         {
-            self.settle(&line, of, error);
+            self.tell(outcome);
         }
         for (to, call_id, message) in events {
             match ended.get_mut(&call_id) {
-                Some((_, held)) => held.push(Held::Event { to, call_id, message }),
+                Some((_, held, homes)) => held.push(self.held_event(to, call_id, message, homes)),
                 None => self.event(&to, call_id, message),
             }
         }
-        for (record, held) in ended.into_values() {
+        self.journal();
+        for (record, held, _) in ended.into_values() {
             let notice = self.over_notice(&record).map(|notice| Held::Notice(Box::new(notice)));
             let held = outcome.take().into_iter().chain(held).chain(notice).collect();
             self.records.write(record, held);
         }
     }
 
-    fn event(&mut self, to: &DeviceAddress, call_id: CallId, message: ServerMessage) {
-        if let Some(entry) = self.sessions.get_mut(to) {
-            entry.event(call_id, message);
+    /// Tells a device, wherever it is.
+    fn event(&mut self, to: &DeviceAddress, call_id: CallId, mut message: ServerMessage) {
+        match self.sessions.get_mut(to) {
+            Some(entry) => {
+                self.issuer.fill_in(environment::wall(), to, &call_id, &mut message);
+                entry.event(call_id, message);
+            }
+            None => self.event_elsewhere(to, call_id, message),
         }
     }
-}
-
-fn session_window(calls: &CallTimers, resume: Duration, in_call: bool) -> Duration {
-    if in_call { resume.max(calls.resume) } else { resume }
-}
-
-fn welcome(
-    config: &ServerConfig,
-    issuer: &IceIssuer,
-    epoch: &str,
-    entry: &mut Entry,
-    resumed: bool,
-    credential: Option<IssuedCredential>,
-) -> ServerMessage {
-    let heartbeat = u32::try_from(config.sessions.heartbeat.as_millis()).unwrap_or(u32::MAX);
-    ServerMessage::Welcome(Box::new(Welcome {
-        session: entry.session.id().clone(),
-        resume_token: entry.session.rotate_token(&mut OsEntropy),
-        epoch: epoch.to_owned(),
-        resumed,
-        heartbeat_ms: heartbeat,
-        limits: Limits::default(),
-        server_time: environment::wall(),
-        ice_servers: issuer.fixed().to_vec(),
-        credential,
-    }))
 }
 
 async fn until(due: Option<Instant>) {

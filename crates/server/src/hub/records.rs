@@ -16,6 +16,8 @@ use tokio::time::sleep;
 
 use super::control::Reply;
 use super::{Line, Open};
+use crate::cluster::message::Message;
+use crate::cluster::node::NodeId;
 use crate::environment;
 use crate::metrics::Metrics;
 use crate::store::{CallDetailRecord, Store};
@@ -39,6 +41,10 @@ pub(super) enum Held {
     Reply(Reply),
     /// What it is told by callback.
     Notice(Box<Notice>),
+    /// What another node is told.
+    Far(Box<Message>, NodeId),
+    /// A node that wants the session of a device.
+    Peer(Box<Message>),
 }
 
 /// What waits for one record.
@@ -66,6 +72,11 @@ impl Records {
         // Unbounded, but never longer than `waiting`.
         let (done, written) = mpsc::unbounded_channel();
         Self { store, waiting: VecDeque::new(), last: 0, done, written, metrics }
+    }
+
+    /// Where records go.
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     /// Begins to write the record of a call; `held` waits for it.

@@ -109,12 +109,12 @@ impl Sessions {
         address: Arc<DeviceAddress>,
         source: &mut dyn EntropySource,
     ) -> &mut Entry {
-        let entry = Entry {
-            address: address.clone(),
-            session: ServerSession::new(source),
-            connection: None,
-            expires: None,
-        };
+        self.adopt(address, ServerSession::new(source))
+    }
+
+    /// A session of another node; the device must not have one here.
+    pub(super) fn adopt(&mut self, address: Arc<DeviceAddress>, session: ServerSession) -> &mut Entry {
+        let entry = Entry { address: address.clone(), session, connection: None, expires: None };
         self.count += 1;
         let entries = self.users.entry(address.user.clone()).or_default();
         let index = entries.len();
@@ -172,6 +172,16 @@ impl Sessions {
 }
 
 impl Entry {
+    /// Gives the session away, and its connection, if there is one, to be closed.
+    pub(super) fn into_session(mut self, reason: CloseReason) -> ServerSession {
+        self.disconnect(reason);
+        self.session
+    }
+
+    pub(super) const fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
     pub(super) fn connect(&mut self, number: u64, outbox: Outbox, since: Instant) {
         self.connection = Some(Connection { number, outbox, since });
     }

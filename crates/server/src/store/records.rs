@@ -98,6 +98,30 @@ impl CallDetailRecord {
         }
     }
 
+    /// What a call that began elsewhere would leave if it ended at `now`: for one that goes on here.
+    pub(crate) fn going_on(self, now: UnixMillis) -> CallRecord {
+        let started = self.started.0;
+        let since = |at: UnixMillis| Duration::from_millis(at.0.saturating_sub(started));
+        CallRecord {
+            lasted: since(now),
+            rang_after: self.rang.map(since),
+            answered_after: self.answered.map(since),
+            established_after: self.established.map(since),
+            talked: self.answered.map(|at| Duration::from_millis(now.0.saturating_sub(at.0))),
+            call_id: self.call_id,
+            application: self.application,
+            caller: self.caller,
+            callee: self.callee,
+            caller_device: self.caller_device,
+            callee_device: self.callee_device,
+            headers: self.headers,
+            cause: self.cause,
+            error: self.error,
+            ended_by: self.ended_by,
+            taken_over: self.taken_over,
+        }
+    }
+
     /// The published word for how it went: `ANSWERED`, `BUSY`, `NOANSWER` or `FAILED`.
     #[must_use]
     pub const fn result(&self) -> &'static str {

@@ -92,7 +92,7 @@ pub(crate) fn candidate(line: &str) -> Candidate {
 
 /// One connection of one device.
 pub(crate) struct Phone {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Option<WebSocketStream<MaybeTlsStream<TcpStream>>>,
     sent: u64,
     pub(crate) last_seq: u64,
     /// The welcome of [`Phone::log_in`].
@@ -106,7 +106,7 @@ impl Phone {
         request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().unwrap());
         let connecting = connect_async_tls_with_config(request, None, true, connector);
         let (socket, _) = timeout(PATIENCE, connecting).await.unwrap()?;
-        Ok(Self { socket, sent: 0, last_seq: 0, welcome: None, snapshot: None })
+        Ok(Self { socket: Some(socket), sent: 0, last_seq: 0, welcome: None, snapshot: None })
     }
 
     /// A connection that has said nothing yet.
@@ -134,7 +134,9 @@ impl Phone {
             let ServerMessage::Snapshot(snapshot) = self.next().await.message else { panic!("no snapshot") };
             self.snapshot = Some(snapshot);
         }
-        self.welcome = Some(*welcome);
+        // A device that proved itself by its credential keeps it.
+        let kept = self.welcome.take().and_then(|before| before.credential);
+        self.welcome = Some(Welcome { credential: welcome.credential.clone().or(kept), ..*welcome });
     }
 
     /// How the session is taken up again.
@@ -176,7 +178,7 @@ impl Phone {
 
     /// Sends as far as the server still reads.
     pub(crate) async fn message(&mut self, message: Message) {
-        let _ = timeout(PATIENCE, self.socket.send(message)).await.unwrap();
+        let _ = timeout(PATIENCE, self.socket().send(message)).await.unwrap();
     }
 
     /// Sends a command and gives its outcome; events that come before are put in `events`.
@@ -229,7 +231,7 @@ impl Phone {
     /// The next frame of the server.
     pub(crate) async fn next(&mut self) -> Frame<ServerMessage> {
         let text = loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("an event in time") {
+            match timeout(PATIENCE, self.socket().next()).await.expect("an event in time") {
                 Some(Ok(Message::Text(text))) => break text,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("expected a frame, got {other:?}"),
@@ -246,7 +248,7 @@ impl Phone {
     /// The next frame, or `None` when the server is gone.
     pub(crate) async fn next_if_there(&mut self) -> Option<Frame<ServerMessage>> {
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("an event in time")?.ok()? {
+            match timeout(PATIENCE, self.socket().next()).await.expect("an event in time")?.ok()? {
                 Message::Text(text) => {
                     let frame = wire::parse::<ServerMessage>(text.as_str()).unwrap();
                     self.last_seq = self.last_seq.max(frame.seq);
@@ -285,6 +287,67 @@ impl Phone {
         }
     }
 
+    /// The next event about a call.
+    pub(crate) async fn call_event(&mut self) -> ServerMessage {
+        loop {
+            let frame = self.next().await;
+            if frame.call_id.is_some() {
+                return frame.message;
+            }
+        }
+    }
+
+    /// An event about a call that came before the answer to a ping, or a moment later.
+    pub(crate) async fn quiet_or_event(&mut self) -> Option<ServerMessage> {
+        tokio::time::sleep(SOON).await;
+        self.say(ClientMessage::Ping(Empty {})).await;
+        let mut event = None;
+        loop {
+            let frame = self.next().await;
+            if frame.call_id.is_some() {
+                event = Some(frame.message);
+            } else if matches!(frame.message, ServerMessage::Pong(_)) {
+                return event;
+            }
+        }
+    }
+
+    /// The events about calls that came before the answer to a ping.
+    pub(crate) async fn words_so_far(&mut self) -> Vec<String> {
+        self.say(ClientMessage::Ping(Empty {})).await;
+        let mut words = Vec::new();
+        loop {
+            let frame = self.next().await;
+            if frame.call_id.is_some() {
+                words.push(word(&frame.message));
+            } else if matches!(frame.message, ServerMessage::Pong(_)) {
+                return words;
+            }
+        }
+    }
+
+    /// The connection breaks, without a word. What the device knows stays.
+    pub(crate) fn hang_the_line(mut self) -> Self {
+        self.socket = None;
+        self
+    }
+
+    /// Names its next frame as if it had sent so many.
+    pub(crate) const fn count_from(&mut self, sent: u64) {
+        self.sent = sent;
+    }
+
+    /// Goes on as the device that `old` was.
+    pub(crate) fn remember(&mut self, old: &Self) {
+        self.last_seq = old.last_seq;
+        self.sent = old.sent;
+        self.welcome = old.welcome.clone();
+    }
+
+    fn socket(&mut self) -> &mut WebSocketStream<MaybeTlsStream<TcpStream>> {
+        self.socket.as_mut().expect("the line was not hung")
+    }
+
     pub(crate) async fn expect(&mut self, expected: &str) {
         assert_eq!(word(&self.event().await.1), expected);
     }
@@ -305,7 +368,7 @@ impl Phone {
     pub(crate) async fn end(&mut self) -> (Option<Bye>, Option<u16>) {
         let mut bye = None;
         loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("an end in time") {
+            match timeout(PATIENCE, self.socket().next()).await.expect("an end in time") {
                 Some(Ok(Message::Text(text))) => {
                     if let ServerMessage::Bye(said) = wire::parse(text.as_str()).unwrap().message {
                         bye = Some(said);

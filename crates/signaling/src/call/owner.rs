@@ -2,6 +2,7 @@
 
 mod control;
 mod messages;
+mod restore;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,43 +151,9 @@ impl Owner {
         owner
     }
 
-    /// Takes over an answered call after a restart, from what one side remembers; the other has the resume time to come back.
-    pub(super) fn adopt(now: Instant, limits: CallTimers, device: &DeviceAddress, call: &LiveCall) -> Self {
-        let local = Party { user: device.user.clone(), device: Some(device.device.clone()) };
-        let remote = Party { user: call.remote.clone(), device: None };
-        let (caller, callee) = if call.outgoing { (local, remote) } else { (remote, local) };
-        let missing = if call.outgoing { OwnerTimer::CalleeResume } else { OwnerTimer::CallerResume };
-        Self {
-            id: call.call_id.clone(),
-            application: device.application.clone(),
-            start: CallStart {
-                to: callee.user.clone(),
-                headers: BTreeMap::new(),
-                sdp: String::new(),
-                commitment: None,
-            },
-            caller,
-            callee,
-            answer: None,
-            nonce: None,
-            reveal: None,
-            candidates: Vec::new(),
-            callee_candidates: Vec::new(),
-            legs: BTreeMap::new(),
-            refusal: None,
-            rang: true,
-            taken_over: true,
-            redirected: false,
-            withdrawn: BTreeSet::new(),
-            headers_given: None,
-            unanswered: Unanswered::Continue,
-            started: now,
-            rung: None,
-            answered: Some(now),
-            established: None,
-            limits,
-            timers: [(missing, now + limits.resume)].into(),
-        }
+    /// Its name.
+    pub(super) const fn id(&self) -> &CallId {
+        &self.id
     }
 
     /// The user that is called.

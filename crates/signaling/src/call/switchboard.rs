@@ -1,6 +1,7 @@
 //! All calls of one server, and which devices are there to ring. Sans-IO: sockets, storage and limits are the server's.
 
 mod control;
+mod elsewhere;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -79,6 +80,8 @@ pub struct Switchboard {
     devices: BTreeMap<UserKey, BTreeSet<DeviceId>>,
     deadlines: BTreeSet<(Instant, CallKey)>,
     outputs: VecDeque<SwitchboardOutput>,
+    elsewhere: bool,
+    rings_elsewhere: BTreeMap<elsewhere::Direction, BTreeSet<CallId>>,
 }
 
 impl Switchboard {
@@ -93,6 +96,8 @@ impl Switchboard {
             devices: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
+            elsewhere: false,
+            rings_elsewhere: BTreeMap::new(),
         }
     }
 
@@ -162,15 +167,19 @@ impl Switchboard {
 
     /// The session of a device is gone for good.
     pub fn handle_detached(&mut self, now: Instant, address: &DeviceAddress) {
+        self.forget_device(address);
+        for key in self.keys_of(address) {
+            self.with(&key, |owner, out| owner.handle_detached(now, address, out));
+        }
+    }
+
+    fn forget_device(&mut self, address: &DeviceAddress) {
         let user = (address.application.clone(), address.user.clone());
         if let Some(devices) = self.devices.get_mut(&user) {
             devices.remove(&address.device);
             if devices.is_empty() {
                 self.devices.remove(&user);
             }
-        }
-        for key in self.keys_of(address) {
-            self.with(&key, |owner, out| owner.handle_detached(now, address, out));
         }
     }
 
@@ -272,7 +281,7 @@ impl Switchboard {
         }
         let to_self = start.to == from.user;
         let devices = self.ringable(&from.application, &start.to, Some(&from.device).filter(|_| to_self));
-        if to_self && devices.is_empty() {
+        if to_self && devices.is_empty() && !self.elsewhere {
             // Whose devices are online is no secret from oneself: there is nothing to wait for.
             self.end_unheard(from, key.1, start, CallEndCause::Timeout, None);
             return Ok(());
@@ -309,13 +318,8 @@ impl Switchboard {
 
     /// Whether a call from `caller` to `callee` rings.
     pub(crate) fn rings(&self, application: &ApplicationKey, caller: &UserId, callee: &UserId) -> bool {
-        self.calls_of(application, caller).any(|owner| {
-            owner.is_ringing()
-                && !owner.is_screened()
-                && owner.caller() == caller
-                && owner.callee() == callee
-                && caller != callee
-        })
+        self.ringing_call(application, caller, callee).is_some()
+            || self.rings_elsewhere.contains_key(&(application.clone(), caller.clone(), callee.clone()))
     }
 
     /// The devices of a user that can have one more call, but for `but`.

@@ -146,6 +146,8 @@ pub enum WireError {
     BadEndpoint,
     /// This server sends no pushes.
     PushOff,
+    /// Another node of the server, with the other side or the call, cannot be reached now: try again.
+    Unreachable,
     /// The server failed.
     Internal,
 }

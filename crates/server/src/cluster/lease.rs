@@ -1,0 +1,122 @@
+//! Which nodes live. Pure: time is an argument.
+//!
+//! A node renews its lease every two seconds. One whose lease was not seen for seven is taken for dead, but only by a node that saw its
+//! own lease meanwhile: when the cluster's memory has no leader, nobody's renewals are seen, and nobody is dead because of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::node::NodeId;
+
+/// How often a lease is renewed.
+pub(crate) const RENEWAL: Duration = Duration::from_secs(2);
+/// How long one lives.
+const LIFE: Duration = Duration::from_secs(7);
+
+/// The leases as one node sees them.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    own: NodeId,
+    own_seen: Option<Instant>,
+    /// Since when the own lease has been seen without a gap.
+    watching_since: Option<Instant>,
+    seen: BTreeMap<NodeId, Instant>,
+    /// Those that were declared dead and were not seen again.
+    dead: BTreeSet<NodeId>,
+}
+
+impl Leases {
+    pub(crate) const fn new(own: NodeId) -> Self {
+        Self { own, own_seen: None, watching_since: None, seen: BTreeMap::new(), dead: BTreeSet::new() }
+    }
+
+    /// A renewal was seen.
+    pub(crate) fn handle_lease(&mut self, now: Instant, node: NodeId) {
+        if node == self.own {
+            let is_gap = self.own_seen.is_none_or(|seen| now.duration_since(seen) > RENEWAL * 2);
+            if is_gap {
+                self.watching_since = Some(now);
+            }
+            self.own_seen = Some(now);
+            return;
+        }
+        self.dead.remove(&node);
+        self.seen.insert(node, now);
+    }
+
+    /// The nodes that have just been found dead.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<NodeId> {
+        let is_watching = self.own_seen.is_some_and(|seen| now.duration_since(seen) <= RENEWAL * 2);
+        let watched = self.watching_since.filter(|_| is_watching).map(|since| now.duration_since(since));
+        // Whoever has just begun to see again gives the others time to be seen, too.
+        if watched.is_none_or(|watched| watched < LIFE) {
+            return Vec::new();
+        }
+        let gone: Vec<NodeId> = self
+            .seen
+            .iter()
+            .filter(|(_, seen)| now.duration_since(**seen) > LIFE)
+            .map(|(node, _)| node.clone())
+            .collect();
+        for node in &gone {
+            self.seen.remove(node);
+            self.dead.insert(node.clone());
+            // Names of runs that are over need not be remembered for ever.
+            while self.dead.len() > 1024 {
+                self.dead.pop_first();
+            }
+        }
+        gone
+    }
+
+    /// Whether a node is known to be dead.
+    pub(crate) fn is_dead(&self, node: &NodeId) -> bool {
+        self.dead.contains(node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str) -> NodeId {
+        format!("{name}_0123456789abcdef").parse().unwrap()
+    }
+
+    /// Seconds 0, 2, 4 … up to `until`: `seen` of these nodes.
+    fn renew(leases: &mut Leases, start: Instant, range: std::ops::Range<u64>, seen: &[&str]) {
+        for second in range.step_by(2) {
+            for name in seen {
+                leases.handle_lease(start + Duration::from_secs(second), node(name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_not_seen_any_more_is_dead_once() {
+        let (mut leases, start) = (Leases::new(node("a")), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        renew(&mut leases, start, 0..20, &["a", "b", "c"]);
+        assert!(leases.handle_timeout(at(18)).is_empty());
+        renew(&mut leases, start, 20..28, &["a", "c"]);
+        assert_eq!(leases.handle_timeout(at(26)), [node("b")]);
+        assert!(leases.handle_timeout(at(27)).is_empty());
+        assert!(leases.is_dead(&node("b")) && !leases.is_dead(&node("c")));
+        leases.handle_lease(at(28), node("b"));
+        assert!(!leases.is_dead(&node("b")));
+    }
+
+    #[test]
+    fn nobody_is_dead_while_nobody_can_be_seen() {
+        let (mut leases, start) = (Leases::new(node("a")), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        renew(&mut leases, start, 0..20, &["a", "b"]);
+        for second in 20..60 {
+            assert!(leases.handle_timeout(at(second)).is_empty(), "the memory has no leader");
+        }
+        renew(&mut leases, start, 60..66, &["a"]);
+        assert!(leases.handle_timeout(at(65)).is_empty(), "it may be a little later");
+        renew(&mut leases, start, 66..70, &["a"]);
+        assert_eq!(leases.handle_timeout(at(68)), [node("b")]);
+    }
+}

@@ -1,0 +1,328 @@
+//! Several servers that serve as one: how they hear each other, who lives, and what a dead one leaves behind.
+//!
+//! A node listens on a subject of each user who has a device with it, so that interest is presence. A call belongs to the node its
+//! caller was on: that one decides alone who answered. Devices on other nodes take part through messages. Snapshots of calls go to the
+//! cluster's memory in the background; when an owner dies, a node with a device of the call takes it over by compare-and-set, under
+//! the next epoch. No consensus, gossip or replication is made here: NATS and JetStream have all three.
+
+pub(crate) mod bus;
+pub(crate) mod journal;
+pub(crate) mod lease;
+mod local;
+pub(crate) mod message;
+mod nats;
+pub(crate) mod node;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use offhook_signaling::ApplicationKey;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{interval, sleep, timeout};
+
+use self::bus::{Bucket, Bus, Delivery};
+use self::journal::{CallKey, Entry};
+use self::lease::Leases;
+pub use self::local::LocalBus;
+use self::message::{Body, Message};
+pub use self::nats::ClusterError;
+use self::nats::{NatsAddress, NatsBus};
+use self::node::{NodeId, Subject};
+pub use self::node::{NodeName, NodeNameError};
+use crate::environment::{self, OsEntropy};
+use crate::hub::Command;
+use crate::server::Shared;
+
+/// Deliveries that wait to be handled.
+const MOST_DELIVERIES: usize = 8192;
+/// After it was back, until what other nodes have is looked at.
+const SETTLING: Duration = Duration::from_secs(2);
+/// A node that does not answer for so long is not asked again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How a server takes part in a cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    pub(crate) name: NodeName,
+    pub(crate) bus: BusChoice,
+}
+
+/// What carries the messages.
+#[derive(Debug, Clone)]
+pub(crate) enum BusChoice {
+    Local(LocalBus),
+    Nats(NatsAddress),
+}
+
+impl ClusterConfig {
+    /// Through NATS servers, any of which will do: `nats://HOST:PORT`, or `tls://`.
+    #[must_use]
+    pub const fn nats(name: NodeName, urls: Vec<String>) -> Self {
+        Self { name, bus: BusChoice::Nats(NatsAddress { urls, credentials: None }) }
+    }
+
+    /// With the servers of this process that have the same bus.
+    #[must_use]
+    pub const fn local(name: NodeName, bus: LocalBus) -> Self {
+        Self { name, bus: BusChoice::Local(bus) }
+    }
+
+    /// The file with the credentials that NATS wants (`.creds`).
+    #[must_use]
+    pub fn credentials(mut self, file: Option<PathBuf>) -> Self {
+        if let BusChoice::Nats(address) = &mut self.bus {
+            address.credentials = file;
+        }
+        self
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub const fn name(&self) -> &NodeName {
+        &self.name
+    }
+}
+
+/// How a question to another node went.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It answered.
+    Body(Body),
+    /// Nobody was there to hear it.
+    Unheard,
+    /// No answer in time, or no way to send it.
+    Silent,
+}
+
+/// This server's place in the cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    node: NodeId,
+    bus: Arc<dyn Bus>,
+    asks: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    last_ask: AtomicU64,
+    leases: Mutex<Leases>,
+    journal: mpsc::UnboundedSender<(CallKey, Entry)>,
+}
+
+/// What the tasks of a cluster work on; taken once.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    deliveries: mpsc::Receiver<Delivery>,
+    overtaken: mpsc::UnboundedReceiver<CallKey>,
+}
+
+impl Cluster {
+    /// Joins.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) async fn join(config: &ClusterConfig) -> Result<(Arc<Self>, Intake), ClusterError> {
+        let node = NodeId::new(&config.name, &mut OsEntropy);
+        let (sender, deliveries) = mpsc::channel(MOST_DELIVERIES);
+        let bus: Arc<dyn Bus> = match &config.bus {
+            BusChoice::Local(bus) => Arc::new(bus.attach(sender)),
+            BusChoice::Nats(address) => Arc::new(NatsBus::connect(address, node.clone(), sender).await?),
+        };
+        bus.subscribe(Subject::node(&node));
+        // Never longer than there are live calls.
+        let (journal, entries) = mpsc::unbounded_channel();
+        let (overtake, overtaken) = mpsc::unbounded_channel();
+        tokio::spawn(journal::run(bus.clone(), entries, overtake));
+        let leases = Mutex::new(Leases::new(node.clone()));
+        let cluster =
+            Self { node, bus, asks: Mutex::default(), last_ask: AtomicU64::new(0), leases, journal };
+        Ok((Arc::new(cluster), Intake { deliveries, overtaken }))
+    }
+
+    /// This run of this node.
+    pub(crate) const fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    pub(crate) fn bus(&self) -> &dyn Bus {
+        &*self.bus
+    }
+
+    /// Whether other nodes can be reached, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.bus.is_up()
+    }
+
+    /// Whether a node is known to be dead.
+    pub(crate) fn is_dead(&self, node: &NodeId) -> bool {
+        self.leases().is_dead(node)
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asks(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Answer>>> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something; who hears it is not known.
+    pub(crate) fn say(&self, to: &Subject, application: &ApplicationKey, body: Body) {
+        self.send(to, Message::new(self.node.clone(), application.clone(), body));
+    }
+
+    /// Says something to one node.
+    pub(crate) fn tell(&self, to: &NodeId, application: &ApplicationKey, body: Body) {
+        self.say(&Subject::node(to), application, body);
+    }
+
+    /// Answers a question.
+    pub(crate) fn answer(&self, to: &NodeId, ask: Option<u64>, application: &ApplicationKey, body: Body) {
+        let message = Message::new(self.node.clone(), application.clone(), body);
+        self.send(&Subject::node(to), message.answering(ask));
+    }
+
+    pub(crate) fn send(&self, to: &Subject, message: Message) {
+        if !self.bus.publish(to, message.ask, message.bytes()) {
+            tracing::warn!("too much to say to other nodes: a message is not sent");
+        }
+    }
+
+    /// Asks, at once; the answer comes later. Of several that answer the first counts.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        to: &Subject,
+        application: &ApplicationKey,
+        body: Body,
+    ) -> impl Future<Output = Answer> + use<> {
+        let number = self.last_ask.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let is_sent = self.is_up() && {
+            self.asks().insert(number, answer);
+            let message = Message::new(self.node.clone(), application.clone(), body).asking(number);
+            self.bus.publish(to, Some(number), message.bytes())
+        };
+        let own = self.clone();
+        async move {
+            let answer = match is_sent {
+                true => timeout(PATIENCE, answered).await,
+                false => Ok(Ok(Answer::Silent)),
+            };
+            own.asks().remove(&number);
+            match answer {
+                Ok(Ok(answer)) => answer,
+                _ => Answer::Silent,
+            }
+        }
+    }
+
+    fn answered(&self, ask: u64, answer: Answer) {
+        if let Some(asked) = self.asks().remove(&ask) {
+            // Whoever asked may not wait any more.
+            let _ = asked.send(answer);
+        }
+    }
+
+    /// Is heard no more; what was said is on its way.
+    pub(crate) async fn leave(&self) {
+        self.bus.unsubscribe(&Subject::node(&self.node));
+        // A bus that does not answer is left behind.
+        let _ = timeout(PATIENCE, self.bus.flush()).await;
+    }
+
+    /// Writes down how a call is, in the background.
+    pub(crate) fn note(&self, call: CallKey, entry: Entry) {
+        // The task ends with the server.
+        let _ = self.journal.send((call, entry));
+    }
+}
+
+/// Brings what the bus has to the hubs, and keeps the lease, until the server stops.
+pub(crate) async fn run(shared: Arc<Shared>, cluster: Arc<Cluster>, mut intake: Intake) {
+    let mut stop = shared.stop();
+    let mut ticks = interval(Duration::from_millis(500));
+    let renewing = tokio::spawn(renew(cluster.clone(), shared.config.listen.to_string()));
+    loop {
+        tokio::select! {
+            delivery = intake.deliveries.recv() => match delivery {
+                Some(delivery) => handle(&shared, &cluster, delivery).await,
+                None => break,
+            },
+            Some((application, call_id)) = intake.overtaken.recv() => {
+                let _ = shared.hub(&application).send(Command::Overtaken(call_id)).await;
+            }
+            _ = ticks.tick() => {
+                let gone = cluster.leases().handle_timeout(environment::now());
+                for node in gone {
+                    tracing::warn!(%node, "a node is gone");
+                    for hub in shared.all_hubs() {
+                        // A hub that is gone has nothing of it.
+                        let _ = hub.send(Command::NodeGone(node.clone())).await;
+                    }
+                }
+            }
+            () = stop.now() => break,
+        }
+    }
+    renewing.abort();
+}
+
+async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
+    let message = match delivery {
+        Delivery::Message(bytes) => match Message::parse(&bytes) {
+            Ok(message) => message,
+            Err(error) => return tracing::warn!(%error, "a message of another node was not read"),
+        },
+        Delivery::Unheard(ask) => return cluster.answered(ask, Answer::Unheard),
+        Delivery::Lease(node) => {
+            if let Ok(node) = node.parse() {
+                cluster.leases().handle_lease(environment::now(), node);
+            }
+            return;
+        }
+        Delivery::Down => return tracing::error!("other nodes cannot be reached"),
+        Delivery::Up => {
+            tracing::info!("other nodes can be reached again");
+            for hub in shared.all_hubs() {
+                tokio::spawn(async move {
+                    // The others come back in the same moments.
+                    sleep(SETTLING).await;
+                    // A hub that is gone has nothing of it.
+                    let _ = hub.send(Command::BusBack).await;
+                });
+            }
+            return;
+        }
+    };
+    if message.from != cluster.node {
+        // Whoever speaks lives.
+        cluster.leases().handle_lease(environment::now(), message.from.clone());
+    }
+    if let Some(ask) = message.answers {
+        return cluster.answered(ask, Answer::Body(message.body));
+    }
+    // What an own message says to others has been done here already.
+    if message.from == cluster.node || !shared.applications.contains(&message.application) {
+        return;
+    }
+    let hub = match shared.stop().is_draining() {
+        false => Some(shared.hub(&message.application)),
+        true => shared.running_hub(&message.application),
+    };
+    if let Some(hub) = hub {
+        // A hub that is gone has nothing of it.
+        let _ = hub.send(Command::Peer(Box::new(message))).await;
+    }
+}
+
+async fn renew(cluster: Arc<Cluster>, listen: String) {
+    let mut ticks = interval(lease::RENEWAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let renewed =
+            cluster.bus.renew(Bucket::Nodes, cluster.node.as_str().to_owned(), listen.clone().into()).await;
+        if let Err(error) = renewed {
+            tracing::warn!(%error, "the lease is not renewed");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The devices of this node in calls of other nodes: what they say goes to the owner, and what the owner says to them.
+
+use std::time::Instant;
+
+use offhook_signaling::call::DeviceAddress;
+use offhook_signaling::message::WireError;
+use offhook_signaling::wire::Frame;
+use offhook_signaling::{CallId, ClientMessage, ServerMessage, UserId};
+
+use super::far::{Early, direction};
+use super::{Command, Hub, Line};
+use crate::cluster::Answer;
+use crate::cluster::message::{Body, CallTerm, Device, DeviceEvent, Part};
+use crate::cluster::node::{NodeId, Subject};
+use crate::environment;
+
+/// Commands that wait while a call is taken over.
+const MOST_WAITING: usize = 64;
+
+impl Hub {
+    /// Tells a device of this node what the owner of a call has for it.
+    pub(super) fn deliver(
+        &mut self,
+        owner: NodeId,
+        device: Device,
+        call: CallTerm,
+        mut message: ServerMessage,
+    ) {
+        let address = device.address(&self.application);
+        let Some(far) = &mut self.far else { return };
+        if self.sessions.get(&address).is_none() {
+            let early = Early { owner: owner.clone(), call: call.clone(), message: message.clone() };
+            if far.keep_early(&device, early) {
+                return;
+            }
+            let own = far.cluster.node().clone();
+            match far.moved_to(&device).cloned() {
+                Some(node) if node != own => {
+                    let body = Body::Deliver { device, owner, call, message: Box::new(message) };
+                    self.tell_node(&node, body);
+                }
+                _ if owner != own => {
+                    let (event, only) = (DeviceEvent::Disconnected, Some(call.call_id));
+                    self.tell_node(&owner, Body::Happened { device, event, only });
+                }
+                _ => {}
+            }
+            return;
+        }
+        if owner != *far.cluster.node() && !self.follow(owner, &device, &call, &message) {
+            return;
+        }
+        let call_id = call.call_id;
+        self.issuer.fill_in(environment::wall(), &address, &call_id, &mut message);
+        if let Some(entry) = self.sessions.get_mut(&address) {
+            entry.event(call_id, message);
+        }
+    }
+
+    /// Keeps in step what is known of a device's part in a call of another node; false for what an earlier owner says.
+    fn follow(&mut self, owner: NodeId, device: &Device, call: &CallTerm, message: &ServerMessage) -> bool {
+        let call_id = &call.call_id;
+        if self.board.owns(&self.application, call_id) {
+            return false;
+        }
+        let Some(far) = &mut self.far else { return false };
+        if let Some(known) = far.attached.get(call_id)
+            && (call.epoch < known.epoch || (call.epoch == known.epoch && known.owner != owner))
+        {
+            return false;
+        }
+        match message {
+            ServerMessage::CallIncoming(incoming) => {
+                let crossing = self.board.ringing_call(&self.application, &device.user, &incoming.from);
+                if crossing.is_some_and(|own| own < call_id) {
+                    // They call each other, and this call was on its way when the other began.
+                    self.tell_node(&owner, Body::Glare { call_id: call_id.clone() });
+                    return false;
+                }
+                let Some(far) = &mut self.far else { return false };
+                let part = Part {
+                    term: call.clone(),
+                    owner,
+                    outgoing: false,
+                    remote: incoming.from.clone(),
+                    answered: false,
+                };
+                far.attach(device.clone(), &part);
+                self.rings_elsewhere(device, call_id, true);
+            }
+            ServerMessage::CallAnswered(answered) => {
+                self.rings_elsewhere(device, call_id, false);
+                let Some(far) = &mut self.far else { return false };
+                if let Some(side) = far.attached.get_mut(call_id).and_then(|call| call.sides.get_mut(device))
+                {
+                    side.answered = true;
+                    if let Some(by) = &answered.by {
+                        side.remote = by.clone();
+                    }
+                }
+            }
+            ServerMessage::CallEnded(_) => {
+                // Who was not told of the call is not told of its end.
+                let is_known = far.attached.get(call_id).is_some_and(|call| call.sides.contains_key(device));
+                if self.leave(device, call_id) {
+                    self.issuer.call_over(&self.application, call_id);
+                }
+                return is_known;
+            }
+            _ => {}
+        }
+        true
+    }
+
+    pub(super) fn rings_elsewhere(&mut self, device: &Device, call_id: &CallId, rings: bool) {
+        let Some(far) = &self.far else { return };
+        let Some(side) = far.attached.get(call_id).and_then(|call| call.sides.get(device)) else { return };
+        if side.outgoing {
+            return;
+        }
+        let (caller, callee) = direction(device, side);
+        let rings = rings && !side.answered;
+        self.board.set_rings_elsewhere(&self.application, caller, callee, call_id, rings);
+    }
+
+    /// A device has no part in a call of another node any more; whether it was the last here.
+    pub(super) fn leave(&mut self, device: &Device, call_id: &CallId) -> bool {
+        self.rings_elsewhere(device, call_id, false);
+        self.far.as_mut().and_then(|far| far.leave(device, call_id)).is_some_and(|(_, is_last)| is_last)
+    }
+
+    pub(super) fn leave_all(&mut self, device: &Device) {
+        let calls = self.far.as_ref().map_or_else(Vec::new, |far| far.calls_of(device));
+        for call_id in calls {
+            self.leave(device, &call_id);
+        }
+    }
+
+    /// Tells the owners of a device's calls what happened to it.
+    pub(super) fn tell_owners(&self, address: &DeviceAddress, event: DeviceEvent) {
+        let Some(far) = &self.far else { return };
+        let device = Device::of(address);
+        for owner in far.owners_of(&device) {
+            let body = Body::Happened { device: device.clone(), event, only: None };
+            far.cluster.tell(&owner, &self.application, body);
+        }
+    }
+
+    /// A session was opened here: its user can be reached here, and what rings for them rings here, too.
+    pub(super) fn announce(&mut self, address: &DeviceAddress, is_fresh: bool) {
+        if self.config.echo.as_ref().is_some_and(|echo| echo.user == address.user) {
+            return;
+        }
+        let Some(far) = &mut self.far else { return };
+        let device = Device::of(address);
+        far.note_here(&device);
+        let nodes = Subject::user(&self.application, &address.user);
+        if self.sessions.of_user(&address.user) == 1 {
+            far.cluster.bus().subscribe(nodes.clone());
+        }
+        if is_fresh {
+            far.cluster.say(&nodes, &self.application, Body::Opened { device: device.clone() });
+        }
+        let ringing = Subject::ringing(&self.application, &address.user);
+        far.cluster.say(&ringing, &self.application, Body::Arrived { device });
+    }
+
+    /// A session ended here: when it was the last of its user, they are not here any more.
+    pub(super) fn withdraw(&self, user: &UserId) {
+        if let Some(far) = self.far.as_ref().filter(|_| self.sessions.of_user(user) == 0) {
+            far.cluster.bus().unsubscribe(&Subject::user(&self.application, user));
+        }
+    }
+
+    /// Sends what a device says about a call of another node there; gives it back when the call is not another node's.
+    pub(super) fn forward(
+        &mut self,
+        line: &Line,
+        frame: Frame<ClientMessage>,
+    ) -> Option<Frame<ClientMessage>> {
+        let is_here = matches!(frame.message, ClientMessage::CallStart(_) | ClientMessage::CallReport(_));
+        let device = Device::of(&line.address);
+        let (Some(far), Some(call_id), false) = (&mut self.far, frame.call_id.clone(), is_here) else {
+            return Some(frame);
+        };
+        let Some(attached) = far.attached.get_mut(&call_id).filter(|call| call.sides.contains_key(&device))
+        else {
+            return Some(frame);
+        };
+        let key = (device.clone(), frame.id.clone());
+        if far.asked.insert(key.clone(), line.clone()).is_some() {
+            // It was repeated: the outcome goes where it was repeated.
+            return None;
+        }
+        if let Some(waiting) = attached.waiting.as_mut().filter(|waiting| waiting.len() < MOST_WAITING) {
+            waiting.push((line.clone(), frame));
+            return None;
+        }
+        if !far.cluster.is_up() {
+            far.asked.remove(&key);
+            if matches!(frame.message, ClientMessage::CallHangup(_)) && attached.left.len() < MOST_WAITING {
+                // It is said when the others can be reached again.
+                attached.left.push((device, frame.message));
+            }
+            self.settle(line, frame.id, Some(WireError::Unreachable));
+            return None;
+        }
+        let call = CallTerm { call_id, epoch: attached.epoch };
+        let owner = attached.owner.clone();
+        let body = Body::Command { device, call, message: Box::new(frame.message.clone()) };
+        let answer = far.cluster.ask(&Subject::node(&owner), &self.application, body);
+        let (own, line) = (self.own.clone(), line.clone());
+        tokio::spawn(async move {
+            let answer = answer.await;
+            // A hub that is gone has no sessions.
+            if let Some(own) = own.upgrade() {
+                let _ = own.send(Command::Forwarded(line, Box::new(frame), answer)).await;
+            }
+        });
+        None
+    }
+
+    pub(super) fn forwarded(
+        &mut self,
+        _now: Instant,
+        line: Line,
+        frame: Frame<ClientMessage>,
+        answer: Answer,
+    ) {
+        let Some(far) = &mut self.far else { return };
+        let device = Device::of(&line.address);
+        let key = (device.clone(), frame.id.clone());
+        let (Some(line), Some(call_id)) = (far.asked.remove(&key), frame.call_id.clone()) else { return };
+        match answer {
+            Answer::Body(Body::Outcome { error }) => {
+                if error == Some(WireError::UnknownCall) {
+                    self.leave(&device, &call_id);
+                }
+                self.settle(&line, frame.id, error);
+            }
+            Answer::Silent if !far.cluster.is_up() => {
+                self.settle(&line, frame.id, Some(WireError::Unreachable));
+            }
+            // The owner may be gone: whoever has the call then carries it out.
+            Answer::Unheard | Answer::Silent => {
+                far.asked.insert(key, line.clone());
+                self.start_locating(&call_id, None);
+                let attached = self.far.as_mut().and_then(|far| far.attached.get_mut(&call_id));
+                match attached.and_then(|attached| attached.waiting.as_mut()) {
+                    Some(waiting) if waiting.len() < MOST_WAITING => waiting.push((line, frame)),
+                    _ => self.give_up(&line, frame, WireError::UnknownCall),
+                }
+            }
+            Answer::Body(_) => self.settle(&line, frame.id, Some(WireError::Unreachable)),
+        }
+    }
+
+    pub(super) fn give_up(&mut self, line: &Line, frame: Frame<ClientMessage>, error: WireError) {
+        if let Some(far) = &mut self.far {
+            far.asked.remove(&(Device::of(&line.address), frame.id.clone()));
+        }
+        self.settle(line, frame.id, Some(error));
+    }
+}

@@ -1,0 +1,248 @@
+//! Finds where a session or a call of a device is now, when the node that had it may be gone. Runs beside the hub, which never waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_signaling::call::{CallEndCause, DeviceAddress, EndedBy};
+use offhook_signaling::message::{Headers, LiveCall, Resume};
+use offhook_signaling::session::SessionState;
+use tokio::time::{sleep, timeout};
+
+use crate::cluster::bus::{Bucket, KeepError, Kept};
+use crate::cluster::journal::{Snapshot, key};
+use crate::cluster::message::{Body, ClaimedSession, Device, Part};
+use crate::cluster::node::{NodeId, Subject};
+use crate::cluster::{Answer, Cluster};
+use crate::environment;
+use crate::store::{CallDetailRecord, Store};
+
+/// Nodes that do not have the session do not answer: how long to wait for the one that may.
+const GATHERING: Duration = Duration::from_millis(300);
+/// Between two looks into a memory that has no leader now.
+const PAUSE: Duration = Duration::from_millis(300);
+/// So often a node that is said to have a call may not know of it.
+const MOST_STRANGE: u32 = 4;
+/// A node that is not heard may be on its way to another NATS server.
+const CHANGING: Duration = Duration::from_secs(1);
+/// A leader is elected in some four seconds.
+const TRIES: u32 = 22;
+
+/// A call that was looked for.
+#[derive(Debug)]
+pub(super) enum Located {
+    /// Another node has it, and knows that the device is here now.
+    Elsewhere(Part),
+    /// It was taken over, or was here already.
+    Mine { snapshot: Box<Snapshot>, revision: u64 },
+    /// It is over, for this reason when it is known.
+    Over(Option<CallEndCause>),
+    /// The cluster's memory cannot be reached.
+    Unknown,
+}
+
+/// A device whose session was looked for.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    /// The session, when its token was right.
+    pub(super) session: Option<Box<SessionState>>,
+    /// Its parts in calls of other nodes.
+    pub(super) parts: Vec<Part>,
+    /// Calls that are this node's from now on.
+    pub(super) mine: Vec<(Snapshot, u64)>,
+    /// Whether a call could not be looked for: better to ask the client to come back than to end it.
+    pub(super) is_incomplete: bool,
+}
+
+/// Who looks.
+#[derive(Debug, Clone)]
+pub(super) struct Seeker {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) address: Arc<DeviceAddress>,
+}
+
+impl Seeker {
+    /// The session of the device and the calls it remembers.
+    pub(super) async fn resolve(&self, resume: Option<Resume>, calls: Vec<LiveCall>) -> Resolved {
+        let mut resolved =
+            Resolved { session: None, parts: Vec::new(), mine: Vec::new(), is_incomplete: false };
+        if let Some((state, parts)) = self.claim(resume.as_ref(), &calls).await {
+            resolved.session = state;
+            resolved.parts = parts;
+        }
+        for live in calls {
+            if resolved.parts.iter().any(|part| part.term.call_id == live.call_id) {
+                continue;
+            }
+            match self.locate(&live, true, None).await {
+                Located::Elsewhere(part) => resolved.parts.push(part),
+                Located::Mine { snapshot, revision } => resolved.mine.push((*snapshot, revision)),
+                Located::Over(_) => {}
+                Located::Unknown => resolved.is_incomplete = true,
+            }
+        }
+        resolved
+    }
+
+    /// Takes the session from the node that has it, which the epoch of the session names.
+    async fn claim(
+        &self,
+        resume: Option<&Resume>,
+        calls: &[LiveCall],
+    ) -> Option<(Option<Box<SessionState>>, Vec<Part>)> {
+        let claim = |only_if_here| Body::Claim {
+            device: Device::of(&self.address),
+            resume: resume.cloned().map(ClaimedSession),
+            calls: calls.iter().map(|call| call.call_id.clone()).collect(),
+            only_if_here,
+        };
+        let own = self.cluster.node();
+        let had = resume.and_then(|resume| resume.epoch.parse::<NodeId>().ok());
+        if let Some(had) = had.filter(|had| had != own && !self.cluster.is_dead(had)) {
+            let asked = self.ask(&Subject::node(&had), claim(false));
+            if let Answer::Body(Body::Session { state, parts }) = asked.await {
+                return Some((state, parts));
+            }
+        }
+        let nodes = Subject::user(&self.address.application, &self.address.user);
+        let asked = self.ask(&nodes, claim(true));
+        match timeout(GATHERING, asked).await {
+            Ok(Answer::Body(Body::Session { state, parts })) => Some((state, parts)),
+            _ => None,
+        }
+    }
+
+    fn ask(&self, to: &Subject, body: Body) -> impl Future<Output = Answer> + use<> {
+        self.cluster.ask(to, &self.address.application, body)
+    }
+
+    /// Finds a call, and takes it over where its owner is gone. Only one node does.
+    ///
+    /// `gone` is a node that is known not to have it any more.
+    pub(super) async fn locate(
+        &self,
+        live: &LiveCall,
+        is_answered: bool,
+        mut gone: Option<NodeId>,
+    ) -> Located {
+        let application = &self.address.application;
+        let key = key(&(application.clone(), live.call_id.clone()));
+        let (mut unheard, mut strange) = (0, 0);
+        for _ in 0..TRIES {
+            if let Ok(Some(record)) = self.store.record(application, &live.call_id).await {
+                return Located::Over(Some(record.cause));
+            }
+            let (kept, revision) = match self.cluster.bus().get(Bucket::Calls, key.clone()).await {
+                Ok(Some(Kept { value: Some(value), revision })) => (Snapshot::parse(&value), Some(revision)),
+                Ok(Some(Kept { value: None, .. })) => return Located::Over(None),
+                // What was never written down rang at most for a moment.
+                Ok(None) if !is_answered => return Located::Over(None),
+                Ok(None) => (None, None),
+                Err(_) => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let own = self.cluster.node();
+            match kept.as_ref().and_then(|kept| kept.owner.as_ref()) {
+                Some(owner) if owner == own => {
+                    if let (Some(kept), Some(revision)) = (kept, revision) {
+                        return Located::Mine { snapshot: Box::new(kept), revision };
+                    }
+                }
+                Some(owner) if gone.as_ref() != Some(owner) && !self.cluster.is_dead(owner) => {
+                    match self.attach(owner, live).await {
+                        Answer::Body(Body::Attached { part }) => return Located::Elsewhere(part),
+                        // A node that has just taken it over knows of it in a moment.
+                        Answer::Body(_) if strange < MOST_STRANGE => {
+                            strange += 1;
+                            sleep(PAUSE).await;
+                        }
+                        Answer::Body(_) => return Located::Over(None),
+                        // It may be changing its NATS server.
+                        Answer::Unheard if unheard == 0 => {
+                            unheard += 1;
+                            sleep(CHANGING).await;
+                        }
+                        Answer::Unheard => gone = Some(owner.clone()),
+                        // A node that hangs loses its calls like one that is dead: the next term says so when it comes back.
+                        Answer::Silent if self.cluster.is_up() => gone = Some(owner.clone()),
+                        Answer::Silent => sleep(PAUSE).await,
+                    }
+                }
+                _ => match self.take_over(&key, kept, revision, live).await {
+                    Ok(mine) => return mine,
+                    Err(KeepError::Changed) => {}
+                    Err(KeepError::Unavailable(_)) => sleep(PAUSE).await,
+                },
+            }
+        }
+        Located::Unknown
+    }
+
+    async fn attach(&self, owner: &NodeId, live: &LiveCall) -> Answer {
+        let body = Body::Attach { device: Device::of(&self.address), live: live.clone() };
+        self.ask(&Subject::node(owner), body).await
+    }
+
+    async fn take_over(
+        &self,
+        key: &str,
+        kept: Option<Snapshot>,
+        revision: Option<u64>,
+        live: &LiveCall,
+    ) -> Result<Located, KeepError> {
+        let mut snapshot = kept.unwrap_or_else(|| self.remembered(live));
+        if !takes_part(&snapshot.so_far, &self.address, live) {
+            return Ok(Located::Over(None));
+        }
+        snapshot.epoch = snapshot.epoch.saturating_add(1);
+        snapshot.owner = Some(self.cluster.node().clone());
+        let bus = self.cluster.bus();
+        let revision = bus.put(Bucket::Calls, key.to_owned(), snapshot.bytes(), revision).await?;
+        Ok(Located::Mine { snapshot: Box::new(snapshot), revision })
+    }
+
+    /// What one side remembers of a call that nobody wrote down: it was answered.
+    fn remembered(&self, live: &LiveCall) -> Snapshot {
+        let now = environment::wall_millis();
+        let DeviceAddress { application, user, device } = &*self.address;
+        let (caller, callee) = if live.outgoing { (user, &live.remote) } else { (&live.remote, user) };
+        let own = Some(device.clone());
+        Snapshot {
+            epoch: super::far::FIRST_EPOCH,
+            owner: None,
+            so_far: CallDetailRecord {
+                call_id: live.call_id.clone(),
+                application: application.clone(),
+                caller: caller.clone(),
+                callee: callee.clone(),
+                caller_device: own.clone().filter(|_| live.outgoing),
+                callee_device: own.filter(|_| !live.outgoing),
+                started: now,
+                rang: None,
+                answered: Some(now),
+                established: None,
+                ended: now,
+                talked_ms: Some(0),
+                cause: CallEndCause::None,
+                error: None,
+                ended_by: EndedBy::Server,
+                taken_over: true,
+                headers: Headers::new(),
+            },
+        }
+    }
+}
+
+/// Both must remember the same two people: a call id alone lets nobody in.
+fn takes_part(call: &CallDetailRecord, address: &DeviceAddress, live: &LiveCall) -> bool {
+    let (local, remote, device) = if live.outgoing {
+        (&call.caller, &call.callee, &call.caller_device)
+    } else {
+        (&call.callee, &call.caller, &call.callee_device)
+    };
+    *local == address.user
+        && *remote == live.remote
+        && device.as_ref().is_none_or(|device| *device == address.device)
+}

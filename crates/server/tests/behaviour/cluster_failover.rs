@@ -1,0 +1,160 @@
+//! Sessions go to other nodes, and calls outlive the node that had them.
+
+use offhook_signaling::ClientMessage;
+use offhook_signaling::call::CallEndCause;
+use offhook_signaling::message::{ByeAction, SdpKind, Update};
+
+use crate::nodes::{back, over_both};
+use crate::support::{Phone, candidate, live};
+
+/// A call of alice at `a` to bob at `b`, answered.
+async fn across(
+    a: &offhook_server::RunningServer,
+    b: &offhook_server::RunningServer,
+    call: &str,
+) -> (Phone, Phone) {
+    let mut alice = Phone::register(a, "alice", "a1").await;
+    let mut bob = Phone::register(b, "bob", "b1").await;
+    alice.call(call, "bob").await;
+    alice.expect("progressing").await;
+    bob.expect("incoming from alice").await;
+    bob.answer(call).await;
+    bob.expect("answered").await;
+    alice.expect("answered").await;
+    (alice, bob)
+}
+
+fn offer() -> ClientMessage {
+    ClientMessage::CallUpdate(Update { kind: SdpKind::Offer, sdp: "v=0 again".to_owned() })
+}
+
+over_both! {
+    async fn a_session_is_taken_up_at_another_node_without_a_lost_or_repeated_event(nodes) {
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let (alice, mut bob) = across(&a, &b, "c").await;
+        // Alice's connection is gone; what bob says meanwhile waits for her.
+        let old = alice.hang_the_line();
+        for index in 0..5 {
+            bob.send(Some("c"), ClientMessage::CallCandidate(candidate(&index.to_string()))).await;
+        }
+        assert_eq!(bob.ask("c", offer()).await, None);
+        let mut alice = back(&c, ("alice", "a1"), &old, vec![live("c", true, "bob")]).await;
+        assert!(alice.welcome.as_ref().unwrap().resumed, "the session goes on");
+        for index in 0..5 {
+            alice.expect(&format!("candidate {index}")).await;
+        }
+        alice.expect("update").await;
+        // And back again: the call is still a's.
+        bob.send(Some("c"), ClientMessage::CallCandidate(candidate("c"))).await;
+        alice.expect("candidate c").await;
+        let old = alice.hang_the_line();
+        bob.send(Some("c"), ClientMessage::CallCandidate(candidate("between"))).await;
+        let mut alice = back(&a, ("alice", "a1"), &old, vec![live("c", true, "bob")]).await;
+        alice.expect("candidate between").await;
+        alice.hang_up("c", CallEndCause::HungUp, None).await;
+        alice.expect("ended HungUp").await;
+        bob.expect("ended HungUp").await;
+        assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+
+    async fn the_callee_goes_to_the_node_of_the_call_and_away_again(nodes) {
+        let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+        let (mut alice, bob) = across(&a, &b, "c").await;
+        let old = bob.hang_the_line();
+        alice.send(Some("c"), ClientMessage::CallCandidate(candidate("1"))).await;
+        let mut bob = back(&a, ("bob", "b1"), &old, vec![live("c", false, "alice")]).await;
+        bob.expect("candidate 1").await;
+        alice.send(Some("c"), ClientMessage::CallCandidate(candidate("2"))).await;
+        bob.expect("candidate 2").await;
+        let old = bob.hang_the_line();
+        alice.send(Some("c"), ClientMessage::CallCandidate(candidate("3"))).await;
+        let mut bob = back(&b, ("bob", "b1"), &old, vec![live("c", false, "alice")]).await;
+        bob.expect("candidate 3").await;
+        bob.hang_up("c", CallEndCause::HungUp, None).await;
+        alice.expect("ended HungUp").await;
+        bob.expect("ended HungUp").await;
+    }
+
+    async fn a_call_outlives_its_owner_and_is_hung_up_by_who_was_elsewhere(nodes) {
+        let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+        let (_alice, mut bob) = across(&a, &b, "c").await;
+        drop(a);
+        bob.hang_up("c", CallEndCause::HungUp, None).await;
+        bob.expect("ended HungUp").await;
+        assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+
+    async fn a_call_whose_owner_is_gone_goes_on_at_the_nodes_its_people_come_to(nodes) {
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let (alice, mut bob) = across(&a, &b, "c").await;
+        drop(a);
+        let mut alice = back(&c, ("alice", "a1"), &alice, vec![live("c", true, "bob")]).await;
+        let snapshot = alice.snapshot.clone().unwrap();
+        assert_eq!(snapshot.calls.len(), 1, "the call is still there");
+        assert_eq!(alice.ask("c", offer()).await, None);
+        bob.expect("update").await;
+        assert_eq!(bob.ask("c", offer()).await, None);
+        alice.expect("update").await;
+        bob.hang_up("c", CallEndCause::HungUp, None).await;
+        bob.expect("ended HungUp").await;
+        alice.expect("ended HungUp").await;
+        assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+
+    async fn a_call_within_a_node_that_dies_goes_on_at_two_others(nodes) {
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let (alice, bob) = across(&a, &a, "c").await;
+        drop(a);
+        let (alice, bob) = tokio::join!(
+            back(&b, ("alice", "a1"), &alice, vec![live("c", true, "bob")]),
+            back(&c, ("bob", "b1"), &bob, vec![live("c", false, "alice")]),
+        );
+        let (mut alice, mut bob) = (alice, bob);
+        for phone in [&alice, &bob] {
+            assert_eq!(phone.snapshot.as_ref().unwrap().calls.len(), 1, "the call is still there");
+        }
+        assert_eq!(alice.ask("c", offer()).await, None);
+        bob.expect("update").await;
+        alice.hang_up("c", CallEndCause::HungUp, None).await;
+        alice.expect("ended HungUp").await;
+        bob.expect("ended HungUp").await;
+        assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+
+    async fn a_call_that_rings_when_its_owner_dies_fails_soon(nodes) {
+        let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+        let mut alice = Phone::register(&a, "alice", "a1").await;
+        let mut bob = Phone::register(&b, "bob", "b1").await;
+        alice.call("c", "bob").await;
+        alice.expect("progressing").await;
+        bob.expect("incoming from alice").await;
+        bob.ring("c").await;
+        alice.expect("ringing").await;
+        // Its snapshot is written in the background.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let since = std::time::Instant::now();
+        drop(a);
+        bob.expect("ended Failure").await;
+        assert!(since.elapsed() < std::time::Duration::from_secs(10), "{:?}", since.elapsed());
+        assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+
+    async fn a_node_that_shuts_down_gives_sessions_and_calls_to_the_others(nodes) {
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let (mut alice, mut bob) = across(&a, &b, "c").await;
+        let stopping = tokio::spawn(a.shutdown());
+        let (bye, code) = alice.end().await;
+        assert_eq!((bye.unwrap().action, code), (ByeAction::Resume, Some(4000)));
+        bob.send(Some("c"), ClientMessage::CallCandidate(candidate("meanwhile"))).await;
+        let mut alice = back(&c, ("alice", "a1"), &alice, vec![live("c", true, "bob")]).await;
+        assert!(alice.welcome.as_ref().unwrap().resumed, "the session goes on");
+        alice.expect("candidate meanwhile").await;
+        stopping.await.unwrap();
+        assert_eq!(alice.ask("c", offer()).await, None);
+        bob.expect("update").await;
+        bob.hang_up("c", CallEndCause::HungUp, None).await;
+        bob.expect("ended HungUp").await;
+        alice.expect("ended HungUp").await;
+        assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+}

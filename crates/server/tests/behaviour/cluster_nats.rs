@@ -1,0 +1,112 @@
+//! NATS that is missing, too old, lost, and back again.
+
+use std::time::Duration;
+
+use offhook_server::{ClusterConfig, ClusterError, Server, StartError};
+use offhook_signaling::ClientMessage;
+use offhook_signaling::call::CallEndCause;
+use offhook_signaling::message::{Hangup, WireError};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+use crate::nodes::{Nats, Nodes};
+use crate::support::{Phone, config};
+
+async fn join(url: String) -> ClusterError {
+    let cluster = ClusterConfig::nats("a".parse().unwrap(), vec![url]);
+    match Server::bind(config().cluster(Some(cluster))).await {
+        Err(StartError::Cluster(error)) => error,
+        other => panic!("expected another error than {:?}", other.err()),
+    }
+}
+
+#[tokio::test]
+async fn without_nats_a_node_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    assert!(matches!(join(format!("nats://{address}")).await, ClusterError::Connect(_)));
+    let secret = join("nats://me:hush@[not-an-address".to_owned()).await;
+    assert!(matches!(&secret, ClusterError::Url { .. }) && !secret.to_string().contains("hush"), "{secret}");
+}
+
+/// Speaks just enough of the NATS client protocol to be connected to.
+async fn old_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (read, mut write) = stream.into_split();
+            let info = r#"{"server_id":"A","server_name":"a","version":"2.9.10","proto":1,"host":"127.0.0.1","port":1,"headers":true,"max_payload":1048576,"jetstream":true}"#;
+            write.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
+            let mut lines = BufReader::new(read).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.starts_with("PING") {
+                    write.write_all(b"PONG\r\n").await.unwrap();
+                }
+            }
+        }
+    });
+    format!("nats://{address}")
+}
+
+#[tokio::test]
+async fn a_nats_server_that_is_too_old_is_refused_by_its_version() {
+    let error = join(old_server().await).await;
+    assert!(matches!(&error, ClusterError::TooOld { found } if found == "2.9.10"), "{error}");
+    assert!(error.to_string().contains("2.12"), "{error}");
+}
+
+#[tokio::test]
+async fn a_nats_server_without_jetstream_is_refused() {
+    let Some(nats) = Nats::without_jetstream().await else { return };
+    let error = join(nats.urls().remove(0)).await;
+    assert!(matches!(&error, ClusterError::JetStream(_)), "{error}");
+}
+
+/// A whole call between two phones that have heard nothing yet.
+async fn call(caller: &mut Phone, callee: &mut Phone, (from, to): (&str, &str), call: &str) {
+    caller.call(call, to).await;
+    caller.expect("progressing").await;
+    callee.expect(&format!("incoming from {from}")).await;
+    callee.answer(call).await;
+    callee.expect("answered").await;
+    caller.expect("answered").await;
+    caller.hang_up(call, CallEndCause::HungUp, None).await;
+    caller.expect("ended HungUp").await;
+    callee.expect("ended HungUp").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_nats_calls_within_a_node_go_on_the_rest_fails_clearly_and_all_comes_back() {
+    let Some(mut nodes) = Nodes::nats(1).await else { return };
+    let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+    let mut alice = Phone::register(&a, "alice", "a1").await;
+    let mut carol = Phone::register(&a, "carol", "c1").await;
+    let mut bob = Phone::register(&b, "bob", "b1").await;
+    alice.call("across", "bob").await;
+    alice.expect("progressing").await;
+    bob.expect("incoming from alice").await;
+    bob.answer("across").await;
+    bob.expect("answered").await;
+    alice.expect("answered").await;
+
+    nodes.nats_servers().kill();
+    // Both notice that the connection is gone.
+    sleep(Duration::from_millis(500)).await;
+    call(&mut alice, &mut carol, ("alice", "carol"), "within").await;
+    alice.call("lost", "bob").await;
+    assert_eq!(alice.until_end().await, ["progressing", "ended Failure Unreachable"]);
+    let hang_up = Hangup { cause: CallEndCause::HungUp, error: None };
+    let refused = bob.ask("across", ClientMessage::CallHangup(hang_up)).await;
+    assert_eq!(refused, Some(WireError::Unreachable));
+
+    nodes.nats_servers().start_again().await;
+    // The hang-up goes out as soon as it can.
+    alice.expect("ended HungUp").await;
+    bob.expect("ended HungUp").await;
+    call(&mut alice, &mut bob, ("alice", "bob"), "again").await;
+    assert_eq!(nodes.records_of("across").await.len(), 1);
+    assert_eq!(nodes.records_of("again").await.len(), 1);
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Counts what becomes of calls when a node, the JetStream leader or all nodes in turn go away, and writes the table of docs/RELIABILITY.md.
+
+Needs target/release/offhook, nats-server (scripts/setup.sh test) and some minutes.
+"""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- begin: scripts/reliability_table.py -->", "<!-- end -->"
+HEAD = """\
+| fault | calls | ended by it | sides that had to come back; after more than 5 s | back after, s: p50, p99, most | negotiated anew within 10 s; \
+p99, most, s | hung up within 10 s; p99, most, s | events left out, repeated | calls with one record |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def row(line):
+    """The cells as the program counts them, with those that belong together in one."""
+    fault, calls, dropped, sides, late, back, again, again_s, ended, ended_s, events, records = [
+        cell.strip() for cell in line.strip().strip("|").split("|")
+    ]
+    return f"| {fault} | {calls} | {dropped} | {sides}; {late} | {back} | {again}; {again_s} | {ended}; {ended_s} | {events} | {records} |\n"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", default=ROOT / "target/release/offhook", type=pathlib.Path)
+    parser.add_argument("--calls", default=1000, type=int)
+    parser.add_argument("--profile", default="release", choices=["release", "dev"])
+    parser.add_argument("--write", type=pathlib.Path)
+    options = parser.parse_args()
+    command = ["cargo", "test", "--profile", options.profile, "-p", "offhook-server", "--test", "behaviour", "--",
+               "--ignored", "--exact", "--nocapture", "reliability::table"]
+    environment = {**os.environ, "OFFHOOK_PROGRAM": str(options.program.resolve()), "OFFHOOK_RELIABILITY_CALLS": str(options.calls)}
+    rows = ""
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "RELIABILITY |" in line:
+                rows += row(line.split("RELIABILITY ", 1)[1])
+                print(rows.splitlines()[-1], flush=True)
+    if process.returncode:
+        sys.exit(process.returncode)
+    build = "" if options.profile == "release" else ", a development build"
+    text = f"{os.cpu_count()} processors for three nodes, three NATS servers and all clients{build}.\n\n{HEAD}{rows}"
+    if options.write:
+        page = options.write.read_text()
+        head, rest = page.split(BEGIN)
+        tail = rest.split(END, 1)[1]
+        options.write.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}")
+    else:
+        print(text)
+
+
+main()
