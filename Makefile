@@ -1,10 +1,11 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench load reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
+.PHONY: help demo serve test lint bench load soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 DEMO_FLAGS ?=
 PEERS_FLAGS ?=
 BESIDE_FLAGS ?=
@@ -71,6 +72,10 @@ load: setup-build ## one node under simulated clients; rewrites the table of doc
 reliability: setup-test ## calls through the death of nodes and NATS servers; rewrites the table of docs/RELIABILITY.md
 	cargo build --release -p offhook-cli
 	scripts/reliability_table.py --write docs/RELIABILITY.md $(RELIABILITY_FLAGS)
+
+soak: setup-build ## random clients and faults for SOAK_SECONDS (1800); SEED repeats a run
+	$(call say,soak: $(SOAK_SECONDS) seconds)
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test -p offhook-server --test behaviour -- --ignored --exact --nocapture chaos::every_promise_holds_for_long_and_memory_comes_back
 
 fuzz: setup-build ## every fuzz target for FUZZ_SECONDS (default 600) each; needs a nightly tool chain
 	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh

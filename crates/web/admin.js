@@ -1,7 +1,7 @@
 // The operator's page: what /admin/now tells, again every two seconds.
 
 const EVERY = 2000;
-const STATES = { init: 'Starting', progressing: 'Reaching', ringing: 'Ringing', answered: 'Answered', established: 'Talking' };
+const STATES = { init: 'Asked about', progressing: 'Reaching', ringing: 'Ringing', answered: 'Answered', established: 'Talking' };
 const CAUSES = {
   timeout: 'Not reached', denied: 'Declined', no_answer: 'Not answered', failure: 'Failed', hung_up: 'Hung up', canceled: 'Cancelled',
   other_device_answered: 'Answered elsewhere', inactive: 'Connection lost',

@@ -1,6 +1,8 @@
 //! `offhook top`: a server's metrics, live.
 
 mod fetch;
+#[cfg(test)]
+mod fuzzing;
 mod sample;
 mod screen;
 

@@ -7,6 +7,8 @@ mod recent;
 mod route;
 mod scrape;
 
+use std::time::Duration;
+
 use offhook_signaling::call::{CallEndCause, CallRecord, DeviceAddress};
 use offhook_signaling::message::{CallReport, WireError};
 use offhook_signaling::{CallId, ClientMessage};
@@ -72,6 +74,8 @@ pub(crate) struct Metrics {
     talk: Histogram,
     records_lost: Counter,
     pushes: Family<Known, Counter>,
+    callbacks: Family<[(&'static str, &'static str); 2], Counter>,
+    callback: Histogram,
     reports: Counter,
     mos: Histogram,
     lost: Histogram,
@@ -113,6 +117,8 @@ impl Metrics {
             talk: human_seconds(),
             records_lost: Counter::default(),
             pushes: Family::default(),
+            callbacks: Family::default(),
+            callback: machine_seconds(),
             reports: Counter::default(),
             mos: Histogram::new([1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.4]),
             lost: Histogram::new([0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5]),
@@ -150,6 +156,11 @@ impl Metrics {
         for path in ["direct", "relayed"] {
             drop(self.relayed.get_or_create(&[("path", path)]));
         }
+        for event in ["incoming", "answered", "disconnected"] {
+            for outcome in ["answered", "misunderstood", "unanswered", "dropped"] {
+                drop(self.callbacks.get_or_create(&[("event", event), ("outcome", outcome)]));
+            }
+        }
         for outcome in ["delivered", "gone", "failed"] {
             drop(self.pushes.get_or_create(&[("outcome", outcome)]));
         }
@@ -183,6 +194,8 @@ impl Metrics {
         registry.register("offhook_messages_sent", "Frames sent", self.sent.clone());
         registry.register("offhook_commands_refused", "Commands not carried out", self.refused.clone());
         registry.register("offhook_pushes", "Web Push messages", self.pushes.clone());
+        registry.register("offhook_callbacks", "Events told to back ends", self.callbacks.clone());
+        registry.register("offhook_callback_seconds", "Until a back end answered", self.callback.clone());
     }
 
     fn register_calls(&mut self) {
@@ -294,6 +307,16 @@ impl Metrics {
 
     pub(crate) fn note_record_lost(&self) {
         self.records_lost.inc();
+    }
+
+    /// `outcome` is `answered`, `misunderstood`, `unanswered` or `dropped`.
+    pub(crate) fn note_callback(&self, event: &'static str, outcome: &'static str) {
+        self.callbacks.get_or_create(&[("event", event), ("outcome", outcome)]).inc();
+    }
+
+    /// From an event's turn to an answer, all tries together.
+    pub(crate) fn note_callback_time(&self, time: Duration) {
+        self.callback.observe(time.as_secs_f64());
     }
 
     /// `outcome` is `delivered`, `gone` or `failed`.

@@ -59,6 +59,11 @@ impl Outbox {
         }
     }
 
+    /// Frames that wait for the connection.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Closes the connection after what is queued.
     pub(crate) fn close(&self, reason: CloseReason) {
         if self.queue.try_send(Delivery::Close(reason)).is_err() {

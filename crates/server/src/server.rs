@@ -127,7 +127,7 @@ pub(crate) struct Shared {
     pub(crate) page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
     pub(crate) push: Option<Push>,
-    webhooks: Option<Webhooks>,
+    pub(crate) webhooks: Option<Webhooks>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     issuer: Arc<IceIssuer>,
     pub(crate) turn: Option<TurnService>,
@@ -247,7 +247,7 @@ impl Server {
         };
         let applications = Arc::new(applications);
         let (alive, all_gone) = mpsc::channel(1);
-        let webhooks = Some(Webhooks::start(stopped.clone(), alive.clone()));
+        let webhooks = Some(Webhooks::start(metrics.clone(), stopped.clone(), alive.clone()));
         let shared = shared(config, applications, store, for_page, echo, turn, stopped);
         let shared = Arc::new(Shared { push, webhooks, metrics, cluster: cluster.clone(), ..shared });
         tokio::spawn(prune(shared.clone(), alive.clone()));

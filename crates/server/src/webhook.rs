@@ -9,6 +9,7 @@ mod lineup;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -25,6 +26,7 @@ use crate::endpoint::Endpoint;
 use crate::environment;
 use crate::fetch::Fetcher;
 use crate::hub::Command;
+use crate::metrics::Metrics;
 use crate::rest::{BodyDigest, Signed};
 use crate::server::StopSign;
 use crate::store::CallDetailRecord;
@@ -67,6 +69,16 @@ enum Kind {
     Answered,
     /// Nobody reads the reply.
     Disconnected,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Answered => "answered",
+            Self::Disconnected => "disconnected",
+        }
+    }
 }
 
 impl Notice {
@@ -114,14 +126,23 @@ fn key(view: &CallView) -> CallKey {
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     notices: mpsc::Sender<Notice>,
+    /// Events of the line-up.
+    lined_up: Arc<AtomicUsize>,
 }
 
 impl Webhooks {
     /// Begins to serve.
-    pub(crate) fn start(stop: StopSign, alive: mpsc::Sender<Infallible>) -> Self {
+    pub(crate) fn start(metrics: Arc<Metrics>, stop: StopSign, alive: mpsc::Sender<Infallible>) -> Self {
         let (notices, waiting) = mpsc::channel(MOST_NOTICES);
-        tokio::spawn(run(waiting, stop, alive));
-        Self { notices }
+        let lined_up = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(run(waiting, lined_up.clone(), metrics, stop, alive));
+        Self { notices, lined_up }
+    }
+
+    /// Events that wait or are under way.
+    pub(crate) fn queued(&self) -> usize {
+        let unseen = self.notices.max_capacity() - self.notices.capacity();
+        self.lined_up.load(Ordering::Relaxed) + unseen
     }
 
     /// For hubs.
@@ -131,7 +152,13 @@ impl Webhooks {
 }
 
 /// Serves until the server stops; then until all hubs are gone and all is told, or until everything is dropped.
-async fn run(mut notices: mpsc::Receiver<Notice>, mut stop: StopSign, _alive: mpsc::Sender<Infallible>) {
+async fn run(
+    mut notices: mpsc::Receiver<Notice>,
+    lined_up: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    mut stop: StopSign,
+    _alive: mpsc::Sender<Infallible>,
+) {
     let mut lineup = Lineup::new(MOST_EVENTS);
     let mut places: HashMap<ApplicationKey, Arc<Semaphore>> = HashMap::new();
     let fetcher = Arc::new(OnceCell::new());
@@ -146,6 +173,7 @@ async fn run(mut notices: mpsc::Receiver<Notice>, mut stop: StopSign, _alive: mp
                 Some(notice) => match lineup.push(notice.key.clone(), notice) {
                     Ok(next) => next,
                     Err(notice) => {
+                        metrics.note_callback(notice.kind.name(), "dropped");
                         tokio::spawn(notice.drop_untold());
                         None
                     }
@@ -162,15 +190,17 @@ async fn run(mut notices: mpsc::Receiver<Notice>, mut stop: StopSign, _alive: mp
             () = stop.draining(), if !stop.is_draining() => None,
             () = dropped.now() => return,
         };
+        lined_up.store(lineup.len(), Ordering::Relaxed);
         if let Some(notice) = next {
             let places =
                 places.entry(notice.key.0.clone()).or_insert_with(|| Arc::new(Semaphore::new(MOST_REQUESTS)));
             let (places, fetcher, done) = (places.clone(), fetcher.clone(), done.clone());
+            let metrics = metrics.clone();
             let mut stop = dropped.clone();
             tokio::spawn(async move {
                 let key = notice.key.clone();
                 tokio::select! {
-                    () = tell(&fetcher, &places, notice) => {}
+                    () = tell(&fetcher, &places, &metrics, notice) => {}
                     () = stop.now() => {}
                 }
                 // A server that is gone needs no order.
@@ -181,8 +211,9 @@ async fn run(mut notices: mpsc::Receiver<Notice>, mut stop: StopSign, _alive: mp
 }
 
 /// Tells one event, as often as it takes and as is sensible, and carries out what is replied.
-async fn tell(fetcher: &OnceCell<Option<Fetcher>>, places: &Semaphore, notice: Notice) {
+async fn tell(fetcher: &OnceCell<Option<Fetcher>>, places: &Semaphore, metrics: &Metrics, notice: Notice) {
     let Some(fetcher) = fetcher.get_or_init(system).await else { return };
+    let begun = environment::now();
     let asking = ask(fetcher, places, &notice);
     let reply = match notice.kind {
         Kind::Incoming => timeout(notice.target.callbacks.timeout(), asking).await.unwrap_or(None),
@@ -195,6 +226,17 @@ async fn tell(fetcher: &OnceCell<Option<Fetcher>>, places: &Semaphore, notice: N
     let action = reply.as_deref().map(svaml::parse);
     if let Some(Err(error)) = &action {
         tracing::warn!(%application, %call_id, %error, "a callback's reply was not understood");
+    }
+    metrics.note_callback(
+        notice.kind.name(),
+        match &action {
+            None => "unanswered",
+            Some(Err(_)) => "misunderstood",
+            Some(Ok(_)) => "answered",
+        },
+    );
+    if reply.is_some() {
+        metrics.note_callback_time(environment::now().saturating_duration_since(begun));
     }
     let call_id = call_id.clone();
     match (notice.kind, action) {

@@ -73,7 +73,9 @@ impl Sample {
             if count >= rank {
                 let share = if count > below { (rank - below) / (count - below) } else { 1.0 };
                 // Beyond the last bound nothing more is known.
-                return Some(if bound.is_finite() { low + (bound - low) * share } else { low });
+                let value = if bound.is_finite() { low * (1.0 - share) + bound * share } else { low };
+                // Of numbers that no histogram has.
+                return value.is_finite().then_some(value);
             }
             (low, below) = (bound, count);
         }
@@ -180,6 +182,11 @@ mod tests {
                        offhook_call_ringing_seconds_bucket{le=\"0.002\"} 10\n\
                        offhook_call_ringing_seconds_bucket{le=\"+Inf\"} 10\n";
         assert!(near(of(&Sample::parse(earlier), 0.5), 0.00175), "20 of 30 came in the second bucket");
+    }
+
+    #[test]
+    fn seeds() {
+        offhook_sim::corpus::replay("metrics_text", crate::top::fuzzing::metrics_text);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Json, Response};
-use offhook_signaling::call::{CallEndCause, CallState};
+use offhook_signaling::call::{CallEndCause, CallState, CallView};
 use offhook_signaling::message::CallReport;
 use offhook_signaling::{ApplicationKey, CallId, UserId};
 use serde::Serialize;
@@ -78,14 +78,14 @@ impl From<RecentCall> for Recent {
 
 /// `GET /admin/now`.
 pub(crate) async fn now(State(shared): State<Arc<Shared>>, _admin: Admin) -> Response {
-    let (overview, sketches) = Overview::of(&shared, MOST_LIVE).await;
-    let live = sketches.into_iter().map(|sketch| Live {
-        application: sketch.application,
-        call_id: sketch.call_id,
-        caller: sketch.caller,
-        callee: sketch.callee,
-        state: sketch.state,
-        age_ms: millis(sketch.age),
+    let (overview, calls) = Overview::of(&shared, MOST_LIVE).await;
+    let live = calls.into_iter().map(|CallView { state, so_far, .. }| Live {
+        application: so_far.application,
+        call_id: so_far.call_id,
+        caller: so_far.caller,
+        callee: so_far.callee,
+        state,
+        age_ms: millis(so_far.lasted),
     });
     let now = Now {
         version: env!("CARGO_PKG_VERSION"),

@@ -29,8 +29,10 @@ impl Hub {
             return self.look_elsewhere(open);
         }
         if !resumes {
-            // The application on the device was started anew: its old calls have nobody to talk.
-            let calls = open.calls.iter().map(|call| call.call_id.clone()).collect();
+            // The application on the device was started anew, and its old calls have nobody to talk; or it never saw the welcome of who took
+            // them over, and still talks.
+            let goes_on = self.far.is_some() || self.takes_over(now, open.resume.as_ref());
+            let calls = open.calls.iter().filter(|_| goes_on).map(|call| call.call_id.clone()).collect();
             self.replace(now, &open.address, &calls);
             if self.records.are_pending() {
                 return self.open_or_hold(now, Box::new(open));

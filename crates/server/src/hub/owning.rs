@@ -303,7 +303,7 @@ impl Hub {
 
     /// A device begins anew here: its session is over, and with it the calls it does not know any more.
     pub(super) fn replace(&mut self, now: Instant, address: &DeviceAddress, keep: &BTreeSet<CallId>) {
-        if self.far.is_none() || keep.is_empty() {
+        if keep.is_empty() {
             return self.detach(now, address, CloseReason::Replaced);
         }
         let Some(mut entry) = self.sessions.remove(address) else { return };

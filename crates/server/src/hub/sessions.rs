@@ -49,6 +49,12 @@ impl Sessions {
         self.users.values().flatten().filter(|entry| entry.connection.is_some()).count()
     }
 
+    /// Frames that wait for connections to take them.
+    pub(super) fn queued(&self) -> usize {
+        let open = self.users.values().flatten().filter_map(|entry| entry.connection.as_ref());
+        open.map(|connection| connection.outbox.queued()).sum()
+    }
+
     pub(super) fn of_user(&self, user: &UserId) -> usize {
         self.users.get(user).map_or(0, Vec::len)
     }

@@ -18,7 +18,8 @@ impl Hub {
             waiting: self.sessions.len() - connected,
             calls: self.board.counts(),
             records: self.records.pending(),
-            live: self.board.sketches(now, most),
+            outboxes: self.sessions.queued(),
+            live: self.board.all_calls(now, most),
         }
     }
 

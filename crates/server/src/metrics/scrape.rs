@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook_signaling::call::{CallCounts, CallSketch};
+use offhook_signaling::call::{CallCounts, CallView};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,7 +33,9 @@ pub(crate) struct Census {
     pub(crate) calls: CallCounts,
     /// Call records on their way to the store.
     pub(crate) records: usize,
-    pub(crate) live: Vec<CallSketch>,
+    /// Frames that connections have not taken.
+    pub(crate) outboxes: usize,
+    pub(crate) live: Vec<CallView>,
 }
 
 impl Census {
@@ -41,6 +43,7 @@ impl Census {
         self.connected += other.connected;
         self.waiting += other.waiting;
         self.records += other.records;
+        self.outboxes += other.outboxes;
         self.live.extend(other.live);
         self.calls.ringing += other.calls.ringing;
         self.calls.answered += other.calls.answered;
@@ -90,6 +93,7 @@ async fn register_now(registry: &mut Registry, shared: &Shared) {
     let calls =
         gauges("state", &[("ringing", ringing), ("answered", answered), ("established", established)]);
     registry.register("offhook_calls", "Calls that are not over", calls);
+    let callbacks = shared.webhooks.as_ref().map_or(0, crate::webhook::Webhooks::queued);
     let pushes = shared.push.as_ref().map_or(0, crate::push::Push::queued);
     let queues = gauges(
         "queue",
@@ -99,6 +103,8 @@ async fn register_now(registry: &mut Registry, shared: &Shared) {
             ("store", shared.store.queued()),
             ("outbox", shared.store.waiting_records()),
             ("pushes", pushes),
+            ("callbacks", callbacks),
+            ("outboxes", census.outboxes),
         ],
     );
     registry.register("offhook_queue_depth", "What waits inside the server", queues);
@@ -161,8 +167,9 @@ struct ProcessFigures {
 
 impl Overview {
     /// Now, with so many live calls at most.
-    pub(crate) async fn of(shared: &Shared, most: usize) -> (Self, Vec<CallSketch>) {
-        let (Census { connected, waiting, calls, records, mut live }, commands) = census(shared, most).await;
+    pub(crate) async fn of(shared: &Shared, most: usize) -> (Self, Vec<CallView>) {
+        let (Census { connected, waiting, calls, records, mut live, .. }, commands) =
+            census(shared, most).await;
         live.truncate(most);
         let CallCounts { ringing, answered, established } = calls;
         let overview = Self {

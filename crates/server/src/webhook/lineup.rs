@@ -23,6 +23,11 @@ impl<K: Eq + Hash, T> Lineup<K, T> {
         Self { calls: HashMap::new(), count: 0, most }
     }
 
+    /// How many wait or are under way.
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
     /// Whether nothing waits or is under way.
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()

@@ -9,6 +9,7 @@ mod admin;
 mod application;
 mod authentication_string;
 mod backend;
+mod chaos;
 mod cluster;
 mod cluster_failover;
 mod cluster_killed;

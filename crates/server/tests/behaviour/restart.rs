@@ -40,6 +40,28 @@ async fn answered_calls_outlive_the_server() {
     bob.expect("ended HungUp").await;
 }
 
+/// A device whose connection broke before the welcome still speaks of the session that the old server gave it.
+#[tokio::test]
+async fn who_never_saw_the_welcome_comes_again_and_has_its_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(config().data(folder.path())).await;
+    let (alice, bob) = talking(&server, "c").await;
+    server.shutdown().await;
+    let server = serve(config().data(folder.path())).await;
+    for _ in 0..2 {
+        drop(back(&server, "bob", "b1", &bob, live("c", false, "alice")).await);
+    }
+    let mut caller = back(&server, "alice", "a1", &alice, live("c", true, "bob")).await;
+    let mut callee = back(&server, "bob", "b1", &bob, live("c", false, "alice")).await;
+    for phone in [&caller, &callee] {
+        assert_eq!(phone.snapshot.as_ref().unwrap().calls.len(), 1);
+    }
+    callee.hang_up("c", CallEndCause::HungUp, None).await;
+    caller.expect("ended HungUp").await;
+    let again = back(&server, "bob", "b1", &bob, live("c", false, "alice")).await;
+    assert!(again.snapshot.unwrap().calls.is_empty(), "it is over");
+}
+
 #[tokio::test]
 async fn a_side_that_does_not_come_back_ends_the_call() {
     let folder = tempfile::tempdir().unwrap();

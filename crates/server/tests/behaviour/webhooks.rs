@@ -7,6 +7,7 @@ use offhook_signaling::call::{CallEndCause, CallTimers, Unanswered};
 use serde_json::json;
 
 use crate::backend::{Answer, Backend, header};
+use crate::metrics::{counting, scrape, value};
 use crate::rest::{ask, json, own};
 use crate::support::{KEY, Phone, SECRET, config, serve};
 
@@ -252,4 +253,46 @@ async fn the_digest_of_the_published_api_is_sent_where_it_is_wanted() {
     assert_eq!(header(&asked.head, "content-md5").len(), 24);
     assert!(header(&asked.head, "x-content-sha256").is_empty());
     assert_eq!(backend.next().await.event["reason"], "TIMEOUT");
+}
+
+/// Until a sample has this value.
+async fn counted(server: &RunningServer, sample: &str, wanted: f64) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while (value(&scrape(server).await, sample) - wanted).abs() > f64::EPSILON {
+        assert!(Instant::now() < end, "{sample} is not {wanted}: {}", value(&scrape(server).await, sample));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_came_of_callbacks_is_counted() {
+    let mut backend = Backend::start(|event| match event["event"].as_str() {
+        Some("ice") => Answer::svaml(GO_ON),
+        Some("ace") => Answer::svaml("neither JSON nor SVAML"),
+        _ => Answer::Silence,
+    })
+    .await;
+    let server = counting(hooked(Callbacks::new(&backend.url))).await;
+    let (mut alice, mut bob) = alice_and_bob(&server).await;
+    alice.call("c", "bob").await;
+    alice.expect("progressing").await;
+    bob.expect("incoming from alice").await;
+    bob.answer("c").await;
+    alice.expect("answered").await;
+    counted(&server, r#"offhook_callbacks_total{event="answered",outcome="misunderstood"}"#, 1.0).await;
+    alice.hang_up("c", CallEndCause::HungUp, None).await;
+    for event in ["ice", "ace", "dice"] {
+        assert_eq!(backend.event().await, event);
+    }
+    let page = scrape(&server).await;
+    for (sample, count) in [
+        (r#"offhook_callbacks_total{event="incoming",outcome="answered"}"#, 1.0),
+        (r#"offhook_callbacks_total{event="incoming",outcome="dropped"}"#, 0.0),
+        (r#"offhook_callbacks_total{event="disconnected",outcome="unanswered"}"#, 0.0),
+        ("offhook_callback_seconds_count", 2.0),
+        // The last one is under way: nobody answers it.
+        (r#"offhook_queue_depth{queue="callbacks"}"#, 1.0),
+    ] {
+        assert_eq!(value(&page, sample), count, "{sample}");
+    }
 }

@@ -14,4 +14,4 @@ pub use end_cause::CallEndCause;
 pub use owner::DeviceAddress;
 pub use record::{CallRecord, EndedBy};
 pub use state::{CallState, CallTimers};
-pub use switchboard::{CallCounts, CallSketch, Switchboard, SwitchboardOutput};
+pub use switchboard::{CallCounts, Switchboard, SwitchboardOutput};

@@ -8,8 +8,7 @@ mod snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::switchboard::CallSketch;
-use super::{CallEndCause, CallRecord, CallState, CallTimers, EndedBy, Unanswered};
+use super::{CallEndCause, CallRecord, CallTimers, EndedBy, Unanswered};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{CallStart, Candidate, Ended, Headers, Incoming, LiveCall, Progressing, ServerMessage};
 
@@ -169,23 +168,6 @@ impl Owner {
     /// Whether nobody has answered yet.
     pub(super) const fn is_ringing(&self) -> bool {
         self.answered.is_none()
-    }
-
-    /// The call in a few words.
-    pub(super) fn sketch(&self, now: Instant) -> CallSketch {
-        CallSketch {
-            application: self.application.clone(),
-            call_id: self.id.clone(),
-            caller: self.caller.user.clone(),
-            callee: self.callee.user.clone(),
-            state: match (self.established, self.answered, self.rung) {
-                (Some(_), ..) => CallState::Established,
-                (None, Some(_), _) => CallState::Answered,
-                (None, None, Some(_)) => CallState::Ringing,
-                (None, None, None) => CallState::Progressing,
-            },
-            age: now.saturating_duration_since(self.started),
-        }
     }
 
     /// Whether media is connected at one side.

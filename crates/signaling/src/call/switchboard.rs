@@ -2,12 +2,14 @@
 
 mod control;
 mod elsewhere;
+mod taken_over;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use self::taken_over::TakenOver;
 use super::owner::{DeviceAddress, Owner, OwnerOutput};
-use super::{CallEndCause, CallRecord, CallState, CallTimers, CallView, Screening};
+use super::{CallEndCause, CallRecord, CallTimers, CallView, Screening};
 use crate::id::{ApplicationKey, CallId, DeviceId, UserId};
 use crate::message::{
     CallStart, ClientMessage, Ended, Headers, LiveCall, ServerMessage, Snapshot, WireError,
@@ -41,23 +43,6 @@ pub enum SwitchboardOutput {
     Ended(CallRecord),
 }
 
-/// A live call in a few words, for whoever watches a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallSketch {
-    /// The application.
-    pub application: ApplicationKey,
-    /// The call.
-    pub call_id: CallId,
-    /// Who calls.
-    pub caller: UserId,
-    /// Who is called.
-    pub callee: UserId,
-    /// How far it is.
-    pub state: CallState,
-    /// Since its start.
-    pub age: Duration,
-}
-
 /// How many calls there are, by how far they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CallCounts {
@@ -79,6 +64,7 @@ pub struct Switchboard {
     calls_by_user: BTreeMap<UserKey, BTreeSet<CallId>>,
     devices: BTreeMap<UserKey, BTreeSet<DeviceId>>,
     deadlines: BTreeSet<(Instant, CallKey)>,
+    over: TakenOver,
     outputs: VecDeque<SwitchboardOutput>,
     elsewhere: bool,
     rings_elsewhere: BTreeMap<elsewhere::Direction, BTreeSet<CallId>>,
@@ -95,6 +81,7 @@ impl Switchboard {
             calls_by_user: BTreeMap::new(),
             devices: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            over: TakenOver::new(),
             outputs: VecDeque::new(),
             elsewhere: false,
             rings_elsewhere: BTreeMap::new(),
@@ -121,10 +108,10 @@ impl Switchboard {
         counts
     }
 
-    /// Live calls in a few words, at most so many.
+    /// Live calls of all applications, at most so many.
     #[must_use]
-    pub fn sketches(&self, now: Instant, most: usize) -> Vec<CallSketch> {
-        self.calls.values().take(most).map(|owner| owner.sketch(now)).collect()
+    pub fn all_calls(&self, now: Instant, most: usize) -> Vec<CallView> {
+        self.calls.values().take(most).map(|owner| owner.view(now)).collect()
     }
 
     /// A device opened a new session: calls that ring for its user ring on it, and `live` calls that nobody knows are taken over.
@@ -133,7 +120,7 @@ impl Switchboard {
         self.devices.entry(user).or_default().insert(address.device.clone());
         for live in live.iter().take(MOST_CALLS_PER_DEVICE) {
             let key = (address.application.clone(), live.call_id.clone());
-            if !self.calls.contains_key(&key) {
+            if !self.calls.contains_key(&key) && !self.over.contains(&key) {
                 self.insert(key, Owner::adopt(now, self.timers, address, live));
             }
         }
@@ -398,6 +385,9 @@ impl Switchboard {
                 }
                 OwnerOutput::Ended(record) => {
                     self.remove(key);
+                    if record.taken_over {
+                        self.over.note(key.clone());
+                    }
                     SwitchboardOutput::Ended(record)
                 }
             };

@@ -140,12 +140,23 @@ impl Exchange {
             self.sessions.get(address).is_some_and(|session| *session.session.id() == resume.session)
         });
         if resume.is_none() {
-            self.detach(now, address, sent);
-            let session = Session { session: ServerSession::new(dice), connection: None, expires: None };
-            self.sessions.insert(address.clone(), session);
             let young = now.duration_since(self.started) < YOUTH;
             let restarted = epoch.is_some_and(|epoch| epoch != self.epoch);
-            self.board.handle_attached(now, address, if young && restarted { &hello.calls } else { &[] });
+            let live = if young && restarted { &hello.calls[..] } else { &[] };
+            if self.sessions.remove(address).is_some() {
+                // As the server does: what the device still talks in goes on.
+                for call in self.board.calls_with(address) {
+                    if !live.iter().any(|live| live.call_id == call) {
+                        self.board.handle_left(now, address, &call);
+                    }
+                }
+                self.board.handle_moved(address);
+                self.board.handle_disconnected(now, address);
+                self.route(sent);
+            }
+            let session = Session { session: ServerSession::new(dice), connection: None, expires: None };
+            self.sessions.insert(address.clone(), session);
+            self.board.handle_attached(now, address, live);
         }
         let snapshot = self.board.snapshot_for(address);
         let Some(session) = self.sessions.get_mut(address) else { return };
