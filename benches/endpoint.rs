@@ -105,7 +105,7 @@ fn resident() -> Option<u64> {
 
 /// Resident bytes of one more call that talks and hears, codec included.
 fn memory(config: &StreamConfig) -> Option<u64> {
-    let mut end = End::open(config, Duration::from_micros(2500), SimulatedDevice::default());
+    let mut end = End::open(config, Duration::from_millis(5), SimulatedDevice::default());
     let speech = synthetic_speech(Duration::from_secs(3), 3);
     end.feeder.write(&speech);
     let open = |end: &End| {
@@ -125,8 +125,8 @@ fn memory(config: &StreamConfig) -> Option<u64> {
 
 /// Half a second in which every call hears itself.
 fn talk(end: &mut End, calls: &mut [(MediaStream, PacketPort, u16)]) {
-    for _ in 0..200 {
-        end.simulation.advance(Duration::from_micros(2500));
+    for _ in 0..100 {
+        end.simulation.advance(Duration::from_millis(5));
         let now = end.simulation.now();
         for (_, port, sequence) in calls.iter_mut() {
             while let Some(packet) = port.outgoing.pop() {
@@ -148,7 +148,7 @@ fn talk(end: &mut End, calls: &mut [(MediaStream, PacketPort, u16)]) {
 
 #[expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
 fn main() {
-    let (normal, tick) = (StreamConfig::default(), Duration::from_micros(2500));
+    let (normal, tick) = (StreamConfig::default(), Duration::from_millis(5));
     let device = SimulatedDevice::default();
     let mut twenty = normal;
     twenty.send.packet_time = PacketTime::Ms20;

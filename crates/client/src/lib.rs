@@ -17,6 +17,7 @@
 //! | datagrams, packets | dropped and counted: late sound is worse than lost sound |
 
 mod address;
+mod alarm;
 mod builder;
 mod call;
 mod call_client;
@@ -29,6 +30,8 @@ mod event;
 mod listener;
 mod microphone;
 mod queue;
+#[cfg(unix)]
+mod readable;
 mod recording;
 mod registration;
 mod report;

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use offhook_transport::Transmit;
-use tokio::net::UdpSocket;
+
+use self::receiver::Receiver;
 
 /// More than any datagram of a call: what is longer is cut and then refused by the transport.
 const MOST_BYTES: usize = 2048;
@@ -34,8 +35,8 @@ pub(crate) struct Sockets {
 #[derive(Debug)]
 struct Socket {
     address: SocketAddr,
-    receiver: UdpSocket,
-    /// The same socket for sending: tokio's would refuse until its reactor has looked at it once, and the first datagrams matter most.
+    receiver: Receiver,
+    /// The same socket for sending: one of tokio would refuse until its reactor has looked at it once, and the first datagrams matter most.
     sender: std::net::UdpSocket,
 }
 
@@ -44,7 +45,7 @@ impl Sockets {
     pub(crate) fn bind(&mut self, ip: IpAddr) -> io::Result<SocketAddr> {
         let sender = std::net::UdpSocket::bind((ip, 0))?;
         sender.set_nonblocking(true)?;
-        let receiver = UdpSocket::from_std(sender.try_clone()?)?;
+        let receiver = Receiver::new(sender.try_clone()?)?;
         let address = sender.local_addr()?;
         self.sockets.push(Socket { address, receiver, sender });
         Ok(address)
@@ -67,7 +68,7 @@ impl Sockets {
 
     /// Ready when a socket may have something.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let ready = |socket: &Socket| socket.receiver.poll_recv_ready(cx).is_ready();
+        let ready = |socket: &Socket| socket.receiver.poll_ready(cx).is_ready();
         // Every socket is asked, so that each of them wakes this task.
         if self.sockets.iter().map(ready).fold(false, |any, one| any | one) {
             Poll::Ready(())
@@ -83,7 +84,7 @@ impl Sockets {
         for index in 0..count {
             let Socket { address, receiver, .. } = &self.sockets[(self.first + index) % count];
             for _ in 0..BATCH {
-                match receiver.try_recv_from(&mut buffer) {
+                match receiver.receive(&mut buffer) {
                     Ok((length, remote)) => take(Instant::now(), *address, remote, &mut buffer[..length]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // What an earlier datagram caused (nobody listens there): the next may be good.
@@ -92,6 +93,60 @@ impl Sockets {
             }
         }
         self.first = if count == 0 { 0 } else { (self.first + 1) % count };
+    }
+}
+
+#[cfg(unix)]
+mod receiver {
+    use std::io;
+    use std::net::{SocketAddr, UdpSocket};
+    use std::task::{Context, Poll};
+
+    use crate::readable::Readable;
+
+    #[derive(Debug)]
+    pub(super) struct Receiver(Readable<UdpSocket>);
+
+    impl Receiver {
+        /// Of a socket that does not block.
+        pub(super) fn new(socket: UdpSocket) -> io::Result<Self> {
+            Readable::new(socket).map(Self)
+        }
+
+        pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.poll(cx)
+        }
+
+        pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.0.read(|socket| socket.recv_from(buffer))
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod receiver {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::task::{Context, Poll};
+
+    use tokio::net::UdpSocket;
+
+    #[derive(Debug)]
+    pub(super) struct Receiver(UdpSocket);
+
+    impl Receiver {
+        /// Of a socket that does not block.
+        pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+            UdpSocket::from_std(socket).map(Self)
+        }
+
+        pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.poll_recv_ready(cx).map(|_| ())
+        }
+
+        pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.0.try_recv_from(buffer)
+        }
     }
 }
 

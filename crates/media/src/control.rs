@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use ringbuf::HeapProd;
 use ringbuf::traits::Producer;
@@ -20,6 +21,7 @@ use crate::threads::media_thread::MediaThreadCounters;
 /// Shared by all handles of an engine and its threads but the media thread, which holds none of it.
 pub(crate) struct Control {
     pub(crate) clock: EngineClock,
+    pub(crate) period: Duration,
     pub(crate) probe: RealTimeProbe,
     pub(crate) counters: Arc<MediaThreadCounters>,
     pub(crate) lost_news: Arc<AtomicU64>,
@@ -55,6 +57,7 @@ impl CommandQueue {
 impl Control {
     pub(crate) fn new(
         clock: EngineClock,
+        period: Duration,
         probe: RealTimeProbe,
         commands: HeapProd<Command>,
         lost_news: Arc<AtomicU64>,
@@ -63,6 +66,7 @@ impl Control {
     ) -> Self {
         Self {
             clock,
+            period,
             probe,
             counters: Arc::default(),
             lost_news,

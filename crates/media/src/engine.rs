@@ -66,7 +66,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How often the media thread ticks: 0.5 to 20 ms, 2.5 ms by default.
+    /// How often the media thread ticks: 0.5 to 20 ms, 5 ms by default.
     #[must_use]
     pub fn period(mut self, period: Duration) -> Self {
         self.period = period.clamp(SHORTEST, LONGEST);
@@ -109,10 +109,8 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, StartEngineError> {
         let clock = EngineClock::start();
         let (period, real_time) = (self.period, self.real_time);
-        let pace = Pace { period: self.paced_period, tick: period, real_time };
-        let latency = self.latency;
-        let make =
-            self.backend.unwrap_or_else(|| Box::new(move || Box::new(SystemBackend::new(pace, latency))));
+        let pace = Pace { period: self.paced_period, tick: period, latency: self.latency, real_time };
+        let make = self.backend.unwrap_or_else(|| Box::new(move || Box::new(SystemBackend::new(pace))));
         let Parts { control, processor, housekeeper, requests, enhancer } =
             Parts::new(clock, period, self.counter);
         let mut threads = Threads::default();
@@ -134,8 +132,9 @@ impl EngineBuilder {
             })
             .and_then(|()| {
                 let counters = Arc::clone(&control.counters);
+                let beat = enhance_thread::beat(clock, period);
                 threads.start("offhook-enhance", move || {
-                    enhance_thread::run(enhancer, real_time, &counters);
+                    enhance_thread::run(enhancer, beat, real_time, &counters);
                 })
             });
         if let Some(enhance) = threads.last() {
@@ -176,7 +175,7 @@ impl Parts {
         let (processor, ends) = MediaProcessor::new(period, Arc::clone(&lost_news), reference);
         let (ask, requests) = mpsc::channel();
         let probe = RealTimeProbe::new(counter);
-        let control = Arc::new(Control::new(clock, probe, ends.commands, lost_news, ask, enhance));
+        let control = Arc::new(Control::new(clock, period, probe, ends.commands, lost_news, ask, enhance));
         let housekeeper = Housekeeper::new(Arc::clone(&control), ends.garbage, ends.news);
         Self { control, processor, housekeeper, requests, enhancer }
     }
@@ -275,6 +274,11 @@ impl Engine {
     /// The clock of everything it does.
     pub fn clock(&self) -> EngineClock {
         self.control.clock
+    }
+
+    /// How often the media thread ticks. Its ticks lie at the multiples of this on its clock: what it has for others, it has right after one.
+    pub fn period(&self) -> Duration {
+        self.control.period
     }
 
     /// A reader of what happens to devices from now on.

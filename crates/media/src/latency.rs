@@ -6,11 +6,11 @@ use std::time::Duration;
 /// each side of a call chooses for the sound it sends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LatencyMode {
-    /// About 30 ms from mouth to ear plus the path: ticks of 2.5 ms, 5 ms device periods.
+    /// About 30 ms from mouth to ear plus the path: ticks of 5 ms, 5 ms device periods.
     #[default]
     Normal,
     /// About 15 ms from mouth to ear plus the path, for playing music together and the like: ticks of 1.25 ms, 2.5 ms device periods, where the
-    /// device can. Wants more bandwidth, twice the wake-ups and real-time priority.
+    /// device can. Wants more bandwidth, four times the wake-ups and real-time priority.
     Low,
 }
 
@@ -18,7 +18,7 @@ impl LatencyMode {
     /// How often the media thread ticks.
     pub(crate) const fn tick(self) -> Duration {
         match self {
-            Self::Normal => Duration::from_micros(2500),
+            Self::Normal => Duration::from_millis(5),
             Self::Low => Duration::from_micros(1250),
         }
     }

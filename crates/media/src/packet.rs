@@ -72,7 +72,8 @@ impl std::fmt::Debug for IncomingRtp {
     }
 }
 
-/// The network's end of a stream. Look at `outgoing` and `reports` every millisecond or two: the media thread wakes nobody.
+/// The network's end of a stream. Look at `outgoing` and `reports` right after the ticks of the media thread, which wakes nobody:
+/// [`Engine::period`](crate::Engine::period).
 #[derive(Debug)]
 pub struct PacketPort {
     /// Where packets off the network go.

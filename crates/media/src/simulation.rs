@@ -19,10 +19,9 @@ use crate::enhance::worker::EnhanceWorker;
 use crate::microphone::Microphone;
 use crate::opening::Opening;
 use crate::processor::MediaProcessor;
-use crate::threads::housekeeping::Housekeeper;
+use crate::threads::housekeeping::{self, Housekeeper};
 use crate::threads::{CaptureCallback, EngineClock, Priority, RenderCallback};
 
-const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(10);
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// How the devices of a simulation are.
@@ -111,7 +110,7 @@ impl Simulation {
             period,
             now: zero,
             next_tick: zero + period,
-            next_housekeeping: zero + HOUSEKEEPING_EVERY,
+            next_housekeeping: zero + housekeeping::EVERY,
             next_check: zero + CHECK_EVERY,
             housekeeping_held: false,
             enhancer_held: false,
@@ -206,7 +205,7 @@ impl Simulation {
             }
         }
         if self.next_housekeeping <= now {
-            self.next_housekeeping += HOUSEKEEPING_EVERY;
+            self.next_housekeeping += housekeeping::EVERY;
             if !self.housekeeping_held {
                 self.housekeeper.work();
             }

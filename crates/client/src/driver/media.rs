@@ -21,7 +21,6 @@ use offhook_signaling::call::{CallEndCause, CallState};
 use offhook_signaling::message::Candidate;
 use offhook_transport::{AudioLevel, Carrier, Event, Output, RtpToSend, Session, Transmit};
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::sleep_until;
 
 use self::cadence::Cadence;
 use self::feedback::network_report_of;
@@ -29,8 +28,9 @@ use self::negotiate::Negotiation;
 use self::recover::{Recovery, Sign};
 use self::relay::Gathering;
 use self::upkeep::Upkeep;
-use super::runtime::media_runtime;
+use super::prepare::Network;
 use super::{Command, MediaNews, PreparedMedia, ToMedia};
+use crate::alarm::Alarm;
 use crate::call::CallCore;
 use crate::event::CallEvent;
 use crate::shared::Shared;
@@ -51,6 +51,7 @@ pub(super) struct MediaDriver {
     session: Session,
     /// When the session wants to be called again.
     session_due: Instant,
+    alarm: Alarm,
     sockets: Sockets,
     turn_streams: TurnStreams,
     gathering: Gathering,
@@ -82,7 +83,8 @@ impl MediaDriver {
     ) {
         let Some(engine) = shared.sound.engine() else { return };
         let now = Instant::now();
-        let PreparedMedia { session, sockets, turn_streams, servers, stream, port, config, offer } = media;
+        let PreparedMedia { network, servers, stream, port, config, offer } = media;
+        let Network { runtime, alarm, session, sockets, turn_streams } = network;
         let driver = Self {
             clock: engine.clock(),
             path: shared.settings.path.as_ref().map(|make| make()),
@@ -92,11 +94,12 @@ impl MediaDriver {
             inbox,
             session,
             session_due: now,
+            alarm,
             sockets,
             turn_streams,
             gathering: Gathering::new(servers, core.direction),
             port,
-            cadence: Cadence::default(),
+            cadence: Cadence::new(engine.clock(), engine.period()),
             stream_events: stream.events(),
             stream,
             wanted: config,
@@ -110,9 +113,7 @@ impl MediaDriver {
             over: false,
             core,
         };
-        if let Ok(runtime) = media_runtime() {
-            runtime.spawn(driver.run());
-        }
+        runtime.spawn(driver.run());
     }
 
     async fn run(mut self) {
@@ -121,12 +122,13 @@ impl MediaDriver {
             if self.over {
                 break;
             }
-            let (inbox, sockets, streams) = (&mut self.inbox, &self.sockets, &mut self.turn_streams);
+            self.alarm.set(wake);
+            let Self { inbox, sockets, turn_streams: streams, alarm, .. } = &mut self;
             tokio::select! {
                 message = inbox.recv() => self.handle_message(message.unwrap_or(ToMedia::End)),
                 () = poll_fn(|cx| sockets.poll_readable(cx)) => self.receive(),
                 () = poll_fn(|cx| streams.poll(cx)) => self.take_stream_news(),
-                () = sleep_until(wake.into()) => {}
+                () = poll_fn(|cx| alarm.poll(cx)) => {}
             }
         }
         self.finish(Instant::now());

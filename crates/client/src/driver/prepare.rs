@@ -10,9 +10,11 @@ use offhook_transport::{
     Certificate, CertificateError, OpusParams, Role, Session, SessionConfig, SessionError,
 };
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 use super::IceServers;
 use super::runtime::media_runtime;
+use crate::alarm::Alarm;
 use crate::builder::Settings;
 use crate::shared::Shared;
 use crate::turn_stream::TurnStreams;
@@ -44,15 +46,23 @@ pub(crate) enum PrepareError {
 /// A call's stream, sockets and session.
 #[derive(Debug)]
 pub(crate) struct PreparedMedia {
-    pub(crate) session: Session,
-    pub(crate) sockets: Sockets,
-    pub(crate) turn_streams: TurnStreams,
+    pub(crate) network: Network,
     pub(crate) servers: IceServers,
     pub(crate) stream: Arc<MediaStream>,
     pub(crate) port: PacketPort,
     pub(crate) config: StreamConfig,
     /// The offer, on the caller's side.
     pub(crate) offer: Option<String>,
+}
+
+/// What a call has of the network, and where it runs.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) runtime: Handle,
+    pub(crate) alarm: Alarm,
+    pub(crate) session: Session,
+    pub(crate) sockets: Sockets,
+    pub(crate) turn_streams: TurnStreams,
 }
 
 /// Makes stream, sockets and session, and the caller's offer.
@@ -65,21 +75,12 @@ pub(crate) async fn prepare(
     let engine = shared.sound.engine().ok_or(PrepareError::NoEngine)?;
     // Codec state takes milliseconds to make.
     let opening = tokio::task::spawn_blocking(move || engine.open_stream(&config));
-    let (mut session, sockets, turn_streams) = open_session(shared, role, &servers)?;
-    let offer = (role == Role::Offerer).then(|| session.create_offer()).transpose()?;
+    let mut network = open_network(shared, role, &servers)?;
+    let offer = (role == Role::Offerer).then(|| network.session.create_offer()).transpose()?;
     let stream = opening.await.map_err(|_| PrepareError::NoEngine)??;
     stream.set_sending(false);
     let port = stream.take_packet_port().ok_or(PrepareError::NoEngine)?;
-    Ok(PreparedMedia {
-        session,
-        sockets,
-        turn_streams,
-        servers,
-        stream: Arc::new(stream),
-        port,
-        config,
-        offer,
-    })
+    Ok(PreparedMedia { network, servers, stream: Arc::new(stream), port, config, offer })
 }
 
 fn stream_config(settings: &Settings) -> StreamConfig {
@@ -105,14 +106,11 @@ fn stream_config(settings: &Settings) -> StreamConfig {
     config
 }
 
-fn open_session(
-    shared: &Shared,
-    role: Role,
-    servers: &IceServers,
-) -> Result<(Session, Sockets, TurnStreams), PrepareError> {
+fn open_network(shared: &Shared, role: Role, servers: &IceServers) -> Result<Network, PrepareError> {
     // The sockets belong to the media driver's runtime.
     let runtime = media_runtime()?;
-    let _inside = runtime.enter();
+    let inside = runtime.enter();
+    let alarm = Alarm::new()?;
     let now = Instant::now();
     let mut session = Session::new(session_config(&shared.settings, role)?, now)?;
     let mut sockets = Sockets::default();
@@ -135,7 +133,8 @@ fn open_session(
     for target in &servers.turn {
         session.add_turn_server(now, target.server.clone());
     }
-    Ok((session, sockets, streams))
+    drop(inside);
+    Ok(Network { runtime, alarm, session, sockets, turn_streams: streams })
 }
 
 fn session_config(settings: &Settings, role: Role) -> Result<SessionConfig, CertificateError> {

@@ -8,6 +8,7 @@ use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample}
 use cpal::{StreamConfig, SupportedBufferSize, SupportedStreamConfigRange};
 use offhook_media_core::units::SAMPLE_RATE;
 
+use super::paced::Pace;
 #[cfg(target_os = "linux")]
 use super::pulse_server::{AskError, Connection, PulseServer};
 #[cfg(target_os = "linux")]
@@ -103,15 +104,15 @@ impl CpalHosts {
 
     pub(super) fn open_capture(
         device: &Device,
-        latency: LatencyMode,
+        pace: Pace,
         mut callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         #[cfg(target_os = "linux")]
         if let Some((connection, name)) = at_pulse(device)? {
-            return Ok(Box::new(PulseStream::capture(connection, device, name, latency, callback)?));
+            return Ok(Box::new(PulseStream::capture(connection, device, name, pace, callback)?));
         }
         let (host, found) = find(device, Direction::Capture)?;
-        let choice = Choice::of(&found, Direction::Capture, latency)?;
+        let choice = Choice::of(&found, Direction::Capture, pace.latency)?;
         let channels = usize::from(choice.config.channels);
         let on_error = counting(callback.health());
         let mut first = true;
@@ -127,15 +128,15 @@ impl CpalHosts {
 
     pub(super) fn open_render(
         device: &Device,
-        latency: LatencyMode,
+        pace: Pace,
         mut callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         #[cfg(target_os = "linux")]
         if let Some((connection, name)) = at_pulse(device)? {
-            return Ok(Box::new(PulseStream::render(connection, device, name, latency, callback)?));
+            return Ok(Box::new(PulseStream::render(connection, device, name, pace, callback)?));
         }
         let (host, found) = find(device, Direction::Render)?;
-        let choice = Choice::of(&found, Direction::Render, latency)?;
+        let choice = Choice::of(&found, Direction::Render, pace.latency)?;
         let channels = usize::from(choice.config.channels);
         let on_error = counting(callback.health());
         let mut first = true;

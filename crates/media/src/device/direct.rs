@@ -13,8 +13,12 @@ use crate::latency::LatencyMode;
 use crate::threads::{CaptureCallback, EngineClock, RenderCallback};
 
 /// Period of devices that are no hardware.
-const PACED: Pace =
-    Pace { period: Duration::from_millis(5), tick: Duration::from_micros(2500), real_time: true };
+const PACED: Pace = Pace {
+    period: Duration::from_millis(5),
+    tick: Duration::from_millis(5),
+    latency: LatencyMode::Normal,
+    real_time: true,
+};
 
 /// Callbacks whose times are kept: more than ten minutes of them at the usual periods.
 const MOST_STAMPS: usize = 1 << 17;
@@ -94,8 +98,7 @@ impl DirectPlayback {
         let health = Arc::new(DeviceHealth::default());
         let (noted, stamps) = Stamps::new();
         let callback = RenderCallback::new(waiting, Arc::clone(&health), clock, RealTimeProbe::default());
-        let device =
-            SystemBackend::new(PACED, LatencyMode::Normal).open_render(device, callback.stamped(noted))?;
+        let device = SystemBackend::new(PACED).open_render(device, callback.stamped(noted))?;
         Ok(Self { device, health, stamps })
     }
 
@@ -134,8 +137,7 @@ impl DirectRecording {
         let health = Arc::new(DeviceHealth::default());
         let (noted, stamps) = Stamps::new();
         let callback = CaptureCallback::new(queue, Arc::clone(&health), clock, RealTimeProbe::default());
-        let device =
-            SystemBackend::new(PACED, LatencyMode::Normal).open_capture(device, callback.stamped(noted))?;
+        let device = SystemBackend::new(PACED).open_capture(device, callback.stamped(noted))?;
         Ok(Self { device, health, stamps, recorded })
     }
 

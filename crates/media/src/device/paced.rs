@@ -11,8 +11,9 @@ use offhook_media_core::units::SAMPLE_RATE;
 
 use super::wav_file::{WavPlayer, WavRecorder};
 use super::{Device, OpenDevice, OpenDeviceError};
+use crate::latency::LatencyMode;
 use crate::threads::pacer::Pacer;
-use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for_real_time};
+use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, EngineClock, RenderCallback, ask_for_real_time};
 
 /// Gives samples: mono, 48 kHz. Real-time safe.
 pub(super) trait SoundSource: Send {
@@ -115,12 +116,14 @@ impl std::fmt::Debug for PacedRender {
     }
 }
 
-/// How the timer threads run.
+/// How devices are to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) period: Duration,
     /// Of the media thread.
     pub(crate) tick: Duration,
+    /// What is asked of devices of the system.
+    pub(crate) latency: LatencyMode,
     pub(crate) real_time: bool,
 }
 
@@ -132,13 +135,13 @@ impl Pace {
     }
 
     /// A microphone delivers a fifth of a tick before one.
-    fn before_the_tick(self) -> Duration {
-        self.tick.saturating_sub(self.tick / 5)
+    pub(super) fn microphone_beat(self, clock: EngineClock, period: Duration) -> Pacer {
+        Pacer::on_beat(clock, self.tick.saturating_sub(self.tick / 5), period)
     }
 
     /// A speaker takes its sound when a tick has surely ended: a third of one later.
-    fn after_the_tick(self) -> Duration {
-        self.tick / 3
+    pub(super) fn speaker_beat(self, clock: EngineClock, period: Duration) -> Pacer {
+        Pacer::on_beat(clock, self.tick / 3, period)
     }
 }
 
@@ -156,14 +159,9 @@ impl TimerThread {
     ) -> Result<Self, OpenDeviceError> {
         let clock = callback.clock();
         let mut capture = PacedCapture::open(device, pace.samples(), callback)?;
-        Self::start(
-            "offhook-capture",
-            pace,
-            Pacer::on_beat(clock, pace.before_the_tick(), pace.period),
-            move || {
-                capture.period();
-            },
-        )
+        Self::start("offhook-capture", pace, pace.microphone_beat(clock, pace.period), move || {
+            capture.period();
+        })
     }
 
     pub(super) fn render(
@@ -173,14 +171,9 @@ impl TimerThread {
     ) -> Result<Self, OpenDeviceError> {
         let clock = callback.clock();
         let mut render = PacedRender::open(device, pace.samples(), callback)?;
-        Self::start(
-            "offhook-render",
-            pace,
-            Pacer::on_beat(clock, pace.after_the_tick(), pace.period),
-            move || {
-                render.period();
-            },
-        )
+        Self::start("offhook-render", pace, pace.speaker_beat(clock, pace.period), move || {
+            render.period();
+        })
     }
 
     fn start(

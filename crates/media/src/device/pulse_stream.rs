@@ -20,10 +20,13 @@ use pulseaudio::protocol::{
     ProtocolError, PulseError, RecordStreamParams, SampleFormat, SampleSpec, encode_descriptor,
     read_descriptor,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::paced::Pace;
 use super::pulse_server::{AskError, Connection};
 use super::{Device, DeviceHealth, ErrorSeverity, OpenDevice, OpenDeviceError};
 use crate::latency::LatencyMode;
+use crate::threads::pacer::Pacer;
 use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for_real_time};
 
 /// Samples per block that are asked for; what comes is another matter.
@@ -50,14 +53,14 @@ impl PulseStream {
         mut connection: Connection,
         device: &Device,
         name: Option<&str>,
-        latency: LatencyMode,
+        pace: Pace,
         callback: CaptureCallback,
     ) -> Result<Self, OpenDeviceError> {
         let params = RecordStreamParams {
             sample_spec: sample_spec(),
             channel_map: ChannelMap::mono(),
             source_name: Some(named(device, name, DEFAULT_SOURCE)?),
-            buffer_attr: BufferAttr { fragment_size: block_bytes(latency), ..BufferAttr::default() },
+            buffer_attr: BufferAttr { fragment_size: block_bytes(pace.latency), ..BufferAttr::default() },
             flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
             props: properties(),
             ..RecordStreamParams::default()
@@ -66,7 +69,8 @@ impl PulseStream {
         let reply: CreateRecordStreamReply =
             connection.ask(&question).map_err(|error| refused(error, device))?;
         let health = callback.health();
-        Self::start(connection, health, move |messages| record(messages, reply.channel, callback))
+        let beat = has_time(pace).then(|| pace.microphone_beat(callback.clock(), pace.tick));
+        Self::start(connection, beat, health, move |messages| record(messages, reply.channel, callback))
     }
 
     /// Opens a speaker: of this name, or the default.
@@ -74,10 +78,10 @@ impl PulseStream {
         mut connection: Connection,
         device: &Device,
         name: Option<&str>,
-        latency: LatencyMode,
+        pace: Pace,
         callback: RenderCallback,
     ) -> Result<Self, OpenDeviceError> {
-        let block = block_bytes(latency);
+        let block = block_bytes(pace.latency);
         let params = PlaybackStreamParams {
             sample_spec: sample_spec(),
             channel_map: ChannelMap::mono(),
@@ -98,16 +102,18 @@ impl PulseStream {
         let reply: CreatePlaybackStreamReply =
             connection.ask(&question).map_err(|error| refused(error, device))?;
         let health = callback.health();
-        Self::start(connection, health, move |messages| play(messages, &reply, callback))
+        let beat = has_time(pace).then(|| pace.speaker_beat(callback.clock(), pace.tick));
+        Self::start(connection, beat, health, move |messages| play(messages, &reply, callback))
     }
 
     fn start(
         connection: Connection,
+        beat: Option<Pacer>,
         health: Arc<DeviceHealth>,
         run: impl FnOnce(Messages) -> Result<(), ProtocolError> + Send + 'static,
     ) -> Result<Self, OpenDeviceError> {
         let unusable = |error: std::io::Error| OpenDeviceError::Unusable(error.to_string());
-        let messages = Messages::new(connection).map_err(unusable)?;
+        let messages = Messages::new(connection, beat).map_err(unusable)?;
         let socket = messages.socket.get_ref().try_clone().map_err(unusable)?;
         let ending = Arc::new(AtomicBool::new(false));
         let is_ending = Arc::clone(&ending);
@@ -147,8 +153,10 @@ impl Drop for PulseStream {
     }
 }
 
-/// The server's messages for one stream, as they come.
+/// The server's messages for one stream: as they come, or all that have come at a beat. The media thread does nothing with them between its ticks,
+/// and each one that is waited for wakes a thread.
 struct Messages {
+    beat: Option<Pacer>,
     socket: std::io::BufReader<UnixStream>,
     version: u16,
     command: Vec<u8>,
@@ -169,18 +177,37 @@ enum Message {
     /// The server ended the stream.
     Killed,
     Other,
+    /// For now there is none.
+    Idle,
 }
 
 impl Messages {
-    fn new(connection: Connection) -> std::io::Result<Self> {
+    fn new(connection: Connection, beat: Option<Pacer>) -> std::io::Result<Self> {
         let (socket, version) = connection.into_parts();
         // A stream waits as long as nothing is to be played or heard.
         socket.get_ref().set_read_timeout(None)?;
         socket.get_ref().set_write_timeout(None)?;
-        Ok(Self { socket, version, command: Vec::new() })
+        Ok(Self { beat, socket, version, command: Vec::new() })
+    }
+
+    /// Waits until there may be one.
+    fn rest(&mut self) {
+        match &mut self.beat {
+            Some(beat) => {
+                beat.wait_from(beat.clock().now());
+            }
+            None => {
+                wait_for(self.socket.get_ref(), None);
+            }
+        }
     }
 
     fn next(&mut self) -> Result<Message, ProtocolError> {
+        let is_there =
+            !self.socket.buffer().is_empty() || wait_for(self.socket.get_ref(), Some(&Timespec::default()));
+        if !is_there {
+            return Ok(Message::Idle);
+        }
         let Descriptor { length, channel, .. } = read_descriptor(&mut self.socket)?;
         if channel != COMMANDS {
             let bytes = length as usize;
@@ -201,6 +228,13 @@ impl Messages {
             _ => Message::Other,
         })
     }
+}
+
+/// Whether something comes in this time, be it the end.
+fn wait_for(socket: &UnixStream, longest: Option<&Timespec>) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::IN)];
+    // What cannot be waited for is read: that tells.
+    poll(&mut asked, longest).map_or(true, |ready| ready > 0)
 }
 
 fn too_long() -> ProtocolError {
@@ -226,12 +260,13 @@ fn record(mut messages: Messages, own: u32, mut callback: CaptureCallback) -> Re
                 }
             }
             Message::Killed => return Ok(()),
+            Message::Idle => messages.rest(),
             Message::Wanted { .. } | Message::Other => {}
         }
     }
 }
 
-/// Gives the speaker what it asks for until the stream ends.
+/// Gives the speaker what it asks for until the stream ends: all that it asked for by then at once.
 fn play(
     mut messages: Messages,
     created: &CreatePlaybackStreamReply,
@@ -241,13 +276,6 @@ fn play(
     let mut samples = [0.0; PIECE];
     let mut wanted = created.requested_bytes as usize;
     loop {
-        while wanted >= SAMPLE_BYTES {
-            let count = (wanted / SAMPLE_BYTES).min(PIECE);
-            callback.fill(&mut samples[..count]);
-            let length = encode(created.channel, &samples[..count], &mut message);
-            messages.socket.get_mut().write_all(&message[..length])?;
-            wanted -= count * SAMPLE_BYTES;
-        }
         match messages.next()? {
             Message::Wanted { channel, bytes } if channel == created.channel => {
                 wanted = wanted.saturating_add(bytes).min(MAX_MEMBLOCKQ_LENGTH);
@@ -255,6 +283,16 @@ fn play(
             Message::Wanted { .. } | Message::Other => {}
             Message::Killed => return Ok(()),
             Message::Sound { bytes, .. } => skip(&mut messages.socket, bytes)?,
+            Message::Idle => {
+                while wanted >= SAMPLE_BYTES {
+                    let count = (wanted / SAMPLE_BYTES).min(PIECE);
+                    callback.fill(&mut samples[..count]);
+                    let length = encode(created.channel, &samples[..count], &mut message);
+                    messages.socket.get_mut().write_all(&message[..length])?;
+                    wanted -= count * SAMPLE_BYTES;
+                }
+                messages.rest();
+            }
         }
     }
 }
@@ -289,6 +327,11 @@ fn encode(
         }
     }
     DESCRIPTOR_SIZE + bytes
+}
+
+/// Whether what comes may wait for a beat.
+fn has_time(pace: Pace) -> bool {
+    pace.latency == LatencyMode::Normal
 }
 
 const fn sample_spec() -> SampleSpec {
@@ -357,7 +400,7 @@ mod tests {
             encode_descriptor(&mut head, &Descriptor { length: u32::MAX, channel, offset: 0, flags });
             server.write_all(&head).unwrap();
             let socket = std::io::BufReader::new(client);
-            let mut messages = Messages { socket, version: 35, command: Vec::new() };
+            let mut messages = Messages { beat: None, socket, version: 35, command: Vec::new() };
             assert!(messages.next().is_err());
             assert!(messages.command.capacity() <= MOST_COMMAND_BYTES as usize);
         }

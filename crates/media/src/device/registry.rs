@@ -4,7 +4,6 @@ use super::cpal_host::CpalHosts;
 use super::curated::curated;
 use super::paced::{Pace, TimerThread};
 use super::{Backend, Device, DeviceId, DeviceInfo, Direction, OpenDevice, OpenDeviceError, Sighting};
-use crate::latency::LatencyMode;
 use crate::threads::{CaptureCallback, RenderCallback};
 
 /// The devices of the system that a person chooses from, microphones first: the sound server's, or the cards. Asks the sound system, which can
@@ -23,12 +22,11 @@ pub fn all_devices() -> Vec<DeviceInfo> {
 pub struct SystemBackend {
     hosts: CpalHosts,
     pace: Pace,
-    latency: LatencyMode,
 }
 
 impl SystemBackend {
-    pub(crate) fn new(pace: Pace, latency: LatencyMode) -> Self {
-        Self { hosts: CpalHosts::default(), pace, latency }
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { hosts: CpalHosts::default(), pace }
     }
 }
 
@@ -39,7 +37,7 @@ impl Backend for SystemBackend {
         callback: CaptureCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         if device.is_of_the_system() {
-            return CpalHosts::open_capture(device, self.latency, callback);
+            return CpalHosts::open_capture(device, self.pace, callback);
         }
         Ok(Box::new(TimerThread::capture(device, self.pace, callback)?))
     }
@@ -50,7 +48,7 @@ impl Backend for SystemBackend {
         callback: RenderCallback,
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         if device.is_of_the_system() {
-            return CpalHosts::open_render(device, self.latency, callback);
+            return CpalHosts::open_render(device, self.pace, callback);
         }
         Ok(Box::new(TimerThread::render(device, self.pace, callback)?))
     }

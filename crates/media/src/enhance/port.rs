@@ -266,7 +266,7 @@ mod tests {
 
     const TICK: usize = 120;
 
-    /// A microphone of 5 ms periods, ticks of 2.5 ms, and a worker that runs when it is let.
+    /// A microphone of 5 ms periods, ticks of 2.5 ms (shorter than usual), and a worker that runs when it is let.
     struct Way {
         port: EnhancePort,
         shared: Arc<EnhanceShared>,

@@ -17,7 +17,7 @@ use crate::control::lock;
 
 /// Blocks under way each way: 80 ms.
 const MOST_BLOCKS: usize = 8;
-/// Pieces of what loudspeakers play under way: 640 ms at a tick of 2.5 ms.
+/// Pieces of what loudspeakers play under way: 1.3 s at a tick of 5 ms.
 const MOST_PIECES: usize = 256;
 /// What waits longer than this went on without us: 30 ms.
 const TOO_OLD: usize = 3;

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// What the decoder spends, from nothing neural to the best: without; concealment (deep PLC); speech enhanced a little (LACE); more (NoLACE).
 const COMPLEXITIES: [u8; 4] = [0, 5, 6, 7];
 const BEST: usize = COMPLEXITIES.len() - 1;
-/// Ticks are judged in windows of so many: a second, at the usual period.
+/// Ticks are judged in windows of so many: two seconds, at the usual period.
 const WINDOW: u32 = 400;
 /// Of a window's ticks so many may be longer: the rest is 99 %.
 const MOST_OVER: u32 = WINDOW / 100;

@@ -14,11 +14,11 @@ use crate::key::{Key, Slots};
 
 /// Streams that sound together in one element.
 pub(crate) const MOST_SOURCES: usize = 16;
-/// Sound is pulled in pieces of about a tick: 2.5 ms.
-const PIECE: usize = 120;
+/// Sound is pulled in pieces of about a tick: 5 ms.
+const PIECE: usize = 240;
 const MOST_PIECE: usize = PIECE + PIECE / 2;
 /// A device that asks for more gets the rest in the next tick, so that no tick takes long: 60 ms.
-const MOST_IN_A_TICK: usize = 24 * PIECE;
+const MOST_IN_A_TICK: usize = 12 * PIECE;
 
 /// What a device renders.
 pub(crate) struct ElementSlot {

@@ -61,6 +61,11 @@ impl CaptureCallback {
         self.probe.leave(before);
     }
 
+    /// The engine's clock.
+    pub fn clock(&self) -> EngineClock {
+        self.clock
+    }
+
     /// Samples there is room for.
     pub(crate) fn room(&self) -> usize {
         self.ring.vacant_len()
@@ -82,11 +87,6 @@ impl CaptureCallback {
     /// The device's counters: for its error callback.
     pub fn health(&self) -> Arc<DeviceHealth> {
         Arc::clone(&self.health)
-    }
-
-    /// The engine's clock.
-    pub fn clock(&self) -> EngineClock {
-        self.clock
     }
 }
 

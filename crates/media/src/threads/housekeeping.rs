@@ -2,7 +2,7 @@
 //! |---|---|
 //! | started by | `Engine` |
 //! | priority | normal |
-//! | period | 10 ms |
+//! | period | 25 ms |
 //! | may | free memory, tell applications the news, send commands that waited for room |
 //! | must not | hold up any other |
 
@@ -19,7 +19,8 @@ use crate::device::Direction;
 use crate::processor::{Garbage, News};
 use crate::stream::StreamEvent;
 
-const EVERY: Duration = Duration::from_millis(10);
+/// Between two rounds.
+pub(crate) const EVERY: Duration = Duration::from_millis(25);
 
 /// What comes back from the media thread ends here.
 pub(crate) struct Housekeeper {

@@ -2,7 +2,7 @@
 //! |---|---|
 //! | started by | `Engine` |
 //! | priority | real-time where granted; what was granted is in the stats |
-//! | period | 2.5 ms, settable |
+//! | period | 5 ms, settable |
 //! | may | run `media-core`, move samples and packets through rings, read the clock |
 //! | must not | allocate, lock, log, make a system call but its own wait |
 

@@ -40,6 +40,12 @@ impl Pacer {
         self.due
     }
 
+    /// Waits for the first tick that is not before `earliest`.
+    pub(crate) fn wait_from(&mut self, earliest: MediaTime) {
+        self.skip_missed(earliest);
+        self.wait();
+    }
+
     /// Skips the ticks that were due before `now`, all but the last.
     pub(crate) fn skip_missed(&mut self, now: MediaTime) {
         while self.due + self.period < now {
@@ -111,6 +117,17 @@ mod tests {
         let mut pacer = Pacer::new(clock, MediaTime::ZERO, Duration::from_millis(1));
         pacer.skip_missed(MediaTime::from_micros(10_500));
         assert_eq!(pacer.wait(), MediaTime::from_micros(11_000).max(pacer.due));
+    }
+
+    #[test]
+    fn the_first_tick_after_a_time_is_waited_for() {
+        let clock = EngineClock::start();
+        let at = |millis| MediaTime::ZERO + Duration::from_millis(millis);
+        for (earliest, due) in [(0, 2), (2, 2), (3, 4), (11, 12)] {
+            let mut pacer = Pacer::new(clock, MediaTime::ZERO, Duration::from_millis(2));
+            pacer.wait_from(at(earliest));
+            assert_eq!(pacer.due, at(due), "{earliest}");
+        }
     }
 
     #[test]

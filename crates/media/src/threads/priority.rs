@@ -7,7 +7,7 @@ use thread_priority::{
 
 /// Of the media thread, 1 to 99: below the sound system's own threads.
 pub(crate) const MEDIA_PRIORITY: u8 = 60;
-/// Of what enhances microphones: its result is wanted within 20 ms, the media thread's within 2.5 ms.
+/// Of what enhances microphones: its result is wanted within 20 ms, the media thread's within a tick.
 pub(crate) const ENHANCE_PRIORITY: u8 = 55;
 /// Of threads that carry packets: below all that touches sound.
 const DRIVER_PRIORITY: u8 = 20;
