@@ -119,6 +119,8 @@ pub(super) struct Playout<D> {
     rest: i64,
     /// Stretches refused in a row.
     refusals: u32,
+    /// Whether sound is so late that all else gives way to being live again.
+    is_catching_up: bool,
     last_pull: MediaTime,
     first_sequence: i64,
     highest_sequence: i64,
@@ -156,6 +158,7 @@ impl<D: SlotDecoder> Playout<D> {
             hole: 0,
             rest: 0,
             refusals: 0,
+            is_catching_up: false,
             last_pull: MediaTime::ZERO,
             first_sequence: 0,
             highest_sequence: -1,
@@ -192,6 +195,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.hole = 0;
         self.is_pause = false;
         self.refusals = 0;
+        self.is_catching_up = false;
         self.state = State::Starting;
     }
 

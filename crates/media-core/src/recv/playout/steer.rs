@@ -12,8 +12,10 @@ const LIVE_EDGE: i64 = 1_250_000;
 const TOO_LONG: i64 = 4000;
 /// Further off than this is corrected twice as fast.
 const FAR_OFF: i64 = 40_000;
-/// Further off than this, people talk past each other: everything is done to be live again, at the cost of the sound.
+/// Further off than this, people talk past each other: everything is done to be live again, at the cost of the sound, until no more is left than
+/// the second.
 const OUT_OF_TOUCH: i64 = 80_000;
+const IN_TOUCH: i64 = 20_000;
 /// After so many refusals in a row (1 s; far off 200 ms) periods need to be less alike, after twice as many hardly at all: steady noise or
 /// music must not hold the delay for ever.
 const PATIENCE: u32 = 200;
@@ -63,6 +65,7 @@ impl<D: SlotDecoder> Playout<D> {
         if off > LIVE_EDGE && self.state == State::Playing {
             return self.jump_to_live(off);
         }
+        self.is_catching_up = off > if self.is_catching_up { IN_TOUCH } else { OUT_OF_TOUCH };
         if (-TOO_SHORT..=TOO_LONG).contains(&off) {
             self.refusals = 0;
             return;
@@ -71,7 +74,7 @@ impl<D: SlotDecoder> Playout<D> {
             return;
         }
         if off > 0 {
-            self.decode_ahead(tick, off);
+            self.decode_ahead(tick);
         }
         if self.len < LEAST_WINDOW {
             return;
@@ -92,7 +95,7 @@ impl<D: SlotDecoder> Playout<D> {
         let patience = if off.abs() > FAR_OFF { FAR_OFF_PATIENCE } else { PATIENCE };
         if !self.meter.last().voice || self.refusals >= 2 * patience {
             NOISE_ALIKE
-        } else if off > OUT_OF_TOUCH {
+        } else if self.is_catching_up {
             HARDLY_ALIKE
         } else if self.refusals >= patience {
             LESS_ALIKE
@@ -103,12 +106,12 @@ impl<D: SlotDecoder> Playout<D> {
 
     fn account(&mut self, done: Stretched, off: i64) {
         // Samples left alone per two that are cut.
-        let left_alone = match (self.meter.last().voice, off) {
-            (false, OUT_OF_TOUCH..) => 0,
-            (false, _) => 4,
-            (true, OUT_OF_TOUCH..) => 2,
-            (true, off) if off.abs() > FAR_OFF => 8,
-            (true, _) => 16,
+        let left_alone = match (self.meter.last().voice, self.is_catching_up) {
+            (false, true) => 0,
+            (false, false) => 4,
+            (true, true) => 2,
+            (true, false) if off.abs() > FAR_OFF => 8,
+            (true, false) => 16,
         };
         match done {
             Stretched::Shortened(samples) => {
@@ -132,12 +135,12 @@ impl<D: SlotDecoder> Playout<D> {
     }
 
     /// Decodes packets that follow without a gap until a stretch can look at enough sound; after an outage also what is replayed of it.
-    fn decode_ahead(&mut self, tick: &Tick, off: i64) {
+    fn decode_ahead(&mut self, tick: &Tick) {
         while self.len < STRETCH_WINDOW {
             match self.due() {
                 Some(due) if due.timestamp <= self.next => self.play(tick, &due, due.timestamp < self.next),
                 Some(due)
-                    if off > OUT_OF_TOUCH && self.patch(due.timestamp - self.next - due.fec_samples) => {}
+                    if self.is_catching_up && self.patch(due.timestamp - self.next - due.fec_samples) => {}
                 _ => return,
             }
         }
