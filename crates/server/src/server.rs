@@ -1,4 +1,6 @@
-//! Starting and stopping.
+//! Starting, and what all parts share.
+
+mod running;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -7,13 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use offhook_echo::CertificateError;
-use offhook_signaling::PATH;
-use offhook_signaling::call::DeviceAddress;
-use offhook_signaling::{ApplicationKey, UserId};
+use offhook_signaling::ApplicationKey;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 
+pub use self::running::RunningServer;
 use crate::accept;
 use crate::admin::Guesses;
 use crate::application::DevelopmentApplication;
@@ -33,14 +34,12 @@ use crate::store::{
 };
 use crate::tls::{self, TlsError};
 use crate::toll::Tolls;
-use crate::turn::{IceIssuer, TurnCounters, TurnError, TurnService};
+use crate::turn::{IceIssuer, TurnError, TurnService};
 use crate::webhook::Webhooks;
 
 const PRUNING: Duration = Duration::from_secs(3600);
 /// How soon a change that the operator made in the store is noticed.
 const REFRESHING: Duration = Duration::from_secs(1);
-/// After the shutdown time: how long tasks that were told to drop everything may take for it.
-const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -394,155 +393,5 @@ async fn refresh(shared: Arc<Shared>, _alive: mpsc::Sender<Infallible>) {
             },
             () = stop.draining() => return,
         }
-    }
-}
-
-/// A server that serves. Dropping it ends it at once, without a word to the clients: use [`Self::shutdown`].
-#[derive(Debug)]
-pub struct RunningServer {
-    address: SocketAddr,
-    metrics_address: Option<SocketAddr>,
-    is_tls: bool,
-    development: Option<DevelopmentApplication>,
-    shared: Arc<Shared>,
-    stop: watch::Sender<Stop>,
-    all_gone: mpsc::Receiver<Infallible>,
-}
-
-impl RunningServer {
-    /// The address it listens on, with the real port.
-    #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Where clients connect, without the path: `ws://127.0.0.1:7070`, or `wss://` with TLS. An unspecified address
-    /// (`0.0.0.0`) stands as it is; clients need a name or address of this machine instead.
-    #[must_use]
-    pub fn url(&self) -> String {
-        let scheme = if self.is_tls { "wss" } else { "ws" };
-        format!("{scheme}://{}", self.address)
-    }
-
-    /// [`Self::url`] with the path of the WebSocket endpoint.
-    #[must_use]
-    pub fn signal_url(&self) -> String {
-        format!("{}{PATH}", self.url())
-    }
-
-    /// The application that was made, or found in the store, because none is configured.
-    #[must_use]
-    pub const fn development_application(&self) -> Option<&DevelopmentApplication> {
-        self.development.as_ref()
-    }
-
-    /// The keys of all applications that may register users.
-    #[must_use]
-    pub fn application_keys(&self) -> Vec<ApplicationKey> {
-        self.shared.applications.keys()
-    }
-
-    /// Who answers anyone in every application and plays their voice back, if the configuration has it.
-    pub fn echo_user(&self) -> Option<&UserId> {
-        self.shared.config.echo.as_ref().map(|echo| &echo.user)
-    }
-
-    /// Whether tokens and credentials cross a network unencrypted: it listens beyond loopback and has no TLS.
-    #[must_use]
-    pub fn is_exposed_without_tls(&self) -> bool {
-        !self.is_tls && !self.address.ip().is_loopback()
-    }
-
-    /// How many connections are open now.
-    #[must_use]
-    pub fn connection_count(&self) -> usize {
-        self.shared.connections.count()
-    }
-
-    /// Where metrics are fetched without credentials, when they have a listener of their own.
-    #[must_use]
-    pub const fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.metrics_address
-    }
-
-    /// Where the relay listens for UDP and TCP, when there is one.
-    #[must_use]
-    pub fn turn_addr(&self) -> Option<SocketAddr> {
-        self.shared.turn.as_ref().map(TurnService::local_addr)
-    }
-
-    /// Where the relay listens for TLS, when it does.
-    #[must_use]
-    pub fn turn_tls_addr(&self) -> Option<SocketAddr> {
-        self.shared.turn.as_ref().and_then(TurnService::tls_addr)
-    }
-
-    /// What the relay did so far, when there is one.
-    #[must_use]
-    pub fn turn_counters(&self) -> Option<TurnCounters> {
-        self.shared.turn.as_ref().map(TurnService::counters)
-    }
-
-    /// Revokes every credential of a device and ends its session. Returns whether it had a credential. A token that
-    /// has not ended still registers the device again.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the credentials may still work then.
-    pub async fn revoke_device(&self, address: &DeviceAddress) -> Result<bool, StoreError> {
-        let revoked = self.shared.store.revoke_device(address).await?;
-        let command = Command::Revoked(Arc::new(address.clone()));
-        // A hub that is gone has no session to end.
-        let _ = self.shared.hub(&address.application).send(command).await;
-        Ok(revoked)
-    }
-
-    /// Tells every client to come back later, waits for their connections to end, at most the configured time, and then
-    /// drops what is left.
-    pub async fn shutdown(mut self) {
-        tracing::info!(connections = self.connection_count(), "shutting down");
-        self.stop.send_replace(Stop::Draining);
-        let grace = self.shared.config.sessions.shutdown;
-        if timeout(grace, self.drain()).await.is_err() {
-            tracing::warn!(connections = self.connection_count(), "connections did not end in time");
-        }
-        self.stop.send_replace(Stop::Now);
-        // Whatever still holds on is dropped with the runtime.
-        let _ = timeout(LAST_GRACE, self.all_gone.recv()).await;
-    }
-
-    async fn drain(&mut self) {
-        for hub in self.shared.all_hubs() {
-            // A hub that is gone has told its clients or has none.
-            let _ = hub.send(Command::Shutdown).await;
-        }
-        if let Some(cluster) = &self.shared.cluster {
-            for hub in self.shared.all_hubs() {
-                hub.closed().await;
-            }
-            cluster.leave().await;
-        }
-        let _ = self.all_gone.recv().await;
-    }
-
-    fn log_start(&self) {
-        tracing::info!(url = self.url(), "listening");
-        if let Some(metrics) = self.metrics_addr() {
-            tracing::info!(%metrics, "metrics for whoever reaches this address");
-        }
-        if let Some(relay) = self.turn_addr() {
-            tracing::info!(%relay, "relaying");
-        }
-        if self.is_exposed_without_tls() {
-            tracing::warn!(
-                address = %self.address,
-                "listening beyond this machine without TLS: tokens and credentials can be read on the way"
-            );
-        }
-    }
-}
-
-impl Drop for RunningServer {
-    fn drop(&mut self) {
-        self.stop.send_replace(Stop::Now);
     }
 }

@@ -126,7 +126,7 @@ pub(crate) enum Body {
     Adopted { call: CallTerm },
     /// To the nodes of both users: the call is nobody's from now on; whoever has a device of it takes it.
     Released { call: CallTerm },
-    /// To the nodes of a user: end their sessions, for this reason.
+    /// To every node: end the sessions of this user, for this reason.
     Evict { user: UserId, device: Option<DeviceId>, reason: Eviction },
 }
 

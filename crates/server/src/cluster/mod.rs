@@ -128,6 +128,7 @@ impl Cluster {
             BusChoice::Nats(address) => Arc::new(NatsBus::connect(address, node.clone(), sender).await?),
         };
         bus.subscribe(Subject::node(&node));
+        bus.subscribe(Subject::every_node());
         // Never longer than there are live calls.
         let (journal, entries) = mpsc::unbounded_channel();
         let (overtake, overtaken) = mpsc::unbounded_channel();

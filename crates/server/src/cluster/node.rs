@@ -111,6 +111,11 @@ impl Subject {
         Self(format!("{PREFIX}.node.{node}"))
     }
 
+    /// To every node, whoever is there: presence is known a moment later than who comes, and some things nobody may miss.
+    pub(crate) fn every_node() -> Self {
+        Self(format!("{PREFIX}.nodes"))
+    }
+
     /// To every node with a device of this user: being subscribed is the user's presence.
     pub(crate) fn user(application: &ApplicationKey, user: &UserId) -> Self {
         Self(format!("{PREFIX}.user.{application}.{}", hash(application, user)))

@@ -30,7 +30,10 @@ impl Hub {
         else {
             return;
         };
-        let Some((device, side)) = attached.sides.first_key_value() else { return };
+        // Whoever talks knows more of it than whom it only rang for.
+        let Some((device, side)) = attached.sides.iter().max_by_key(|(_, side)| side.answered) else {
+            return;
+        };
         let (live, is_answered) = (live(call_id, side), side.answered);
         let address = Arc::new(device.address(&self.application));
         attached.waiting = Some(Vec::new());
@@ -206,9 +209,12 @@ impl Hub {
 
     /// What happened meanwhile is not known: every call that has to do with other nodes is looked at.
     pub(super) fn bus_back(&mut self) {
-        let Some(far) = &self.far else { return };
+        let Some(far) = &mut self.far else { return };
         let theirs: Vec<CallId> = far.attached.keys().cloned().collect();
         let own: Vec<CallId> = far.owned.keys().cloned().collect();
+        for owned in far.owned.values_mut() {
+            owned.unsure = owned.homes.keys().cloned().collect();
+        }
         for call_id in theirs {
             self.start_locating(&call_id, None);
         }

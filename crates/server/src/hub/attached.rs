@@ -1,11 +1,12 @@
 //! The devices of this node in calls of other nodes: what they say goes to the owner, and what the owner says to them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::WireError;
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{CallId, ClientMessage, ServerMessage, UserId};
+use tokio::time::sleep;
 
 use super::far::{Early, direction};
 use super::{Command, Hub, Line};
@@ -16,6 +17,9 @@ use crate::environment;
 
 /// Commands that wait while a call is taken over.
 const MOST_WAITING: usize = 64;
+/// By then every NATS server knows who listens at which other: when a call and its callee come to two of them at once, neither may hear of
+/// the other at first.
+const SPREADING: Duration = Duration::from_millis(500);
 
 impl Hub {
     /// Tells a device of this node what the owner of a call has for it.
@@ -159,10 +163,25 @@ impl Hub {
             far.cluster.bus().subscribe(nodes.clone());
         }
         if is_fresh {
-            far.cluster.say(&nodes, &self.application, Body::Opened { device: device.clone() });
+            far.cluster.say(&nodes, &self.application, Body::Opened { device });
         }
-        let ringing = Subject::ringing(&self.application, &address.user);
-        far.cluster.say(&ringing, &self.application, Body::Arrived { device });
+        self.say_arrived(address);
+        let (own, address) = (self.own.clone(), address.clone());
+        tokio::spawn(async move {
+            sleep(SPREADING).await;
+            // A hub that is gone has no sessions.
+            if let Some(own) = own.upgrade() {
+                let _ = own.send(Command::Arrived(address)).await;
+            }
+        });
+    }
+
+    /// Tells whoever has a call that rings for this user, unless the device is gone by now.
+    pub(super) fn say_arrived(&self, address: &DeviceAddress) {
+        if let Some(far) = self.far.as_ref().filter(|_| self.sessions.get(address).is_some()) {
+            let ringing = Subject::ringing(&self.application, &address.user);
+            far.cluster.say(&ringing, &self.application, Body::Arrived { device: Device::of(address) });
+        }
     }
 
     /// A session ended here: when it was the last of its user, they are not here any more.

@@ -26,6 +26,8 @@ pub(super) struct Owned {
     pub(super) epoch: u64,
     /// The devices of it that are not here.
     pub(super) homes: BTreeMap<Device, NodeId>,
+    /// Of these, the ones that may not have heard of it: the bus was away.
+    pub(super) unsure: BTreeSet<Device>,
     /// For whom it rings.
     pub(super) rings_for: Option<UserId>,
     /// What waits for devices of which it is not known where they are.

@@ -14,7 +14,7 @@ use crate::cluster::message::{Body, ClaimedSession, Device, Part};
 use crate::cluster::node::{NodeId, Subject};
 use crate::cluster::{Answer, Cluster};
 use crate::environment;
-use crate::store::{CallDetailRecord, Store};
+use crate::store::{CallDetailRecord, Store, UnixMillis};
 
 /// Nodes that do not have the session do not answer: how long to wait for the one that may.
 const GATHERING: Duration = Duration::from_millis(300);
@@ -170,7 +170,7 @@ impl Seeker {
                         Answer::Silent => sleep(PAUSE).await,
                     }
                 }
-                _ => match self.take_over(&key, kept, revision, live).await {
+                _ => match self.take_over(&key, kept, revision, (live, is_answered)).await {
                     Ok(mine) => return mine,
                     Err(KeepError::Changed) => {}
                     Err(KeepError::Unavailable(_)) => sleep(PAUSE).await,
@@ -190,11 +190,14 @@ impl Seeker {
         key: &str,
         kept: Option<Snapshot>,
         revision: Option<u64>,
-        live: &LiveCall,
+        (live, is_answered): (&LiveCall, bool),
     ) -> Result<Located, KeepError> {
         let mut snapshot = kept.unwrap_or_else(|| self.remembered(live));
         if !takes_part(&snapshot.so_far, &self.address, live) {
             return Ok(Located::Over(None));
+        }
+        if is_answered {
+            note_answer(&mut snapshot.so_far, &self.address, live, environment::wall_millis());
         }
         snapshot.epoch = snapshot.epoch.saturating_add(1);
         snapshot.owner = Some(self.cluster.node().clone());
@@ -235,6 +238,17 @@ impl Seeker {
     }
 }
 
+/// An owner that dies right after the answer has not written it down: who took part remembers it.
+fn note_answer(call: &mut CallDetailRecord, address: &DeviceAddress, live: &LiveCall, now: UnixMillis) {
+    if call.answered.is_none() {
+        call.answered = Some(now);
+        call.talked_ms = Some(0);
+        if !live.outgoing {
+            call.callee_device = Some(address.device.clone());
+        }
+    }
+}
+
 /// Both must remember the same two people: a call id alone lets nobody in.
 fn takes_part(call: &CallDetailRecord, address: &DeviceAddress, live: &LiveCall) -> bool {
     let (local, remote, device) = if live.outgoing {
@@ -245,4 +259,49 @@ fn takes_part(call: &CallDetailRecord, address: &DeviceAddress, live: &LiveCall)
     *local == address.user
         && *remote == live.remote
         && device.as_ref().is_none_or(|device| *device == address.device)
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_signaling::{ApplicationKey, CallId, DeviceId, UserId};
+
+    use super::*;
+    use crate::cluster::LocalBus;
+    use crate::cluster::{ClusterConfig, Intake};
+    use crate::store::MemoryStore;
+
+    async fn seeker(user: &str) -> (Seeker, Intake) {
+        let config = ClusterConfig::local("b".parse().unwrap(), LocalBus::default());
+        let (cluster, intake) = Cluster::join(&config).await.unwrap();
+        let address = DeviceAddress {
+            application: ApplicationKey::new("a32e5a8d-f7d8-411c-9645-9038e8dd051d").unwrap(),
+            user: UserId::new(user).unwrap(),
+            device: DeviceId::new("d1").unwrap(),
+        };
+        let store = Arc::new(MemoryStore::default());
+        (Seeker { cluster, store, address: Arc::new(address) }, intake)
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_owner_died_before_it_wrote_the_answer_down_is_answered_for_who_talks() {
+        for (user, remote, outgoing) in [("alice", "bob", true), ("bob", "alice", false)] {
+            let (seeker, _intake) = seeker(user).await;
+            let remote = UserId::new(remote).unwrap();
+            let live = LiveCall { call_id: CallId::new("c").unwrap(), outgoing, remote };
+            let mut rang = seeker.remembered(&live);
+            (rang.so_far.answered, rang.so_far.talked_ms, rang.so_far.callee_device) = (None, None, None);
+            rang.owner = Some("a_0123456789abcdef".parse().unwrap());
+            let key = key(&(seeker.address.application.clone(), live.call_id.clone()));
+            seeker.cluster.bus().put(Bucket::Calls, key, rang.bytes(), None).await.unwrap();
+            let Located::Mine { snapshot, .. } = seeker.locate(&live, true, rang.owner.clone()).await else {
+                panic!("it is taken over");
+            };
+            assert!(snapshot.so_far.answered.is_some() && snapshot.so_far.talked_ms.is_some());
+            assert_eq!(
+                snapshot.so_far.callee_device.is_some(),
+                !outgoing,
+                "only a callee knows who answered"
+            );
+        }
+    }
 }

@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Shutdown,
     /// Another node says something.
     Peer(Box<Message>),
+    /// This device arrived a moment ago.
+    Arrived(DeviceAddress),
     /// Another node is dead.
     NodeGone(NodeId),
     /// Other nodes can be reached again.
@@ -253,6 +255,7 @@ impl Hub {
             Command::Census(most, answer) => drop(answer.send(self.census(now, most))),
             Command::Shutdown => {}
             Command::Peer(message) => self.handle_peer(now, *message),
+            Command::Arrived(address) => self.say_arrived(&address),
             Command::NodeGone(node) => self.node_gone(now, &node),
             Command::BusBack => self.bus_back(),
             Command::Overtaken(call_id) => self.overtaken(&call_id),

@@ -104,11 +104,13 @@ impl Hub {
         if owned.rings_for.as_ref() != Some(&device.user) || self.sessions.get(&address).is_some() {
             return;
         }
-        owned.homes.insert(device.clone(), node.clone());
-        if self.board.involves(&address, call_id) {
-            self.board.handle_repeat(&address, call_id);
-        } else {
+        // A device that opens its session while it is looked for is heard of twice.
+        let is_known = owned.homes.insert(device.clone(), node.clone()).as_ref() == Some(node);
+        let is_unsure = owned.unsure.remove(device);
+        if !self.board.involves(&address, call_id) {
             self.board.handle_found(&address, call_id);
+        } else if is_unsure || !is_known {
+            self.board.handle_repeat(&address, call_id);
         }
     }
 
@@ -266,8 +268,8 @@ impl Hub {
     /// Has the other nodes end sessions of a user, too.
     pub(super) fn evict_elsewhere(&self, user: &UserId, device: Option<DeviceId>, reason: Eviction) {
         if let Some(far) = &self.far {
-            let nodes = Subject::user(&self.application, user);
-            far.cluster.say(&nodes, &self.application, Body::Evict { user: user.clone(), device, reason });
+            let body = Body::Evict { user: user.clone(), device, reason };
+            far.cluster.say(&Subject::every_node(), &self.application, body);
         }
     }
 }

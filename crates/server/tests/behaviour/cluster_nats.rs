@@ -1,7 +1,9 @@
 //! NATS that is missing, too old, lost, and back again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use offhook_server::{ClusterConfig, ClusterError, Server, StartError};
 use offhook_signaling::ClientMessage;
 use offhook_signaling::call::CallEndCause;
@@ -11,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::nodes::{Nats, Nodes};
-use crate::support::{Phone, config};
+use crate::support::{Phone, SOON, config};
 
 async fn join(url: String) -> ClusterError {
     let cluster = ClusterConfig::nats("a".parse().unwrap(), vec![url]);
@@ -109,4 +111,37 @@ async fn without_nats_calls_within_a_node_go_on_the_rest_fails_clearly_and_all_c
     call(&mut alice, &mut bob, ("alice", "bob"), "again").await;
     assert_eq!(nodes.records_of("across").await.len(), 1);
     assert_eq!(nodes.records_of("again").await.len(), 1);
+}
+
+/// Says again, a moment later, what nodes say of devices that arrive: as if it had been long on its way.
+async fn delay_arrivals(nats: &Nats) {
+    let client = async_nats::connect(nats.urls().remove(0)).await.unwrap();
+    let mut arrivals = client.subscribe("offhook.1.ring.>").await.unwrap();
+    client.flush().await.unwrap();
+    tokio::spawn(async move {
+        let mut said = HashSet::new();
+        while let Some(message) = arrivals.next().await {
+            if said.insert(message.payload.clone()) {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    sleep(SOON).await;
+                    client.publish(message.subject, message.payload).await.unwrap();
+                });
+            }
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_found_before_their_arrival_is_heard_of_rings_once() {
+    let Some(mut nodes) = Nodes::nats(1).await else { return };
+    delay_arrivals(nodes.nats_servers()).await;
+    let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+    let mut alice = Phone::register(&a, "alice", "a1").await;
+    let mut bob = Phone::register(&b, "bob", "b1").await;
+    alice.call("c", "bob").await;
+    alice.expect("progressing").await;
+    bob.expect("incoming from alice").await;
+    sleep(3 * SOON).await;
+    assert_eq!(bob.words_so_far().await, [""; 0]);
 }

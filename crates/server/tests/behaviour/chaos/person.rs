@@ -165,6 +165,8 @@ impl Person {
         if self.again.is_some_and(|at| at <= now) {
             self.again = None;
             self.delivery = Delivery::default();
+            // Its frames are numbered anew.
+            self.hang_ups.clear();
             self.machine.start(now, crate::support::now(), None).unwrap();
         }
         self.machine.handle_timeout(now);
