@@ -10,7 +10,8 @@ use crate::config::Rate;
 
 /// The most keys a [`Pacer`] remembers; beyond it the newcomers share one fate: they wait.
 const MOST_KEYS: usize = 65_536;
-
+/// Tables below this size are not worth a sweep.
+const LEAST_SWEPT: usize = 1024;
 /// Turns are given away for at most this long ahead.
 const MOST_RESERVED: Duration = Duration::from_secs(1);
 
@@ -20,11 +21,12 @@ pub(crate) struct Pacer<K> {
     rate: Rate,
     // The time at which the key's bucket is empty again; absent when it is empty.
     empty_at: HashMap<K, Instant>,
+    asked_since_swept: usize,
 }
 
 impl<K: Hash + Eq> Pacer<K> {
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, empty_at: HashMap::new() }
+        Self { rate, empty_at: HashMap::new(), asked_since_swept: 0 }
     }
 
     /// Counts it for `key`, and says how long it has to wait for its turn. What has waited for a second is not made to wait longer by those
@@ -48,12 +50,17 @@ impl<K: Hash + Eq> Pacer<K> {
 
     /// The bucket of `key`; `None` when there are too many.
     fn bucket(&mut self, key: K, now: Instant) -> Option<&mut Instant> {
-        if self.empty_at.len() >= MOST_KEYS && !self.empty_at.contains_key(&key) {
+        self.asked_since_swept += 1;
+        // A sweep costs as much as the table is long: so it is made once in as many questions, more often when newcomers wait for it.
+        let is_full = self.empty_at.len() >= MOST_KEYS;
+        let patience = if is_full { LEAST_SWEPT } else { self.empty_at.len().max(LEAST_SWEPT) };
+        if self.asked_since_swept > patience {
+            self.asked_since_swept = 0;
             self.empty_at.retain(|_, at| *at > now);
-            self.empty_at.shrink_to(MOST_KEYS / 8);
-            if self.empty_at.len() >= MOST_KEYS {
-                return None;
-            }
+            self.empty_at.shrink_to(2 * self.empty_at.len());
+        }
+        if self.empty_at.len() >= MOST_KEYS && !self.empty_at.contains_key(&key) {
+            return None;
         }
         Some(self.empty_at.entry(key).or_insert(now))
     }
@@ -196,8 +203,12 @@ mod tests {
         let (mut pacer, now) = (Pacer::new(RATE), Instant::now());
         let passed = (0..MOST_KEYS + 10).filter(|key| pacer.allow(*key, now)).count();
         assert_eq!(passed, MOST_KEYS);
-        assert!(pacer.allow(usize::MAX, now + Duration::from_secs(2)));
-        assert!(pacer.empty_at.len() < 10);
+        let later = now + Duration::from_secs(2);
+        for key in 0..MOST_KEYS + 10 {
+            pacer.allow(key % 5, later);
+        }
+        assert!(pacer.allow(usize::MAX, later));
+        assert!(pacer.empty_at.len() < 10 && pacer.empty_at.capacity() < LEAST_SWEPT);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The server's half of one session: numbering, replay, resume token, repeated commands.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -8,7 +9,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::entropy::{self, EntropySource};
 use crate::id::{CallId, MessageId, SessionId};
-use crate::message::{Outcome, Resume, ServerMessage};
+use crate::message::{Outcome, Resume, ServerMessage, WireError};
 use crate::wire::{self, Frame};
 
 const RING_EVENTS: usize = 256;
@@ -48,7 +49,8 @@ pub struct ServerSession {
     ring_bytes: usize,
     // Events up to this number were dropped unacknowledged: a resume below it needs a snapshot.
     lost_through: u64,
-    outcomes: VecDeque<(MessageId, Outcome)>,
+    // Much of what a crowd of idle sessions holds: no more of an outcome than it takes to say it again.
+    outcomes: VecDeque<(Instant, MessageId, Option<WireError>)>,
 }
 
 impl ServerSession {
@@ -71,14 +73,15 @@ impl ServerSession {
     #[must_use]
     pub fn hand_over(self) -> SessionState {
         let Self { id, next_seq, client_seq, lost_through, ring, outcomes, .. } = self;
+        let outcomes = outcomes.into_iter().map(|(_, of, error)| (of.clone(), outcome(of, error))).collect();
         SessionState { id, next_seq, client_seq, lost_through, ring, outcomes }
     }
 
-    /// Goes on with a session of another server; call [`Self::rotate_token`] next. What is beyond the limits of a session is dropped
-    /// as if it had been too much there.
+    /// Goes on at `now` with a session of another server; call [`Self::rotate_token`] next. What is beyond the limits of a session is
+    /// dropped as if it had been too much there.
     #[must_use]
-    pub fn take_over(state: SessionState) -> Self {
-        let SessionState { id, next_seq, client_seq, lost_through, ring, mut outcomes } = state;
+    pub fn take_over(now: Instant, state: SessionState) -> Self {
+        let SessionState { id, next_seq, client_seq, lost_through, ring, outcomes } = state;
         // One event after the other, none from the future: what is not so would be told in the wrong order.
         let next_seq = next_seq.clamp(1, u64::MAX / 2);
         let is_whole =
@@ -86,7 +89,9 @@ impl ServerSession {
                 && ring.back().is_none_or(|(last, _)| *last == next_seq - 1);
         let (ring, lost_through) =
             if is_whole { (ring, lost_through) } else { (VecDeque::new(), next_seq - 1) };
-        outcomes.truncate(REMEMBERED);
+        let too_many = outcomes.len().saturating_sub(REMEMBERED);
+        let outcomes =
+            outcomes.into_iter().skip(too_many).map(|(of, outcome)| (now, of, outcome.error)).collect();
         let mut session = Self {
             id,
             resume_hash: [0; 32],
@@ -197,16 +202,27 @@ impl ServerSession {
 
     /// What was answered to this command before; send it again instead of acting again.
     #[must_use]
-    pub fn outcome_of(&self, id: &MessageId) -> Option<&Outcome> {
-        self.outcomes.iter().rev().find(|(known, _)| known == id).map(|(_, outcome)| outcome)
+    pub fn outcome_of(&self, id: &MessageId) -> Option<Outcome> {
+        let (_, of, error) = self.outcomes.iter().rev().find(|(_, known, _)| known == id)?;
+        Some(outcome(of.clone(), *error))
     }
 
-    /// Remembers what was answered to a command, among the last 512.
-    pub fn remember(&mut self, id: MessageId, outcome: Outcome) {
+    /// Remembers what was answered to a command, among the last 512. Call [`Self::forget_outcomes`] now and then.
+    pub fn remember(&mut self, now: Instant, id: MessageId, error: Option<WireError>) {
         if self.outcomes.len() == REMEMBERED {
             self.outcomes.pop_front();
         }
-        self.outcomes.push_back((id, outcome));
+        self.outcomes.push_back((now, id, error));
+    }
+
+    /// Forgets what was answered before `since`: clients that might repeat a command that old have lost their session.
+    pub fn forget_outcomes(&mut self, since: Instant) {
+        while self.outcomes.front().is_some_and(|(at, ..)| *at < since) {
+            self.outcomes.pop_front();
+        }
+        if self.outcomes.is_empty() || self.outcomes.len() < self.outcomes.capacity() / 4 {
+            self.outcomes.shrink_to_fit();
+        }
     }
 
     fn frame(&self, seq: u64, call_id: Option<CallId>, message: ServerMessage) -> String {
@@ -218,6 +234,10 @@ impl ServerSession {
     fn drop_oldest(&mut self, unacknowledged: bool) {
         if let Some((seq, text)) = self.ring.pop_front() {
             self.ring_bytes -= text.len();
+            if self.ring.is_empty() {
+                // Most sessions are idle most of the time.
+                self.ring = VecDeque::new();
+            }
             if unacknowledged || seq > self.lost_through {
                 self.lost_through = seq;
             }
@@ -225,8 +245,15 @@ impl ServerSession {
     }
 }
 
+fn outcome(of: MessageId, error: Option<WireError>) -> Outcome {
+    Outcome { of: Some(of), error, message: String::new() }
+}
+
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::message::Empty;
 
@@ -265,9 +292,11 @@ mod tests {
         let mut session = ServerSession::new(&mut source);
         let frames: Vec<_> = (0..3).map(|_| ring(&mut session)).collect();
         session.handle_ack(1);
-        let id = session.id().clone();
-        let mut moved = ServerSession::take_over(session.hand_over());
+        let (id, command) = (session.id().clone(), MessageId::new("m1").unwrap());
+        session.remember(Instant::now(), command.clone(), Some(WireError::Busy));
+        let mut moved = ServerSession::take_over(Instant::now(), session.hand_over());
         assert_eq!(*moved.id(), id);
+        assert_eq!(moved.outcome_of(&command).unwrap(), outcome(command, Some(WireError::Busy)));
         assert_eq!(moved.replay(1).unwrap(), frames[1..]);
         assert!(ring(&mut moved).contains(r#""seq":4"#));
     }
@@ -278,9 +307,27 @@ mod tests {
         (0..3).for_each(|_| drop(ring(&mut session)));
         let mut state = session.hand_over();
         state.ring.remove(1);
-        let mut moved = ServerSession::take_over(state);
+        let mut moved = ServerSession::take_over(Instant::now(), state);
         assert_eq!(moved.replay(1), None);
         assert!(ring(&mut moved).contains(r#""seq":4"#));
+    }
+
+    #[test]
+    fn an_outcome_is_known_for_its_time_and_leaves_no_room_behind() {
+        let (mut session, begun) = (ServerSession::new(&mut Counter(0)), Instant::now());
+        let at = |second: u64| begun + Duration::from_secs(second);
+        let id = |number: u64| MessageId::new(format!("m{number}")).unwrap();
+        for number in 0..600 {
+            session.remember(at(number), id(number), (number % 2 == 0).then_some(WireError::Busy));
+        }
+        assert_eq!(session.outcome_of(&id(87)), None, "512 at most");
+        assert_eq!(session.outcome_of(&id(88)), Some(outcome(id(88), Some(WireError::Busy))));
+        session.forget_outcomes(at(598));
+        assert_eq!(session.outcome_of(&id(597)), None);
+        assert_eq!(session.outcome_of(&id(599)).unwrap().error, None);
+        assert!(session.outcomes.capacity() < 16, "{}", session.outcomes.capacity());
+        session.forget_outcomes(at(1000));
+        assert_eq!(session.outcomes.capacity(), 0);
     }
 
     #[test]

@@ -242,7 +242,8 @@ pub fn fuzz(data: &[u8]) {
         assert_eq!(Message::parse(&again), Ok(message.clone()), "what is read can be written");
     }
     if let Body::Session { state: Some(state), .. } = message.body {
-        let mut session = offhook_signaling::session::ServerSession::take_over(*state);
+        let mut session =
+            offhook_signaling::session::ServerSession::take_over(crate::environment::now(), *state);
         let last = session.last_seq();
         let text = session.event(None, ServerMessage::Pong(offhook_signaling::message::Empty {}));
         assert!(session.last_seq() == last + 1 && !text.is_empty());

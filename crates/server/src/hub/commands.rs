@@ -9,6 +9,7 @@ use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage};
 
 use super::records::Held;
 use super::{Hub, Line};
+use crate::environment;
 
 impl Hub {
     pub(super) fn handle_frame(&mut self, now: Instant, line: &Line, frame: Frame<ClientMessage>) {
@@ -17,10 +18,16 @@ impl Hub {
         entry.session.handle_ack(frame.ack);
         let Frame { id, seq, ack, call_id, message } = frame;
         match message {
-            ClientMessage::Ping(_) => entry.say(ServerMessage::Pong(Empty {})),
+            ClientMessage::Ping(_) => {
+                // An idle client is heard of by nothing else.
+                if let Some(since) = now.checked_sub(self.repeated_for) {
+                    entry.session.forget_outcomes(since);
+                }
+                entry.say(ServerMessage::Pong(Empty {}));
+            }
             ClientMessage::Ack(_) => {}
             message => {
-                if let Some(outcome) = entry.session.outcome_of(&id).cloned() {
+                if let Some(outcome) = entry.session.outcome_of(&id) {
                     return entry.say(ServerMessage::Outcome(outcome));
                 }
                 if self.records.holds_outcome(&line.address, &id) {
@@ -94,7 +101,7 @@ impl Hub {
         if let Some(error) = error {
             self.metrics.note_refused(error);
         }
-        entry.session.remember(of, outcome.clone());
+        entry.session.remember(environment::now(), of, error);
         entry.say(ServerMessage::Outcome(outcome));
     }
 

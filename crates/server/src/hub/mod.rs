@@ -22,7 +22,7 @@ mod sight;
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_signaling::call::{DeviceAddress, Switchboard, SwitchboardOutput, Verdict};
 use offhook_signaling::message::{IssuedCredential, LiveCall, Outcome, Resume, WireError};
@@ -156,6 +156,8 @@ struct Hub {
     started: Instant,
     board: Switchboard,
     sessions: Sessions,
+    /// For how long a client may repeat a command: until it notices that its connection is lost, and as long as its session waits then.
+    repeated_for: Duration,
     call_starts: Pacer<UserId>,
     tolls: Arc<Tolls>,
     reports: Pacer<UserId>,
@@ -198,6 +200,7 @@ impl Hub {
             started: now,
             board,
             sessions: Sessions::default(),
+            repeated_for: config.sessions.heartbeat * 3 + config.sessions.resume.max(config.calls.resume),
             call_starts: Pacer::new(config.limits.calls_per_user),
             tolls,
             // One of each side of a call, of which a user can be both.

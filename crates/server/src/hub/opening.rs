@@ -193,7 +193,7 @@ impl Hub {
         let mut is_whole = false;
         match resolved.session {
             Some(state) => {
-                let session = ServerSession::take_over(*state);
+                let session = ServerSession::take_over(now, *state);
                 let entry = self.sessions.adopt(address.clone(), session);
                 if is_there {
                     entry.connect(line.connection, outbox, now);

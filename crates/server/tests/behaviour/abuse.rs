@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use offhook_server::{Limits, Rate, RunningServer, SessionTimers};
+use offhook_signaling::call::CallEndCause;
 use offhook_signaling::message::{ByeAction, CallStart, Credential, Empty, Headers, Register, WireError};
 use offhook_signaling::{ClientMessage, ServerMessage, UserId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use crate::metrics::{counting, scrape, value};
 use crate::rest::{ask, own};
 use crate::support::{KEY, Phone, SOON, config, hello, now, serve, signed, token};
 
@@ -219,6 +221,33 @@ async fn who_does_not_read_what_they_asked_for_is_dropped() {
         assert!(begun.elapsed() < PATIENCE, "still there");
         sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_read_is_cut_off_and_holds_up_nobody() {
+    let plenty = Rate { interval: Duration::from_micros(1), burst: 100_000 };
+    let limits = Limits { calls_per_user: plenty, messages_per_connection: plenty, ..Limits::default() };
+    let server = counting(config().limits(limits)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(server.local_addr()).await.unwrap();
+    let mut deaf = Phone::over(&server, stream).await;
+    deaf.greet(hello("bob", "b1", Credential::Token(token("bob", "deaf")))).await;
+    let mut alice = Phone::register(&server, "alice", "a1").await;
+    let cut_off = "offhook_connections_closed_total{reason=\"slow_consumer\"}";
+    let offer = "s".repeat(30_000);
+    // The kernel takes some megabytes, then the queue of the connection 256 KiB.
+    for call in 0..1000 {
+        let call = format!("call{call}");
+        assert_eq!(alice.ask(&call, start_with("bob", &offer)).await, None);
+        alice.hang_up(&call, CallEndCause::Canceled, None).await;
+        if value(&scrape(&server).await, cut_off) >= 1.0 {
+            break;
+        }
+    }
+    assert!(value(&scrape(&server).await, cut_off) >= 1.0);
+    assert_eq!(alice.ask("last", start("carol")).await, None, "the others go on");
+    drop(deaf);
 }
 
 #[tokio::test]

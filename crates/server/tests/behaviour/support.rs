@@ -109,6 +109,15 @@ impl Phone {
         Ok(Self { socket: Some(socket), sent: 0, last_seq: 0, welcome: None, snapshot: None })
     }
 
+    /// A connection over a socket of the test's own.
+    pub(crate) async fn over(server: &RunningServer, stream: TcpStream) -> Self {
+        let mut request = server.signal_url().into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse().unwrap());
+        let connecting = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream));
+        let (socket, _) = timeout(PATIENCE, connecting).await.unwrap().unwrap();
+        Self { socket: Some(socket), sent: 0, last_seq: 0, welcome: None, snapshot: None }
+    }
+
     /// A connection that has said nothing yet.
     pub(crate) async fn connect(server: &RunningServer) -> Self {
         Self::try_connect(&server.signal_url(), None).await.unwrap()

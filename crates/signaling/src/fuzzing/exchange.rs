@@ -11,6 +11,7 @@ use crate::session::ServerSession;
 use crate::wire::{self, Frame};
 use crate::{ServerMessage, UnixSeconds, entropy};
 
+const HEARTBEAT_MS: u32 = 15_000;
 const IDLE_WINDOW: Duration = Duration::from_secs(60);
 const YOUTH: Duration = Duration::from_secs(180);
 
@@ -195,12 +196,20 @@ impl Exchange {
         session.session.handle_ack(frame.ack);
         let answer = match frame.message {
             ClientMessage::Ack(_) => return,
-            ClientMessage::Ping(_) => session.session.unnumbered(ServerMessage::Pong(Empty {})),
+            ClientMessage::Ping(_) => {
+                // As the server does it.
+                let repeated_for =
+                    Duration::from_millis(3 * u64::from(HEARTBEAT_MS)) + CallTimers::default().resume;
+                if let Some(since) = now.checked_sub(repeated_for) {
+                    session.session.forget_outcomes(since);
+                }
+                session.session.unnumbered(ServerMessage::Pong(Empty {}))
+            }
             message => {
-                let known = session.session.outcome_of(&frame.id).cloned();
+                let known = session.session.outcome_of(&frame.id);
                 let outcome = known.unwrap_or_else(|| {
                     let error = self.execute(now, from, frame.call_id, message).err();
-                    self.remember(from, frame.id, error)
+                    self.remember(now, from, frame.id, error)
                 });
                 let Some(session) = self.session_of(connection, from) else { return };
                 session.session.unnumbered(ServerMessage::Outcome(outcome))
@@ -209,12 +218,17 @@ impl Exchange {
         sent.push((connection, answer));
     }
 
-    fn remember(&mut self, from: &DeviceAddress, of: MessageId, error: Option<WireError>) -> Outcome {
-        let outcome = Outcome { of: Some(of.clone()), error, message: String::new() };
+    fn remember(
+        &mut self,
+        now: Instant,
+        from: &DeviceAddress,
+        of: MessageId,
+        error: Option<WireError>,
+    ) -> Outcome {
         if let Some(session) = self.sessions.get_mut(from) {
-            session.session.remember(of, outcome.clone());
+            session.session.remember(now, of.clone(), error);
         }
-        outcome
+        Outcome { of: Some(of), error, message: String::new() }
     }
 
     fn execute(
@@ -261,7 +275,7 @@ fn welcome(session: &mut ServerSession, epoch: &str, resumed: bool, dice: &mut D
         resume_token: session.rotate_token(dice),
         epoch: epoch.to_owned(),
         resumed,
-        heartbeat_ms: 15_000,
+        heartbeat_ms: HEARTBEAT_MS,
         limits: Limits::default(),
         server_time: UnixSeconds(1_000_000),
         ice_servers: Vec::new(),
