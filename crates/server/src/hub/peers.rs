@@ -79,8 +79,14 @@ impl Hub {
         }
         let Some(far) = &self.far else { return };
         let own = self.sessions.addresses_of(callee);
+        // What rings already is looked for again when the bus was away.
+        let rings = |device: &Device| {
+            let known = far.attached.get(call_id).filter(|known| known.owner == *from);
+            known.is_some_and(|known| known.sides.contains_key(device))
+        };
         let can_ring = |address: &&Arc<DeviceAddress>| {
-            self.board.can_ring(address) && far.count_of(&Device::of(address)) < MOST_CALLS
+            let device = Device::of(address);
+            self.board.can_ring(address) && !rings(&device) && far.count_of(&device) < MOST_CALLS
         };
         let devices: Vec<DeviceId> =
             own.iter().filter(can_ring).map(|address| address.device.clone()).collect();

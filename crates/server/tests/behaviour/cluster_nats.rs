@@ -145,3 +145,23 @@ async fn who_is_found_before_their_arrival_is_heard_of_rings_once() {
     sleep(3 * SOON).await;
     assert_eq!(bob.words_so_far().await, [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rings_when_nats_goes_and_comes_back_rings_once() {
+    let Some(mut nodes) = Nodes::nats(1).await else { return };
+    let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+    let mut alice = Phone::register(&a, "alice", "a1").await;
+    let mut bob = Phone::register(&b, "bob", "b1").await;
+    alice.call("c", "bob").await;
+    alice.expect("progressing").await;
+    bob.expect("incoming from alice").await;
+    nodes.nats_servers().kill();
+    sleep(5 * SOON).await;
+    nodes.nats_servers().start_again().await;
+    // Nodes come back within a second, and look for each other's devices two seconds after.
+    sleep(40 * SOON).await;
+    assert_eq!(bob.words_so_far().await, [""; 0]);
+    bob.answer("c").await;
+    bob.expect("answered").await;
+    alice.expect("answered").await;
+}
