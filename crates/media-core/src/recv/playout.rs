@@ -3,16 +3,19 @@
 mod conceal;
 mod deep;
 mod steer;
+mod tick;
 
 use std::time::Duration;
 
+pub(super) use self::tick::Tick;
+use self::tick::{Due, State};
 use super::{SlotDecoder, Taken};
 use crate::codec::MOST_SAMPLES;
 use crate::codec::opus_toc;
 use crate::dsp::LevelMeter;
 use crate::jitter::{
     Availability, COARSE, DriftEstimator, DriftResampler, EXACT, Inserted, MediaClock, PacketBuffer,
-    ReceiveStats, Slot, TargetDelay, TimeStretch, micros, samples_of,
+    ReceiveStats, TargetDelay, TimeStretch, micros, samples_of,
 };
 use crate::rt_context::RtContext;
 use crate::units::MediaTime;
@@ -30,59 +33,6 @@ const DEEP_HOLE: i64 = 14_400;
 const TOO_SHORT: i64 = 2000;
 /// Gaps from this length on are interruptions: 150 ms.
 const INTERRUPTION: i64 = 7200;
-
-/// One part of a pull.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Tick {
-    /// When its first sample is played, if the pull's first is played at once.
-    now: MediaTime,
-    /// How long the whole pull sounds, in microseconds: so much earlier a packet has to be here.
-    quantum: i64,
-    is_first: bool,
-}
-
-impl Tick {
-    /// The first part of a pull of `samples`.
-    pub(super) fn new(now: MediaTime, samples: usize) -> Self {
-        Self { now, quantum: micros(samples as i64), is_first: true }
-    }
-
-    /// The part after `samples`.
-    pub(super) fn after(self, samples: usize) -> Self {
-        let now = MediaTime::from_micros(self.now.as_micros().saturating_add(micros(samples as i64)));
-        Self { now, is_first: false, ..self }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// No packet has come.
-    Idle,
-    /// The first packet waits until the wanted delay is reached.
-    Starting,
-    /// Sound is played.
-    Playing,
-    /// Nothing has come for longer than is given up: media time stands still.
-    Holding,
-}
-
-/// What is known of the packet that is due.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    sequence: i64,
-    timestamp: i64,
-    end: i64,
-    fec_samples: i64,
-    /// Nothing is missing before it: the far end paused.
-    after_pause: bool,
-}
-
-impl From<&Slot> for Due {
-    fn from(slot: &Slot) -> Self {
-        let (sequence, timestamp, fec_samples) = (slot.sequence, slot.timestamp, slot.fec_samples);
-        Self { sequence, timestamp, end: slot.end(), fec_samples, after_pause: false }
-    }
-}
 
 /// The machine.
 #[derive(Debug)]

@@ -4,14 +4,14 @@ use thiserror::Error;
 
 use super::dtmf::{DtmfSender, Report};
 use super::enhance::Enhancer;
-use super::ladder::{Ladder, LadderConfig};
+use super::ladder::Ladder;
 use super::pause::{Pause, PausePacket};
 use super::protection::Protection;
-use super::redundancy::{Redundancy, Rung};
-use super::{OutgoingPacket, QueueDtmfError};
+use super::redundancy::Rung;
+use super::{OutgoingPacket, QueueDtmfError, SendConfig, SendStats};
 use crate::codec::telephone_event::DtmfDigit;
-use crate::codec::{EncoderConfig, OpusEncoder, OpusError, Profile};
-use crate::dsp::{AudioLevel, LevelMeter};
+use crate::codec::{OpusEncoder, OpusError};
+use crate::dsp::LevelMeter;
 use crate::feedback::NetworkReport;
 use crate::rt_context::RtContext;
 use crate::units::{BitsPerSecond, MediaTime, PacketTime};
@@ -22,42 +22,6 @@ const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
 const PACKETS_OF_A_RECEIVER_REPORT: u16 = 25;
 /// A DTX packet is at most this long; only the first of a pause is sent.
 const DTX_BYTES: usize = 2;
-/// Who wants a cheaper encoder than this wants no neural network beside it, which costs a fifth of it.
-const LEAST_COMPLEXITY_WITH_DRED: u8 = 5;
-
-/// How to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendConfig {
-    /// Media time per packet.
-    pub packet_time: PacketTime,
-    /// The encoder's settings.
-    pub encoder: EncoderConfig,
-    /// RTP payload type of Opus.
-    pub opus_payload_type: u8,
-    /// RTP payload type of telephone-event at 48 kHz, where the peer takes it.
-    pub dtmf_payload_type: Option<u8>,
-    /// RTP payload type of redundant audio (RFC 2198), where the peer takes it.
-    pub red_payload_type: Option<u8>,
-    /// What may protect the sound against loss.
-    pub redundancy: Redundancy,
-    /// RTP timestamp of the first sample.
-    pub initial_timestamp: u32,
-}
-
-impl Default for SendConfig {
-    /// 10 ms packets, Opus as payload type 111, no DTMF, redundancy as it serves best but without RFC 2198.
-    fn default() -> Self {
-        Self {
-            packet_time: PacketTime::Ms10,
-            encoder: EncoderConfig::default(),
-            opus_payload_type: 111,
-            dtmf_payload_type: None,
-            red_payload_type: None,
-            redundancy: Redundancy::Auto,
-            initial_timestamp: 0,
-        }
-    }
-}
 
 /// Why a pipeline could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -65,27 +29,6 @@ pub enum SendError {
     /// The encoder refused its settings.
     #[error("the Opus encoder could not be made: {0}")]
     Encoder(#[from] OpusError),
-}
-
-/// Counters of a pipeline, from its beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendStats {
-    /// Packets handed to the transport.
-    pub packets: u64,
-    /// Payload bytes in them, redundancy included.
-    pub payload_bytes: u64,
-    /// Of these, copies of earlier payloads and the headers that name them.
-    pub red_bytes: u64,
-    /// Of these, deep redundancy.
-    pub dred_bytes: u64,
-    /// How packets are made now.
-    pub rung: Rung,
-    /// Packets the encoder failed to make.
-    pub encode_errors: u64,
-    /// Level of the near end in the last packet, after muting.
-    pub level: AudioLevel,
-    /// Whether the near end is muted.
-    pub muted: bool,
 }
 
 /// Microphone samples in, packets out.
@@ -125,7 +68,7 @@ impl SendPipeline {
     /// Allocates: not for the real-time thread.
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     pub fn new(config: &SendConfig) -> Result<Self, SendError> {
-        let ladder = Ladder::new(ladder_config(config));
+        let ladder = Ladder::new(config.ladder());
         let rung = ladder.rung();
         let mut pipeline = Self {
             config: *config,
@@ -146,16 +89,7 @@ impl SendPipeline {
             silent: true,
             rested: false,
             packet: Box::new(OutgoingPacket::empty()),
-            stats: SendStats {
-                packets: 0,
-                payload_bytes: 0,
-                red_bytes: 0,
-                dred_bytes: 0,
-                rung,
-                encode_errors: 0,
-                level: AudioLevel::SILENCE,
-                muted: false,
-            },
+            stats: SendStats::new(rung),
         };
         pipeline.protection.apply(rung, &mut pipeline.encoder);
         Ok(pipeline)
@@ -218,7 +152,7 @@ impl SendPipeline {
     }
 
     fn settle(&mut self) {
-        let rung = self.ladder.set_config(ladder_config(&self.config));
+        let rung = self.ladder.set_config(self.config.ladder());
         self.climb(rung);
     }
 
@@ -358,31 +292,10 @@ impl SendPipeline {
     }
 }
 
-/// What the ladder may use. Least latency has no speech layer, so neither copies nor redundancy of the codec's own.
-fn ladder_config(config: &SendConfig) -> LadderConfig {
-    let EncoderConfig { bitrate, in_band_fec, profile, complexity, .. } = config.encoder;
-    let voice = profile == Profile::Voice;
-    LadderConfig {
-        bitrate,
-        packet_time: config.packet_time,
-        redundancy: config.redundancy,
-        in_band_fec: in_band_fec && voice,
-        red: config.red_payload_type.is_some(),
-        dred: voice && complexity >= LEAST_COMPLEXITY_WITH_DRED,
-    }
-}
-
-impl SendStats {
-    fn count(&mut self, packet: &OutgoingPacket) {
-        self.packets += 1;
-        self.payload_bytes += packet.payload().len() as u64;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{DecoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc};
+    use crate::codec::{DecoderConfig, EncoderConfig, MOST_SAMPLES, OpusDecoder, opus_toc};
 
     fn cx() -> RtContext {
         RtContext::new(MediaTime::ZERO)
