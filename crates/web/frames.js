@@ -35,6 +35,7 @@ const headers = (value) => areHeaders(value) && headerBytes(value) <= MOST.heade
 const sdp = text(MOST.sdp);
 /** A commitment or a nonce, of any form. */
 const piece = text(64);
+const name = text(255);
 const issued = form({ secret: text(), expires: number });
 const outcome = form({ 'of?': text(), 'error?': text(), 'message?': text() });
 const part = text(MOST.candidate);
@@ -46,7 +47,7 @@ const FORMS = {
     'credential?': issued, 'ice_servers?': servers,
   }),
   snapshot: form({
-    calls: list(form({ call_id: isId, outgoing: flag, remote: isId, state: among(STATES), 'headers?': headers, 'sdp?': sdp, 'commitment?': piece, 'nonce?': piece })),
+    calls: list(form({ call_id: isId, outgoing: flag, remote: isId, state: among(STATES), 'headers?': headers, 'sdp?': sdp, 'commitment?': piece, 'nonce?': piece, 'display_name?': name })),
   }),
   registered: form({ credential: issued }),
   outcome,
@@ -54,7 +55,7 @@ const FORMS = {
   bye: form({ action: among({ resume: 1, reconnect: 1, stop: 1 }), 'error?': text(), 'retry_after_ms?': number }),
   ack: isObject,
   pong: isObject,
-  'call.incoming': form({ from: isId, sdp, 'headers?': headers, 'ice_servers?': servers, 'commitment?': piece }),
+  'call.incoming': form({ from: isId, sdp, 'headers?': headers, 'ice_servers?': servers, 'commitment?': piece, 'display_name?': name }),
   'call.progressing': named,
   'call.ice_servers': named,
   'call.ringing': isObject,

@@ -106,6 +106,7 @@ export interface Call extends Listening<CallListener> {
   readonly details: CallDetails;
   readonly headers: Record<string, string>;
   readonly remoteUserId: string;
+  /** What an incoming caller calls themselves, else the user id. Nobody vouches for the name: show it beside the id, not in its place. */
   readonly remoteUserDisplayName: string;
   /** There from the start; its tracks come when the other side is heard. */
   readonly incomingStream: MediaStream;
@@ -165,6 +166,7 @@ export interface NotificationResult {
 export interface SinchClient extends Listening<SinchClientListener> {
   readonly userId: string;
   readonly callClient: CallClient;
+  /** What callees are told that the local person is called, also by a push; at most 255 bytes. */
   pushNotificationDisplayName: string;
   isStarted(): boolean;
   setPushNotificationDisplayName(name: string): void;

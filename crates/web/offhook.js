@@ -112,7 +112,7 @@ class Call extends Listeners {
   get details() { return new CallDetails(this); }
   get headers() { return { ...this._record.headers }; }
   get remoteUserId() { return this._record.remote; }
-  get remoteUserDisplayName() { return this._record.remote; }
+  get remoteUserDisplayName() { return this._record.displayName || this._record.remote; }
   get incomingStream() { return this._media.incoming; }
   get outgoingStream() { return this._media.outgoing; }
   get isMuted() { return this._media.muted; }
@@ -217,7 +217,7 @@ class CallClient extends Listeners {
     try {
       await media.open(video);
       const offer = await media.offer();
-      const id = client._act('callUser', userId, headers, offer);
+      const id = client._act('callUser', userId, headers, offer, client._displayName);
       call._record = client._machine.calls.get(id);
       client._calls.set(id, call);
     } catch (error) {

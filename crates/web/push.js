@@ -4,10 +4,10 @@ import { notPossible } from './errors.js';
 import { isObject } from './frames.js';
 
 /** What a pushed message says, as the published API tells it. */
-function inspect({ v, type, call_id: callId, from, created }) {
+function inspect({ v, type, call_id: callId, from, created, display_name: name }) {
   const isOurs = v === 1 && typeof callId === 'string' && ['incoming_call', 'call_ended'].includes(type);
   const isCall = isOurs && type === 'incoming_call';
-  const result = { isValid: () => isOurs, isCall: () => isCall, displayName: isCall ? from : undefined };
+  const result = { isValid: () => isOurs, isCall: () => isCall, displayName: isCall ? name || from : undefined };
   if (!isOurs) return result;
   const callNotificationResult = {
     callId, remoteUserId: from, headers: undefined, isVideoOffered: () => false, isCallCanceled: () => !isCall,

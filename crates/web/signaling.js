@@ -87,13 +87,14 @@ export class Machine {
     for (const call of this.live()) this.hangUp(now, call.id);
     this.stop();
   }
-  callUser(now, to, headers, offer) {
+  callUser(now, to, headers, offer, displayName) {
     if (!this.isStarted) throw refuse('the client is not started');
     checkHeaders(headers);
     checkDescription(offer);
     const id = uuid(this.entropy);
     const commitment = this.add(now, id, true, to, { ...headers }).verification.offer(offer);
-    this.command(id, 'call.start', { to, headers, sdp: offer, ...(commitment && { commitment }) });
+    const name = displayName ? { display_name: displayName } : {};
+    this.command(id, 'call.start', { to, headers, sdp: offer, ...(commitment && { commitment }), ...name });
     return id;
   }
   answer(now, id, sdp) {
@@ -417,14 +418,14 @@ export class Machine {
     // It may be another server, or have lost what it was to pass on.
     for (const call of this.live()) this.reveal(call);
   }
-  adopt(now, { call_id: id, outgoing, remote, state, headers, sdp, commitment, nonce }) {
+  adopt(now, { call_id: id, outgoing, remote, state, headers, sdp, commitment, nonce, display_name }) {
     const has = typeof sdp === 'string';
     if (this.calls.has(id)) {
       if (outgoing && state === 'ringing') this['call.ringing'](now, {}, id);
       else if (outgoing && state === 'answered' && has) this['call.answered'](now, { sdp, by: remote, nonce }, id);
     } else if (!outgoing && state === 'init') {
       // Without a description its event follows: it did not fit into the snapshot.
-      if (has) this['call.incoming'](now, { from: remote, headers, sdp, commitment }, id);
+      if (has) this['call.incoming'](now, { from: remote, headers, sdp, commitment, display_name }, id);
     } else {
       // A call of this device's past life: nobody here can talk in it any more.
       this.command(id, 'call.hangup', { cause: 'inactive' });
@@ -436,10 +437,10 @@ export class Machine {
     this.arm(SETUP + id, now + 65000);
     return call;
   }
-  'call.incoming'(now, { from, headers, sdp, ice_servers: servers, commitment }, id) {
+  'call.incoming'(now, { from, headers, sdp, ice_servers: servers, commitment, display_name: displayName }, id) {
     if (this.calls.has(id)) return this.takeIceServers(id, servers);
     headers ??= {};
-    const call = Object.assign(this.add(now, id, false, from, headers), { offer: sdp, iceServers: servers ?? [] });
+    const call = Object.assign(this.add(now, id, false, from, headers), { offer: sdp, iceServers: servers ?? [], displayName });
     call.verification.ring(commitment, sdp);
     this.command(id, 'call.ringing');
     this.emit({ incoming: { call: id, from, headers } });

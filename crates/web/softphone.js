@@ -166,7 +166,9 @@ class Card {
   constructor(call) {
     this.call = call;
     this.root = $('call-card').content.cloneNode(true).firstElementChild;
-    this.part('name').textContent = call.remoteUserId;
+    const { remoteUserId: id, remoteUserDisplayName: name } = call;
+    // Nobody vouches for the name.
+    this.part('name').textContent = name === id ? id : `${name} (${id})`;
     this.part('avatar').textContent = call.remoteUserId[0];
     this.part('sound').srcObject = call.incomingStream;
     this.part('near').srcObject = call.outgoingStream;

@@ -127,6 +127,7 @@ test('a client registers with a detached register, keeps its credential, and sta
 
 test('an outgoing call goes through its states and ends with the published numbers', async () => {
   const { client, socket } = await started();
+  client.setPushNotificationDisplayName('Alice A.');
   const call = await client.getCallClient().callUser('bob', { subject: 'lunch' });
   const id = call.callId;
   const told = [];
@@ -136,7 +137,7 @@ test('an outgoing call goes through its states and ends with the published numbe
   });
   assert.deepEqual([call.direction, call.state, call.remoteUserId], [CallDirection.Outbound, CallState.Init, 'bob']);
   assert.equal(call.outgoingStream.getTracks().length, 1);
-  assert.deepEqual(socket.last('call.start').body, { to: 'bob', headers: { subject: 'lunch' }, sdp: 'v=0 offer' });
+  assert.deepEqual(socket.last('call.start').body, { to: 'bob', headers: { subject: 'lunch' }, sdp: 'v=0 offer', display_name: 'Alice A.' });
   socket.say('call.progressing', {}, { seq: 1, call_id: id });
   socket.say('call.ringing', {}, { seq: 2, call_id: id });
   socket.say('call.answered', { sdp: 'v=0 answer' }, { seq: 3, call_id: id });
@@ -151,9 +152,10 @@ test('an incoming call opens no microphone before the person accepts', async () 
   const { client, socket, captured } = await started();
   let call;
   client.callClient.addListener({ onIncomingCall: (_, incoming) => (call = incoming) });
-  socket.say('call.incoming', { from: 'bob', sdp: 'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n' }, { seq: 1, call_id: 'in' });
+  socket.say('call.incoming', { from: 'bob', display_name: 'Bob B.', sdp: 'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n' }, { seq: 1, call_id: 'in' });
   assert.equal(captured.length, 0);
   assert.equal(client.callClient.getCall('in'), call);
+  assert.deepEqual([call.remoteUserId, call.remoteUserDisplayName], ['bob', 'Bob B.']);
   await call.answer();
   assert.equal(captured.length, 1);
   assert.equal(socket.last('call.answer').body.sdp, 'v=0 answer');
@@ -332,6 +334,7 @@ test('a relayed push tells what it says, and starts a client that is called', as
   const result = client.relayRemotePushNotification(called);
   const { callId, remoteUserId, isVideoOffered, hasTimedOut } = result.callNotificationResult;
   assert.deepEqual([result.isValid(), result.displayName], [true, 'bob']);
+  assert.equal(client.relayRemotePushNotification({ ...called, display_name: 'Bob B.' }).displayName, 'Bob B.');
   assert.deepEqual([callId, remoteUserId, isVideoOffered(), hasTimedOut()], ['c-1', 'bob', false, false]);
   await turn();
   await welcome(sockets[0]);

@@ -10,6 +10,7 @@ use offhook_media_core::send::Redundancy;
 use offhook_media_core::units::{BitsPerSecond, PacketTime};
 use offhook_signaling::call::CallTimers;
 use offhook_signaling::message::IceServer;
+use offhook_signaling::wire::MOST_DISPLAY_NAME;
 use offhook_signaling::{ApplicationKey, DeviceId, UserId};
 use offhook_transport::{DtlsVersions, IceService, IceUrl};
 use rustls::RootCertStore;
@@ -76,6 +77,7 @@ pub struct ClientBuilder {
     user_id: Option<String>,
     environment_host: Option<String>,
     device_id: Option<String>,
+    display_name: Option<String>,
     store: Option<Arc<dyn CredentialStore>>,
     engine: Option<Engine>,
     microphone: Option<Device>,
@@ -109,6 +111,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn user_id(mut self, user: impl Into<String>) -> Self {
         self.user_id = Some(user.into());
+        self
+    }
+
+    /// What the local person is called, at most 255 bytes of UTF-8: callees are told, also by a push. Nothing by default.
+    #[must_use]
+    pub fn push_notification_display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = Some(name.into());
         self
     }
 
@@ -291,6 +300,10 @@ impl ClientBuilder {
             application_key: ApplicationKey::new(key).map_err(BuildError::ApplicationKey)?,
             user_id: UserId::new(user).map_err(BuildError::UserId)?,
         };
+        let display_name = self.display_name;
+        if display_name.as_ref().is_some_and(|name| name.len() > MOST_DISPLAY_NAME as usize) {
+            return Err(BuildError::DisplayName);
+        }
         let device_id = self.device_id.map(DeviceId::new).transpose().map_err(BuildError::DeviceId)?;
         let roots: Vec<_> = self.roots.into_iter().map(CertificateDer::from).collect();
         check_roots(&roots)?;
@@ -302,6 +315,7 @@ impl ClientBuilder {
         Ok(Client::new_stopped(Settings {
             account,
             device_id,
+            display_name,
             dialer: Arc::new(Dialer::new(endpoint, roots, self.timeouts.connect)),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             engine: self.engine,
@@ -365,6 +379,7 @@ fn check_ice_server(server: &IceServer) -> Result<(), BuildError> {
 pub(crate) struct Settings {
     pub(crate) account: Account,
     pub(crate) device_id: Option<DeviceId>,
+    pub(crate) display_name: Option<String>,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) store: Arc<dyn CredentialStore>,
     pub(crate) engine: Option<Engine>,
@@ -436,6 +451,9 @@ mod tests {
         assert!(matches!(builder().application_key("x").build(), Err(BuildError::ApplicationKey(_))));
         assert!(matches!(builder().user_id("a b").build(), Err(BuildError::UserId(_))));
         assert!(matches!(builder().device_id("").build(), Err(BuildError::DeviceId(_))));
+        let named = |name: String| builder().push_notification_display_name(name).build();
+        assert!(named("é".repeat(127)).is_ok());
+        assert!(matches!(named("é".repeat(128)), Err(BuildError::DisplayName)));
         assert!(matches!(builder().environment_host("ftp://x").build(), Err(BuildError::EnvironmentHost(_))));
         assert!(matches!(
             builder().root_certificates([vec![1, 2, 3]]).build(),

@@ -96,6 +96,13 @@ impl Call {
         self.core.remote.as_str()
     }
 
+    /// What the other person calls themselves, on the callee's side; their user id where they say nothing. Nobody vouches for the name: it
+    /// is for showing beside the id, not in its place.
+    #[must_use]
+    pub fn remote_user_display_name(&self) -> &str {
+        self.core.display_name.as_deref().unwrap_or_else(|| self.remote_user_id())
+    }
+
     /// The other person's sound, to be bound to an [`AudioElement`](offhook_media::AudioElement). There from the beginning, silent until
     /// the call is established.
     #[must_use]

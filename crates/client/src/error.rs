@@ -10,6 +10,7 @@ use thiserror::Error;
 pub use crate::credential::CredentialError;
 pub use crate::endpoint::EndpointError;
 pub use offhook_signaling::id::IdError;
+use offhook_signaling::wire::MOST_DISPLAY_NAME;
 
 /// A client could not be built. Correct the builder's values.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -27,6 +28,9 @@ pub enum BuildError {
     /// The device id is malformed: 1 to 64 bytes of `A-Za-z0-9-_=`.
     #[error("device id: {0}")]
     DeviceId(IdError),
+    /// The display name is longer than 255 bytes: shorten it.
+    #[error("a display name has at most {MOST_DISPLAY_NAME} bytes")]
+    DisplayName,
     /// The environment host does not name a server.
     #[error("environment host: {0}")]
     EnvironmentHost(#[from] EndpointError),

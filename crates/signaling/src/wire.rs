@@ -16,6 +16,8 @@ pub const VERSION: u32 = 1;
 const MOST_ENDPOINT: u32 = 2048;
 /// Both keys as base64url, and room for padding.
 const MOST_PUSH_KEYS: u32 = 256;
+/// What a caller calls themselves.
+pub const MOST_DISPLAY_NAME: u32 = 255;
 /// A commitment or a nonce, of any form.
 const MOST_PART: u32 = 64;
 
@@ -224,6 +226,7 @@ impl Message for ClientMessage {
             Self::CallStart(m) => {
                 headers(&m.headers, limits)?;
                 part(m.commitment.as_deref())?;
+                name(m.display_name.as_deref())?;
                 sdp(&m.sdp, limits)
             }
             Self::CallAnswer(m) => {
@@ -250,6 +253,7 @@ impl Message for ServerMessage {
             Self::CallIncoming(m) => {
                 headers(&m.headers, limits)?;
                 part(m.commitment.as_deref())?;
+                name(m.display_name.as_deref())?;
                 sdp(&m.sdp, limits)
             }
             Self::CallAnswered(m) => {
@@ -270,7 +274,15 @@ fn candidate(m: &Candidate) -> Result<(), ParseError> {
 
 fn snapshot(m: &Snapshot) -> Result<(), ParseError> {
     let mut calls = m.calls.iter();
-    calls.try_for_each(|call| part(call.commitment.as_deref()).and_then(|()| part(call.nonce.as_deref())))
+    calls.try_for_each(|call| {
+        part(call.commitment.as_deref())?;
+        part(call.nonce.as_deref())?;
+        name(call.display_name.as_deref())
+    })
+}
+
+fn name(text: Option<&str>) -> Result<(), ParseError> {
+    at_most("display name", text.map_or(0, str::len), MOST_DISPLAY_NAME)
 }
 
 fn part(text: Option<&str>) -> Result<(), ParseError> {

@@ -72,6 +72,7 @@ fn messages() -> impl Strategy<Value = ServerMessage> {
         headers: BTreeMap::new(),
         sdp: sdp(),
         commitment: None,
+        display_name: None,
         ice_servers: Vec::new(),
     };
     let outcome = |of: String, error| Outcome { of: MessageId::new(of).ok(), error, message: String::new() };
@@ -94,6 +95,7 @@ fn messages() -> impl Strategy<Value = ServerMessage> {
                     headers: BTreeMap::new(),
                     sdp: full.then(sdp),
                     commitment: None,
+                    display_name: None,
                     nonce: None,
                 }],
             })
@@ -231,6 +233,7 @@ fn own_candidates_wait_for_the_person_and_leave_after_the_answer() {
         headers: BTreeMap::new(),
         sdp: "v=0".to_owned(),
         commitment: None,
+        display_name: None,
         ice_servers: Vec::new(),
     };
     victim.suffer(Attack::Say(ServerMessage::CallIncoming(incoming), 0, 1));

@@ -295,6 +295,7 @@ fn run(middle: &Middle) -> (End, End) {
         headers: Headers::new(),
         sdp: description(middle.callers),
         commitment: middle.commitment.carry(start.commitment),
+        display_name: start.display_name,
         ice_servers: Vec::new(),
     };
     // Both calls have one id: what the middle could gain by another is only that the strings differ.

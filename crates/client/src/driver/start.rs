@@ -90,6 +90,7 @@ impl Starting {
             account.user_id.clone(),
             registration.device_id.clone(),
         );
+        config.display_name.clone_from(&shared.settings.display_name);
         config.timers = timeouts.call;
         config.start_timeout = timeouts.start;
         config.renewal_margin = timeouts.renewal;

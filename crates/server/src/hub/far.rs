@@ -205,6 +205,7 @@ impl Far {
             headers: Headers::new(),
             sdp: None,
             commitment: None,
+            display_name: None,
             nonce: None,
         };
         self.parts_of(device).into_iter().map(snapshot).collect()

@@ -30,6 +30,7 @@ impl Hub {
             call_id: call_id.clone(),
             caller,
             callee,
+            display_name: self.board.display_name(&self.application, call_id).map(str::to_owned),
             connected,
             rings,
         }));

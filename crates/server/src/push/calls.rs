@@ -44,6 +44,8 @@ pub(crate) struct PushedCall {
     pub(crate) call_id: CallId,
     pub(crate) caller: UserId,
     pub(crate) callee: UserId,
+    /// What the caller calls themselves.
+    pub(crate) display_name: Option<String>,
     /// Devices of the callee that ring already.
     pub(crate) connected: HashSet<DeviceId>,
     /// How long it waits.
@@ -162,7 +164,7 @@ async fn forget(store: &dyn Store, address: &DeviceAddress, endpoint: &str) {
 }
 
 fn incoming(call: &PushedCall) -> Message {
-    let text = json!({
+    let mut text = json!({
         "v": 1,
         "type": "incoming_call",
         "application_key": call.application,
@@ -171,6 +173,9 @@ fn incoming(call: &PushedCall) -> Message {
         "from": call.caller,
         "created": environment::wall().0,
     });
+    if let Some(name) = &call.display_name {
+        text["display_name"] = name.as_str().into();
+    }
     message(call, text, call.rings)
 }
 

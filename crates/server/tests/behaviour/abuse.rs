@@ -44,7 +44,13 @@ fn start(to: &str) -> ClientMessage {
 
 fn start_with(to: &str, sdp: &str) -> ClientMessage {
     let (to, sdp) = (UserId::new(to).unwrap(), sdp.to_owned());
-    ClientMessage::CallStart(CallStart { to, headers: Headers::new(), sdp, commitment: None })
+    ClientMessage::CallStart(CallStart {
+        to,
+        headers: Headers::new(),
+        sdp,
+        commitment: None,
+        display_name: None,
+    })
 }
 
 #[tokio::test]

@@ -23,12 +23,14 @@ async fn ring(server: &RunningServer) -> (Phone, Phone, Phone) {
         headers: Headers::new(),
         sdp: OFFER.to_owned(),
         commitment: Some(COMMITMENT.to_owned()),
+        display_name: Some("Alice A.".to_owned()),
     };
     alice.send(Some("c"), ClientMessage::CallStart(start)).await;
     alice.expect("progressing").await;
     for bob in [&mut desk, &mut mobile] {
         let (_, ServerMessage::CallIncoming(incoming)) = bob.event().await else { panic!("it rings") };
         assert_eq!(incoming.commitment.as_deref(), Some(COMMITMENT));
+        assert_eq!(incoming.display_name.as_deref(), Some("Alice A."));
     }
     (alice, desk, mobile)
 }

@@ -55,6 +55,7 @@ async fn a_user_starts_a_limited_number_of_calls() {
             headers: Headers::new(),
             sdp: "s".to_owned(),
             commitment: None,
+            display_name: None,
         })
     };
     assert_eq!(phone.ask("c1", start()).await, None);

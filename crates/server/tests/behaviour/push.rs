@@ -171,9 +171,10 @@ async fn the_key_and_the_subscriptions_outlive_the_server() {
     let server = serve(pushing().data(folder.path())).await;
     assert_eq!(public_key(&server).await, key);
     let mut alice = Phone::register(&server, "alice", "a1").await;
-    alice.call("c1", "bob").await;
+    alice.call_as("Alice A.", "c1", "bob").await;
     let push = service.next().await;
-    assert_eq!(receiver.read(&push)["from"], "alice");
+    let told = receiver.read(&push);
+    assert_eq!((&told["from"], &told["display_name"]), (&"alice".into(), &"Alice A.".into()));
     claims(header(&push, "authorization"), &key);
     for (path, revoked) in [("b1", true), ("b1", false)] {
         assert_eq!(server.revoke_device(&address("bob", path)).await.unwrap(), revoked);

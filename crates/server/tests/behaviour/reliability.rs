@@ -380,6 +380,7 @@ async fn talk(index: usize, urls: &Arc<Vec<String>>) -> (Side, Side) {
         headers: Headers::new(),
         sdp: OFFER.to_owned(),
         commitment: None,
+        display_name: None,
     };
     caller.send(ClientMessage::CallStart(start)).await;
     let rings = callee.read(LONG, |message| matches!(message, ServerMessage::CallIncoming(_))).await;

@@ -215,11 +215,21 @@ impl Phone {
     }
 
     pub(crate) async fn call(&mut self, call: &str, to: &str) {
+        self.start(call, to, None).await;
+    }
+
+    /// Calls, and says who calls.
+    pub(crate) async fn call_as(&mut self, name: &str, call: &str, to: &str) {
+        self.start(call, to, Some(name.to_owned())).await;
+    }
+
+    async fn start(&mut self, call: &str, to: &str, display_name: Option<String>) {
         let start = CallStart {
             to: UserId::new(to).unwrap(),
             headers: Headers::new(),
             sdp: OFFER.to_owned(),
             commitment: None,
+            display_name,
         };
         self.send(Some(call), ClientMessage::CallStart(start)).await;
     }

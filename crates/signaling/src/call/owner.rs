@@ -293,12 +293,17 @@ impl Owner {
         }
     }
 
+    pub(in crate::call) fn display_name(&self) -> Option<&str> {
+        self.start.display_name.as_deref()
+    }
+
     fn incoming(&self) -> Incoming {
         Incoming {
             from: self.caller.user.clone(),
             headers: self.callee_headers().clone(),
             sdp: self.start.sdp.clone(),
             commitment: self.start.commitment.clone(),
+            display_name: self.start.display_name.clone(),
             ice_servers: Vec::new(),
         }
     }

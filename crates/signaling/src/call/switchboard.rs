@@ -221,6 +221,13 @@ impl Switchboard {
         self.calls_of(&address.application, &address.user).any(|owner| owner.involves(address))
     }
 
+    /// What the caller of a live call calls themselves.
+    #[must_use]
+    pub fn display_name(&self, application: &ApplicationKey, call_id: &CallId) -> Option<&str> {
+        let owner = self.calls.get(&(application.clone(), call_id.clone()))?;
+        owner.display_name()
+    }
+
     /// Whether a call waits for somebody to answer, and for nothing else.
     #[must_use]
     pub fn is_waiting(&self, application: &ApplicationKey, call_id: &CallId) -> bool {

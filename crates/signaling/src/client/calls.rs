@@ -28,6 +28,7 @@ const SERVER_LATE: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct ClientCall {
     outgoing: bool,
     remote: UserId,
+    display_name: Option<String>,
     headers: Headers,
     state: CallState,
     details: CallDetails,
@@ -51,6 +52,7 @@ impl ClientCall {
         Self {
             outgoing,
             remote,
+            display_name: None,
             headers,
             state: CallState::Init,
             details: CallDetails::new(now, Some(wall)),
@@ -73,6 +75,12 @@ impl ClientCall {
     #[must_use]
     pub const fn remote(&self) -> &UserId {
         &self.remote
+    }
+
+    /// What a caller calls themselves, on the callee's side. Nobody vouches for it.
+    #[must_use]
+    pub fn display_name(&self) -> Option<&str> {
+        self.display_name.as_deref()
     }
 
     /// The caller's headers.
@@ -133,6 +141,11 @@ impl ClientCall {
     }
 }
 
+/// Whether a name can be shown as it is, also where controls mean something.
+fn is_showable(name: &str) -> bool {
+    !name.trim().is_empty() && !name.chars().any(char::is_control)
+}
+
 impl<E: EntropySource> ClientMachine<E> {
     /// Calls a user. The offer must be ready: the callee's devices get it with the ring.
     ///
@@ -156,7 +169,8 @@ impl<E: EntropySource> ClientMachine<E> {
         self.calls.insert(id.clone(), call);
         self.timers.insert(Timer::CallSetup(id.clone()), now + self.config.timers.setup + SERVER_LATE);
         let commitment = commitment.map(|commitment| commitment.to_string());
-        let start = CallStart { to, headers, sdp: offer, commitment };
+        let display_name = self.config.display_name.clone();
+        let start = CallStart { to, headers, sdp: offer, commitment, display_name };
         self.send_command(Some(id.clone()), ClientMessage::CallStart(start));
         Ok(id)
     }
@@ -328,11 +342,12 @@ impl<E: EntropySource> ClientMachine<E> {
         if self.calls.contains_key(id) {
             return self.take_ice_servers(id, incoming.ice_servers);
         }
-        let Incoming { from, headers, sdp, commitment, ice_servers } = incoming;
+        let Incoming { from, headers, sdp, commitment, display_name, ice_servers } = incoming;
         let verification = Stage::ringing(id, commitment.as_deref(), &sdp);
         let wall = self.wall_now(now);
         let mut call = ClientCall::new(now, wall, false, from.clone(), headers.clone(), verification);
         call.offer = Some(sdp);
+        call.display_name = display_name.filter(|name| is_showable(name));
         call.ice_servers = ice_servers;
         self.calls.insert(id.clone(), call);
         self.timers.insert(Timer::CallSetup(id.clone()), now + self.config.timers.setup + SERVER_LATE);

@@ -35,6 +35,8 @@ pub struct ClientConfig {
     pub user: UserId,
     /// This installation.
     pub device: DeviceId,
+    /// What the local person is called, for those they call: at most 255 bytes.
+    pub display_name: Option<String>,
     /// Limits of calls, as the server has them.
     pub timers: CallTimers,
     /// How long the first start tries to reach the server before it fails.
@@ -51,6 +53,7 @@ impl ClientConfig {
             application,
             user,
             device,
+            display_name: None,
             timers: CallTimers::default(),
             start_timeout: Duration::from_secs(10),
             renewal_margin: Duration::from_secs(3600),

@@ -62,6 +62,7 @@ impl<E: EntropySource> ClientMachine<E> {
                         headers: snapshot.headers,
                         sdp,
                         commitment: snapshot.commitment,
+                        display_name: snapshot.display_name,
                         // They come with the event that follows a snapshot.
                         ice_servers: Vec::new(),
                     },

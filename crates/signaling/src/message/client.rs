@@ -159,6 +159,9 @@ pub struct CallStart {
     /// The caller's commitment for the authentication string: 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<String>,
+    /// What the caller calls themselves, at most 255 bytes. Nobody vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
 }
 
 /// Accepts a call.

@@ -145,6 +145,9 @@ pub struct Incoming {
     /// The caller's commitment for the authentication string: 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<String>,
+    /// What the caller calls themselves, at most 255 bytes. Nobody vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
     /// STUN and TURN servers for this call and device; where there are none, those of `welcome`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ice_servers: Vec<IceServer>,
@@ -217,6 +220,9 @@ pub struct CallSnapshot {
     /// The caller's commitment for the authentication string, to a callee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<String>,
+    /// What the caller calls themselves, to a callee; at most 255 bytes. Nobody vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
     /// The callee's nonce for the authentication string, to the caller of an answered call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,

@@ -34,6 +34,7 @@ impl Owner {
                 Some(self.start.sdp.clone()).filter(|sdp| !sdp.is_empty())
             },
             commitment: self.start.commitment.clone().filter(|_| !outgoing),
+            display_name: self.start.display_name.clone().filter(|_| !outgoing),
             nonce: self.nonce.clone().filter(|_| outgoing),
         })
     }
