@@ -1,7 +1,7 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench load soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
+.PHONY: help demo serve test lint bench cost load soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
@@ -64,6 +64,9 @@ enhance: setup-enhance ## echo and noise beside libwebrtc's on the same files; r
 latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
 	cargo build --release -p offhook-cli
 	scripts/latency_table.py --write docs/LATENCY.md
+
+cost: setup-build ## what an end of a call takes of processor and memory; rewrites the tables of docs/COST.md
+	scripts/cost_table.py --write docs/COST.md $(COST_FLAGS)
 
 load: setup-build ## one node under simulated clients; rewrites the table of docs/LOAD.md
 	cargo build --release -p offhook-cli
