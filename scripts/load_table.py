@@ -12,9 +12,11 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 APPLICATION = "a32e5a8d-f7d8-411c-9645-9038e8dd051d:ax8hTTQJF0OPXL32r1LHMA=="
+AFTERWARDS = 90
 BEGIN, END = "<!-- begin: scripts/load_table.py -->", "<!-- end -->"
 
 
@@ -29,6 +31,12 @@ def certificate(folder):
     return chain, key
 
 
+def memory(pid, name):
+    """In MiB, from /proc."""
+    line = next(line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(name + ":"))
+    return int(line.split()[1]) / 1024
+
+
 def run(program, options, folder, tls):
     serve = [program, "serve", "--listen", "127.0.0.1:0", "--data", folder / "data", "--application", APPLICATION, "--json",
              "--log", "warn"]
@@ -40,8 +48,13 @@ def run(program, options, folder, tls):
     server = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True)
     try:
         url = json.loads(server.stdout.readline())["url"]
+        before = memory(server.pid, "VmRSS")
         done = subprocess.run([*load, "--server", url, "--server-pid", str(server.pid)], stdout=subprocess.PIPE, text=True)
-        return json.loads(done.stdout)
+        measured = json.loads(done.stdout)
+        # Sessions wait a minute for clients that left without a word.
+        time.sleep(AFTERWARDS)
+        measured["memory_mib"] = (before, memory(server.pid, "VmHWM"), memory(server.pid, "VmRSS"))
+        return measured
     finally:
         server.terminate()
         server.wait(timeout=60)
@@ -68,6 +81,7 @@ def table(plain, tls, options, busy):
     rows = [
         ("memory per idle client, KiB", number(one["idle_kib_per_client"]), number(other["idle_kib_per_client"]), "14; TLS 24",
          f"{number(bare['kib_per_connection'])} (connection)"),
+        (f"memory before, at most, {AFTERWARDS} s after they left, MiB", *(", ".join(number(mib) for mib in of["memory_mib"]) for of in (plain, tls)), "", ""),
         ("CPU per registration, µs", number(one["register_cpu_us"], 0), number(other["register_cpu_us"], 0), "",
          f"{number(bare['accept_cpu_us'], 0)} (connection)"),
         ("CPU per idle heartbeat, µs", number(one["heartbeat_cpu_us"]), number(other["heartbeat_cpu_us"]), "",

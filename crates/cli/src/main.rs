@@ -29,13 +29,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use offhook_sim::allocations::Counting;
+use tikv_jemallocator::Jemalloc;
 
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 
-/// Counts, so that the demo can show that the real-time threads never use it.
+/// Gives back to the system what a crowd of clients needed, when it has gone. Counted, so that the demo can show that the real-time threads
+/// never use it.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<Jemalloc> = Counting(Jemalloc);
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {

@@ -9,6 +9,7 @@ use offhook_server::{
     StoreKeySource,
 };
 use offhook_signaling::ApplicationKey;
+use sd_notify::NotifyState;
 use serde::Serialize;
 
 use crate::app::store_advice;
@@ -33,7 +34,9 @@ pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure>
     } else {
         terminal::print(&welcome(&server, arguments));
     }
+    tell_supervisor(NotifyState::Ready);
     signals.next().await;
+    tell_supervisor(NotifyState::Stopping);
     if !arguments.json {
         terminal::say("Stopping: clients are told to come back later.");
     }
@@ -42,6 +45,12 @@ pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure>
         () = signals.next() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where systemd started it (`Type=notify`) it is told: `systemctl start` waits until the server listens, and fails when it does not.
+fn tell_supervisor(state: NotifyState<'_>) {
+    // Nobody is told where nobody asked; one that does not listen ends us after its own time.
+    let _ = sd_notify::notify(&[state]);
 }
 
 fn applications(arguments: &ServeArguments) -> Result<Vec<Application>, Failure> {

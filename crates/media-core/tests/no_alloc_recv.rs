@@ -9,7 +9,7 @@ use offhook_media_core::units::{MediaTime, PacketTime};
 use offhook_sim::allocations::{Counting, of_this_thread};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(std::alloc::System);
 
 #[test]
 fn loss_pauses_reordering_long_pulls_and_another_stream_allocate_nothing() {

@@ -14,7 +14,7 @@ use offhook_media_core::units::{BitsPerSecond, MediaTime, PacketTime, Ppm};
 use offhook_sim::allocations::{Counting, of_this_thread};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(std::alloc::System);
 
 /// Sound of two seconds, half of it silent.
 fn sound() -> Vec<f32> {

@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use offhook_sim::allocations::{Counting, of_this_thread};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(std::alloc::System);
 
 /// How often `act` uses the allocator.
 fn uses(act: impl FnOnce()) -> u64 {

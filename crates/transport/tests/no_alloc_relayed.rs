@@ -10,7 +10,7 @@ use offhook_sim::allocations::{Counting, of_this_thread};
 use offhook_transport::{Output, RelayProtocol, RtpToSend, TurnServer};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(std::alloc::System);
 
 const PACKETS: u32 = 500;
 
