@@ -1,7 +1,7 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint bench cost load soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
+.PHONY: help demo serve test package lint bench cost load soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
@@ -41,7 +41,11 @@ test: setup-test ## everything CI runs: format, lints, docs, all tests
 	$(call say,5/5 tests)
 	scripts/run-tests.sh
 
-lint: setup-build ## format, clippy, licences and advisories
+package: setup-build ## a Debian package in target/package
+	$(call say,building the package)
+	scripts/package.sh $(target)/package
+
+lint: setup-build ## format, clippy, licences, bans, sources; advisories, which need the network
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	scripts/deny.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All unit and behaviour tests: with cargo-nextest where it is installed, else with cargo's own runner. Then those of the browser: the
 # signaling of offhook.js needs node alone, calls need Chromium too. OFFHOOK_REQUIRE_BROWSER=1 makes them mandatory.
-# Between them, the REST interface is held against its description: scripts/rest-tests.sh.
+# Between them, the REST interface is held against its description (scripts/rest-tests.sh), and the Debian package is installed on machines that
+# systemd boots, where docs/OPERATING.md is followed (scripts/package-tests.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OFFHOOK_PYTHON="$PWD/.tools/venv/bin/python"
@@ -15,6 +16,7 @@ fi
 program=${CARGO_TARGET_DIR:-target}/debug/offhook
 scripts/nat-tests.sh "$program"
 scripts/rest-tests.sh "$program"
+scripts/package-tests.sh "$program"
 
 skip_browser() {
     printf '[tests] NOT RUN: %s, because %s (scripts/setup.sh test installs it)\n' "$1" "$2" >&2

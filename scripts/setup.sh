@@ -17,7 +17,7 @@ peers_packages=(
     python3 python3-dev python3-venv python3-gi python3-gst-1.0 gir1.2-gst-plugins-base-1.0
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 )
-test_packages=(coturn iproute2 postgresql pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
+test_packages=(coturn curl dpkg-dev iproute2 openssl postgresql sqlite3 systemd systemd-container pulseaudio pulseaudio-utils libasound2-plugins python3 python3-venv)
 
 say() { printf '[setup] %s\n' "$*" >&2; }
 
