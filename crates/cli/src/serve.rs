@@ -32,7 +32,7 @@ pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure>
     if arguments.json {
         terminal::print_json(&Announcement::of(&server));
     } else {
-        terminal::print(&welcome(&server, arguments));
+        terminal::print(&welcome(&server));
     }
     tell_supervisor(NotifyState::Ready);
     signals.next().await;
@@ -198,7 +198,7 @@ impl Announcement {
 }
 
 /// What a person reads once the server listens.
-fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
+fn welcome(server: &RunningServer) -> String {
     let mut text = format!("Offhook listens on {}\n", server.url());
     let mut commands = |key: &str, secret: &str| {
         let program = program();
@@ -219,9 +219,9 @@ fn welcome(server: &RunningServer, arguments: &ServeArguments) -> String {
     if let Some(made) = server.development_application() {
         let (key, secret) = (made.key().to_string(), made.secret_base64());
         commands(&key, &secret);
-        let kept = match arguments.data.as_ref().filter(|_| arguments.database.store.is_none()) {
+        let kept = match server.data_folder().filter(|_| !server.has_database()) {
             Some(folder) => format!("kept in {}", folder.display()),
-            None if arguments.data.is_some() => "kept in the database".to_owned(),
+            None if server.has_database() => "kept in the database".to_owned(),
             None => "new at each start; --data DIR keeps it".to_owned(),
         };
         let _ = write!(text, "\nDevelopment application ({kept}):\n  key     {key}\n  secret  {secret}\n");

@@ -88,6 +88,18 @@ fn applications_of_a_configuration_file_are_announced() {
 }
 
 #[test]
+fn a_data_folder_of_the_configuration_is_where_the_development_application_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("offhook.toml"), folder.path().join("data"));
+    std::fs::write(&file, format!("listen = \"127.0.0.1:0\"\ndata = \"{}\"\n", data.display())).unwrap();
+    let server = Running::start(&["serve", "--config", file.to_str().unwrap()]);
+    server.wait_for("listening");
+    server.signal("-TERM");
+    let ended = server.finish();
+    assert!(ended.stdout.contains(&format!("(kept in {})", data.display())), "{}", ended.stdout);
+}
+
+#[test]
 fn top_prints_one_snapshot_of_a_server() {
     let server = TestServer::start();
     let seen = run(&["top", "--server", &server.url, "--json"]);

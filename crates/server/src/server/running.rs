@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,18 @@ impl RunningServer {
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.shared.connections.count()
+    }
+
+    /// The folder in which it keeps what has to outlive it.
+    #[must_use]
+    pub fn data_folder(&self) -> Option<&Path> {
+        self.shared.config.data.as_deref()
+    }
+
+    /// Whether a database has what else would be in the folder.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        self.shared.config.store.is_some()
     }
 
     /// Where metrics are fetched without credentials, when they have a listener of their own.
