@@ -11,6 +11,7 @@ PEERS_FLAGS ?=
 BESIDE_FLAGS ?=
 LOAD_FLAGS ?=
 RELIABILITY_FLAGS ?=
+STORM_FLAGS ?=
 # Where cargo builds.
 target = $(or $(CARGO_TARGET_DIR),target)
 
@@ -76,9 +77,10 @@ load: setup-build ## one node under simulated clients; rewrites the table of doc
 	cargo build --release -p offhook-cli
 	scripts/load_table.py --write docs/LOAD.md $(LOAD_FLAGS)
 
-reliability: setup-test ## calls through the death of nodes and NATS servers; rewrites the table of docs/RELIABILITY.md
+reliability: setup-test ## calls through deaths, outages and partitions, and a storm of clients; rewrites docs/RELIABILITY.md
 	cargo build --release -p offhook-cli
 	scripts/reliability_table.py --write docs/RELIABILITY.md $(RELIABILITY_FLAGS)
+	scripts/storm_table.py --write docs/RELIABILITY.md $(STORM_FLAGS)
 
 soak: setup-build ## random clients and faults for SOAK_SECONDS (1800); SEED repeats a run
 	$(call say,soak: $(SOAK_SECONDS) seconds)

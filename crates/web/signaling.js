@@ -312,9 +312,11 @@ export class Machine {
     this.phase = WAITING;
     this.disarm('greeting', 'heartbeat', 'silence', 'acknowledge');
     // Between half and all of 100 ms, 200 ms, ... 15 s: many clients of one server do not come back at once.
-    const full = Math.min(100 * 2 ** Math.min(this.tries, 16), 15000);
+    // All clients of a server that dies are told in the same moment.
+    const full = Math.min(1000 * 2 ** Math.min(Math.max(this.tries - 1, 0), 16), 15000);
+    const least = this.tries === 0 ? 50 : full / 2;
     this.tries += 1;
-    const delay = full / 2 + (full * this.entropy(new Uint8Array(1))[0]) / 512;
+    const delay = least + ((full - least) * this.entropy(new Uint8Array(1))[0]) / 256;
     this.arm('reconnect', now + Math.max(delay, atLeast));
   }
   ping(now) {

@@ -229,6 +229,9 @@ pub(crate) struct ServeArguments {
     /// or the configuration than here, where other users of this machine can read it.
     #[arg(long, env = "OFFHOOK_ADMIN", hide_env_values = true, value_name = "NAME:PASSWORD")]
     pub(crate) admin: Option<AdminCredentials>,
+    /// Send traces of calls to an OpenTelemetry collector, by OTLP over HTTP, e.g. http://127.0.0.1:4318.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
     /// Also serve metrics on this address, to whoever reaches it.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,

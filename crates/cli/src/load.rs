@@ -61,10 +61,13 @@ async fn measure(arguments: &LoadArguments) -> Result<Report, Failure> {
     plan.check()?;
     let (application, secret) = application(&arguments.application)?;
     descriptors::make_room(arguments.clients as u64)?;
-    let target = Target::find(&arguments.server, arguments.ca.as_deref()).await?;
+    let mut targets = Vec::new();
+    for server in &arguments.server {
+        targets.push(Target::find(server, arguments.ca.as_deref()).await?);
+    }
     let (sender, news) = mpsc::unbounded_channel();
     let crowd = Crowd {
-        target,
+        targets,
         application,
         secret,
         prefix: prefix()?,
@@ -163,7 +166,7 @@ mod tests {
 
     fn arguments(server: &str, clients: usize, calls_per_second: f64) -> LoadArguments {
         LoadArguments {
-            server: server.to_owned(),
+            server: vec![server.to_owned()],
             application: format!("{KEY}:{SECRET}"),
             clients,
             calls_per_second,
@@ -181,6 +184,25 @@ mod tests {
 
     async fn load(arguments: &LoadArguments) -> serde_json::Value {
         serde_json::to_value(measure(arguments).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn clients_of_a_server_that_goes_away_come_to_the_next_and_are_counted() {
+        let (first, second) = (serve(Limits::default()).await, serve(Limits::default()).await);
+        let arguments =
+            LoadArguments { server: vec![first.url(), second.url()], seconds: 4, ..arguments("", 40, 0.0) };
+        let (report, ()) = tokio::join!(load(&arguments), async {
+            while second.connection_count() < 20 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drop(first);
+            while second.connection_count() < 40 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let (lost, back) = (&report["reconnect"]["lost"], &report["reconnect"]["back"]);
+        assert!(lost.as_u64().is_some_and(|lost| lost > 0) && lost == back, "{report}");
+        assert!(report["reconnect"]["back_ms"]["max"].as_f64().is_some_and(|ms| ms > 10.0), "{report}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

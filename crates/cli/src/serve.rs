@@ -98,6 +98,9 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     if arguments.metrics_listen.is_some() {
         config = config.metrics_listen(arguments.metrics_listen);
     }
+    if arguments.otlp_endpoint.is_some() {
+        config = config.otlp_endpoint(arguments.otlp_endpoint.clone());
+    }
     if let Some(cluster) = arguments.cluster.config() {
         config = config.cluster(Some(cluster));
     }
@@ -147,7 +150,7 @@ fn not_started(error: &StartError) -> Failure {
         StartError::Store(error) => Failure::failed(what).advice(store_advice(error)),
         StartError::Turn(_) => Failure::failed(what)
             .advice("choose another address with --turn ADDRESS:PORT, or --turn off to do without a relay"),
-        StartError::Config(_) => Failure::usage(what),
+        StartError::Config(_) | StartError::Traces(_) => Failure::usage(what),
         StartError::Cluster(_) => Failure::failed(what)
             .advice("--cluster takes the addresses of nats-server 2.12 or later, started with -js"),
         StartError::Echo(_) => Failure::failed(what).advice("start with --no-echo-user"),

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
+use crate::accept::Guest;
 use crate::close::CloseReason;
 use crate::environment::{self, OsEntropy};
 use crate::hub::{Command, Line, Open};
@@ -29,9 +30,11 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Clients are asked to come back spread over this long at most.
 const MOST_SPREAD_MS: u32 = 30_000;
 
-/// Serves `socket`, which comes `from` an address or network, until its end.
-pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>, from: IpAddr) {
-    let reason = match greet(&mut socket, &shared, from).await {
+/// Serves the socket of `guest` until its end.
+pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>, guest: &Guest) {
+    let greeted = greet(&mut socket, &shared, guest.address()).await;
+    guest.greeted();
+    let reason = match greeted {
         Ok(conversation) => conversation.run(&mut socket).await,
         Err(reason) => reason,
     };

@@ -102,7 +102,7 @@ async fn signal(
             .into_response();
     }
     upgrade.on_upgrade(async move |socket| {
-        connection::run(socket, shared, guest.address()).await;
+        connection::run(socket, shared, &guest).await;
         drop(guest);
     })
 }

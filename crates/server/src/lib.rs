@@ -36,6 +36,7 @@ pub mod fuzzing;
 mod http;
 mod hub;
 mod limit;
+mod lobby;
 mod metrics;
 mod outbox;
 mod pages;
@@ -43,10 +44,13 @@ mod push;
 mod rest;
 mod server;
 mod store;
+#[cfg(test)]
+mod storm;
 mod svaml;
 mod time;
 mod tls;
 mod toll;
+mod traces;
 mod turn;
 mod webhook;
 
@@ -67,4 +71,5 @@ pub use store::{
     StoreKeySource, StoredApplication, StoredSecret, UnixMillis,
 };
 pub use tls::TlsError;
+pub use traces::{TracesError, trace_id};
 pub use turn::{AddressRange, AddressRangeError, TurnCounters, TurnError, TurnSecret};

@@ -14,6 +14,7 @@ use offhook_signaling::message::{CallReport, WireError};
 use offhook_signaling::{CallId, ClientMessage};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -58,6 +59,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     accepted: Counter,
     limited: Counter,
+    waiting: Gauge,
     closed: Family<Known, Counter>,
     registrations: Family<[(&'static str, String); 2], Counter>,
     sessions_opened: Family<Known, Counter>,
@@ -101,6 +103,7 @@ impl Metrics {
             registry: Registry::default(),
             accepted: Counter::default(),
             limited: Counter::default(),
+            waiting: Gauge::default(),
             closed: Family::default(),
             registrations: Family::default(),
             sessions_opened: Family::default(),
@@ -175,6 +178,11 @@ impl Metrics {
             self.limited.clone(),
         );
         registry.register(
+            "offhook_connections_waiting",
+            "Connections that wait to be greeted",
+            self.waiting.clone(),
+        );
+        registry.register(
             "offhook_connections_closed",
             "Signaling connections that ended",
             self.closed.clone(),
@@ -217,6 +225,12 @@ impl Metrics {
 
     pub(crate) fn note_connection(&self, is_admitted: bool) {
         if is_admitted { &self.accepted } else { &self.limited }.inc();
+    }
+
+    /// So many waited at a listener, and now so many do.
+    pub(crate) fn note_waiting(&self, before: usize, now: usize) {
+        let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+        self.waiting.inc_by(count(now) - count(before));
     }
 
     pub(crate) fn note_closed(&self, reason: CloseReason) {

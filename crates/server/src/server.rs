@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use offhook_echo::CertificateError;
 use offhook_signaling::ApplicationKey;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 
@@ -34,10 +34,14 @@ use crate::store::{
 };
 use crate::tls::{self, TlsError};
 use crate::toll::Tolls;
+use crate::traces::{Traces, TracesError};
 use crate::turn::{IceIssuer, TurnError, TurnService};
 use crate::webhook::Webhooks;
 
 const PRUNING: Duration = Duration::from_secs(3600);
+/// Connections that the kernel keeps until they are accepted, as far as `net.core.somaxconn` allows: one that it has no place for tries
+/// again after a second, then after two more.
+const BACKLOG: u32 = 16_384;
 /// How soon a change that the operator made in the store is noticed.
 const REFRESHING: Duration = Duration::from_secs(1);
 
@@ -70,6 +74,9 @@ pub enum StartError {
     /// TLS to push services cannot be set up.
     #[error("pushes: {0}")]
     Push(rustls::Error),
+    /// Traces cannot be exported as configured.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The cluster cannot be joined.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -80,7 +87,7 @@ pub enum StartError {
 
 /// When to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
+pub(crate) enum Stop {
     /// Not yet.
     Running,
     /// Take nobody new; those who are here are being told.
@@ -94,6 +101,11 @@ enum Stop {
 pub(crate) struct StopSign(watch::Receiver<Stop>);
 
 impl StopSign {
+    #[cfg(test)]
+    pub(crate) const fn new(stop: watch::Receiver<Stop>) -> Self {
+        Self(stop)
+    }
+
     /// Until nobody new is taken. Cancel safe.
     pub(crate) async fn draining(&mut self) {
         let _ = self.0.wait_for(|stop| *stop != Stop::Running).await;
@@ -126,6 +138,7 @@ pub(crate) struct Shared {
     pub(crate) page_application: Option<DevelopmentApplication>,
     echo: Option<Echo>,
     pub(crate) push: Option<Push>,
+    traces: Traces,
     pub(crate) webhooks: Option<Webhooks>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     issuer: Arc<IceIssuer>,
@@ -156,6 +169,7 @@ impl Shared {
                     store: self.store.clone(),
                     tolls: self.tolls.clone(),
                     metrics: self.metrics.clone(),
+                    traces: self.traces.clone(),
                     cluster: self.cluster.clone(),
                 });
                 if let Some(echo) = &self.echo {
@@ -217,7 +231,7 @@ impl Server {
             return Err(StartError::Entropy);
         }
         // HTTP/1.1 only (WebSocket, RFC 6455).
-        let tls = config.tls.as_ref().map(|files| tls::acceptor(files, &["http/1.1"])).transpose()?;
+        let tls = config.tls.as_ref().map(|files| tls::door(files, &["http/1.1"])).transpose()?;
         let configured = std::mem::take(&mut config.applications);
         let (applications, development) = Applications::load(configured, &*store).await?;
         let address = config.listen;
@@ -246,9 +260,10 @@ impl Server {
         };
         let applications = Arc::new(applications);
         let (alive, all_gone) = mpsc::channel(1);
+        let traces = Traces::start(config.otlp_endpoint.as_deref(), stopped.clone(), alive.clone())?;
         let webhooks = Some(Webhooks::start(metrics.clone(), stopped.clone(), alive.clone()));
         let shared = shared(config, applications, store, for_page, echo, turn, stopped);
-        let shared = Arc::new(Shared { push, webhooks, metrics, cluster: cluster.clone(), ..shared });
+        let shared = Arc::new(Shared { push, traces, webhooks, metrics, cluster: cluster.clone(), ..shared });
         tokio::spawn(prune(shared.clone(), alive.clone()));
         tokio::spawn(refresh(shared.clone(), alive.clone()));
         if let Some((cluster, intake)) = cluster.zip(intake) {
@@ -313,6 +328,7 @@ fn shared(
         page_application,
         echo,
         push: None,
+        traces: Traces::default(),
         webhooks: None,
         hubs: Mutex::default(),
         issuer: Arc::new(issuer),
@@ -342,7 +358,11 @@ async fn start_turn(config: &ServerConfig, stop: &StopSign) -> Result<Option<Tur
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let fail = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(fail)?;
+    // As the standard library does: a server that restarts has its port at once.
+    socket.set_reuseaddr(true).map_err(fail)?;
+    socket.bind(address).map_err(fail)?;
+    let listener = socket.listen(BACKLOG).map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }

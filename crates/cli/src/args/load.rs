@@ -16,9 +16,10 @@ Exit status: 0 every client registered, every call was set up and ended, no even
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadArguments {
-    /// The server, as `offhook serve` prints it, e.g. `ws://127.0.0.1:7070`.
-    #[arg(long, env = "OFFHOOK_SERVER", value_name = "URL")]
-    pub(crate) server: String,
+    /// The server, as `offhook serve` prints it, e.g. `ws://127.0.0.1:7070`. Repeat for the nodes of a cluster: clients begin at them in
+    /// turn, and go to the next one when a connection is lost or does not come about.
+    #[arg(long, env = "OFFHOOK_SERVER", value_name = "URL", required = true, value_delimiter = ',')]
+    pub(crate) server: Vec<String>,
     /// The application whose users they are.
     #[arg(long, env = "OFFHOOK_APPLICATION", hide_env_values = true, value_name = "KEY:SECRET")]
     pub(crate) application: String,

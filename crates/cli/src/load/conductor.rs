@@ -137,7 +137,7 @@ impl Conductor {
                 return;
             }
             let (sender, orders) = mpsc::channel(ORDERS);
-            let from = source(&self.sources, self.crowd.target.address.ip(), index);
+            let from = source(&self.sources, self.crowd.first_target(index).address.ip(), index);
             self.orders.push(sender);
             self.people.spawn(Person::new(index, Arc::clone(&self.crowd), from, due, orders).run());
         }
@@ -220,11 +220,12 @@ impl Conductor {
                 self.ledger.note_error(why);
             }
             News::Away { person } => {
-                self.ledger.note_error("connection lost");
+                self.ledger.note_away();
                 self.away.insert(person);
                 self.free.retain(|free| *free != person);
             }
-            News::Back { person } => {
+            News::Back { person, took } => {
+                self.ledger.note_back(took);
                 if self.away.remove(&person) {
                     self.free.push_back(person);
                 }

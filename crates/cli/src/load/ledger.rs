@@ -47,6 +47,10 @@ pub(super) struct Ledger {
     pub(super) setup: Histogram<u64>,
     /// Events that sides of calls did not get.
     pub(super) lost: u64,
+    /// Connections that were lost.
+    pub(super) away: u64,
+    /// From the loss of a connection until its client was served again.
+    pub(super) back: Histogram<u64>,
     pub(super) errors: BTreeMap<String, u64>,
     pairs: HashMap<u64, Pair>,
 }
@@ -64,6 +68,8 @@ impl Ledger {
             failed: 0,
             setup: histogram(),
             lost: 0,
+            away: 0,
+            back: histogram(),
             errors: BTreeMap::new(),
             pairs: HashMap::new(),
         }
@@ -76,6 +82,15 @@ impl Ledger {
 
     pub(super) fn note_error(&mut self, what: impl Into<String>) {
         *self.errors.entry(what.into()).or_default() += 1;
+    }
+
+    pub(super) fn note_away(&mut self) {
+        self.away += 1;
+        self.note_error("connection lost");
+    }
+
+    pub(super) fn note_back(&mut self, took: Duration) {
+        self.back.saturating_record(micros(took));
     }
 
     /// Call `number` starts between these two.

@@ -37,7 +37,8 @@ const CALLEE_ENDS: &str = "load-callee-ends";
 /// What all clients of a run share.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    pub(super) target: Target,
+    /// At least one.
+    pub(super) targets: Vec<Target>,
     pub(super) application: ApplicationKey,
     pub(super) secret: ApplicationSecret,
     /// The same for no two runs: registrations of an earlier one are not in the way.
@@ -53,6 +54,11 @@ impl Crowd {
     /// The user id of client number `index`.
     pub(super) fn user(&self, index: usize) -> UserId {
         UserId::new(format!("{}-{index}", self.prefix)).expect("letters, digits and dashes")
+    }
+
+    /// Where client number `index` begins.
+    pub(super) fn first_target(&self, index: usize) -> &Target {
+        &self.targets[index % self.targets.len()]
     }
 }
 
@@ -89,6 +95,8 @@ pub(super) enum News {
     },
     Back {
         person: usize,
+        /// From the loss of its connection.
+        took: Duration,
     },
     /// Its part in a call is over.
     Call(Part),
@@ -120,7 +128,10 @@ pub(super) struct Person {
     deadline: Option<Instant>,
     talk: Option<Talk>,
     delivery: Delivery,
-    is_away: bool,
+    /// Since when it has no connection that was open.
+    away: Option<Instant>,
+    /// How often it went to the next server.
+    moves: usize,
     is_over: bool,
     /// Why the last connection did not come about.
     last_error: Option<String>,
@@ -157,7 +168,8 @@ impl Person {
             deadline: None,
             talk: None,
             delivery: Delivery::default(),
-            is_away: false,
+            away: None,
+            moves: 0,
             is_over: false,
             last_error: None,
         }
@@ -190,6 +202,7 @@ impl Person {
                 Some(Ok(Message::Text(text))) => self.heed_frame(text.as_str()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     self.socket = None;
+                    self.moves += 1;
                     self.machine.handle_disconnected(Instant::now());
                 }
                 Some(Ok(_)) => {}
@@ -232,7 +245,8 @@ impl Person {
 
     async fn connect(&mut self) {
         self.socket = None;
-        let opened = timeout(CONNECT, self.crowd.target.connect(self.from)).await;
+        let target = self.crowd.first_target(self.index + self.moves);
+        let opened = timeout(CONNECT, target.connect(self.from)).await;
         match opened.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
             Ok(socket) => {
                 self.socket = Some(socket);
@@ -240,6 +254,7 @@ impl Person {
             }
             Err(why) => {
                 self.last_error = Some(why);
+                self.moves += 1;
                 self.machine.handle_disconnected(Instant::now());
             }
         }
@@ -271,9 +286,10 @@ impl Person {
             self.crowd.repeated.fetch_add(repeated, Ordering::Relaxed);
             self.delivery = delivery;
         }
-        if self.is_away && self.machine.is_online() {
-            self.is_away = false;
-            self.tell(News::Back { person: self.index });
+        if self.machine.is_online()
+            && let Some(since) = self.away.take()
+        {
+            self.tell(News::Back { person: self.index, took: since.elapsed() });
         }
     }
 
@@ -297,7 +313,7 @@ impl Person {
             }
             ClientEvent::IncomingCall { call, headers, .. } => self.answer(call, &headers),
             ClientEvent::Reconnecting => {
-                self.is_away = true;
+                self.away = Some(Instant::now());
                 self.tell(News::Away { person: self.index });
             }
             ClientEvent::Call(call, event) => self.heed_call(&call, event),

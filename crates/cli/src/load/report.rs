@@ -20,6 +20,9 @@ pub(super) struct Report {
     setup_ms: Setup,
     lost_events: u64,
     repeated_events: u64,
+    /// Only when connections were lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconnect: Option<Reconnect>,
     errors: BTreeMap<String, u64>,
     /// Only with `--server-pid`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,29 @@ struct Setup {
     p50: Option<f64>,
     p95: Option<f64>,
     p99: Option<f64>,
+}
+
+/// Connections that were lost, and how soon their clients were served again.
+#[derive(Debug, Serialize)]
+struct Reconnect {
+    lost: u64,
+    back: u64,
+    back_ms: Back,
+}
+
+#[derive(Debug, Serialize)]
+struct Back {
+    p50: Option<f64>,
+    p99: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Reconnect {
+    fn new(ledger: &Ledger) -> Option<Self> {
+        let back = &ledger.back;
+        let back_ms = Back { p50: millis(back, 0.5), p99: millis(back, 0.99), max: millis(back, 1.0) };
+        (ledger.away > 0).then(|| Self { lost: ledger.away, back: back.len(), back_ms })
+    }
 }
 
 /// What was counted outside of the ledger.
@@ -80,6 +106,7 @@ impl Report {
             setup_ms: Setup { p50: millis(setup, 0.5), p95: millis(setup, 0.95), p99: millis(setup, 0.99) },
             lost_events: ledger.lost + delivered.missed,
             repeated_events: delivered.repeated,
+            reconnect: Reconnect::new(&ledger),
             errors: ledger.errors,
             server,
             bare: None,
@@ -127,6 +154,16 @@ impl Report {
             self.lost_events,
             self.repeated_events,
         );
+        if let Some(Reconnect { lost, back, back_ms }) = &self.reconnect {
+            // Writing to a string cannot fail.
+            let _ = write!(
+                text,
+                "\nconnections  {lost} lost   {back} back   p50 {} ms   p99 {} ms   most {} ms",
+                ms(back_ms.p50),
+                ms(back_ms.p99),
+                ms(back_ms.max)
+            );
+        }
         if let Some(server) = &self.server {
             // Writing to a string cannot fail.
             let _ = write!(text, "\n{}", server.text());

@@ -30,18 +30,18 @@ impl Leases {
         Self { own, own_seen: None, watching_since: None, seen: BTreeMap::new(), dead: BTreeSet::new() }
     }
 
-    /// A renewal was seen.
-    pub(crate) fn handle_lease(&mut self, now: Instant, node: NodeId) {
+    /// A renewal was seen. Whether this node and that one were parted before: it had been taken for dead, or this node did not see even
+    /// its own renewals.
+    pub(crate) fn handle_lease(&mut self, now: Instant, node: NodeId) -> bool {
         if node == self.own {
             let is_gap = self.own_seen.is_none_or(|seen| now.duration_since(seen) > RENEWAL * 2);
             if is_gap {
                 self.watching_since = Some(now);
             }
-            self.own_seen = Some(now);
-            return;
+            return self.own_seen.replace(now).is_some() && is_gap;
         }
-        self.dead.remove(&node);
-        self.seen.insert(node, now);
+        self.seen.insert(node.clone(), now);
+        self.dead.remove(&node)
     }
 
     /// The nodes that have just been found dead.
@@ -102,8 +102,9 @@ mod tests {
         assert_eq!(leases.handle_timeout(at(26)), [node("b")]);
         assert!(leases.handle_timeout(at(27)).is_empty());
         assert!(leases.is_dead(&node("b")) && !leases.is_dead(&node("c")));
-        leases.handle_lease(at(28), node("b"));
+        assert!(leases.handle_lease(at(28), node("b")), "they were parted");
         assert!(!leases.is_dead(&node("b")));
+        assert!(!leases.handle_lease(at(30), node("b")));
     }
 
     #[test]
@@ -114,6 +115,7 @@ mod tests {
         for second in 20..60 {
             assert!(leases.handle_timeout(at(second)).is_empty(), "the memory has no leader");
         }
+        assert!(leases.handle_lease(at(60), node("a")), "it was parted from all");
         renew(&mut leases, start, 60..66, &["a"]);
         assert!(leases.handle_timeout(at(65)).is_empty(), "it may be a little later");
         renew(&mut leases, start, 66..70, &["a"]);

@@ -18,7 +18,7 @@ use super::node::NodeId;
 
 const VERSION: u32 = 1;
 /// Devices of one user, calls of one device: more is no honest message.
-const MOST_NAMED: usize = 256;
+pub(crate) const MOST_NAMED: usize = 256;
 
 /// Why a message of another node was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,10 @@ pub(crate) enum Body {
     Adopted { call: CallTerm },
     /// To the nodes of both users: the call is nobody's from now on; whoever has a device of it takes it.
     Released { call: CallTerm },
+    /// To the owner of calls, now and then: what tells that one is over can be lost where NATS changes.
+    Holds { calls: Vec<CallId> },
+    /// The answer: these are not the owner's.
+    Strange { calls: Vec<CallId> },
     /// To every node: end the sessions of this user, for this reason.
     Evict { user: UserId, device: Option<DeviceId>, reason: Eviction },
 }
@@ -226,6 +230,7 @@ impl Body {
             Self::Found { devices, .. } => many(devices.len()),
             Self::Claim { calls, .. } => many(calls.len()),
             Self::Session { parts, .. } => many(parts.len()),
+            Self::Holds { calls } | Self::Strange { calls } => many(calls.len()),
             _ => Ok(()),
         }
     }

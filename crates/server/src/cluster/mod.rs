@@ -39,7 +39,7 @@ use crate::server::Shared;
 /// Deliveries that wait to be handled.
 const MOST_DELIVERIES: usize = 8192;
 /// After it was back, until what other nodes have is looked at.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(1);
 /// A node that does not answer for so long is not asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -241,7 +241,7 @@ impl Cluster {
 pub(crate) async fn run(shared: Arc<Shared>, cluster: Arc<Cluster>, mut intake: Intake) {
     let mut stop = shared.stop();
     let mut ticks = interval(Duration::from_millis(500));
-    let renewing = tokio::spawn(renew(cluster.clone(), shared.config.listen.to_string()));
+    let renewing = tokio::spawn(renew(shared.clone(), cluster.clone()));
     loop {
         tokio::select! {
             delivery = intake.deliveries.recv() => match delivery {
@@ -276,27 +276,19 @@ async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
         Delivery::Unheard(ask) => return cluster.answered(ask, Answer::Unheard),
         Delivery::Lease(node) => {
             if let Ok(node) = node.parse() {
-                cluster.leases().handle_lease(environment::now(), node);
+                note_alive(shared, cluster, node);
             }
             return;
         }
         Delivery::Down => return tracing::error!("other nodes cannot be reached"),
         Delivery::Up => {
             tracing::info!("other nodes can be reached again");
-            for hub in shared.all_hubs() {
-                tokio::spawn(async move {
-                    // The others come back in the same moments.
-                    sleep(SETTLING).await;
-                    // A hub that is gone has nothing of it.
-                    let _ = hub.send(Command::BusBack).await;
-                });
-            }
-            return;
+            return compare(shared);
         }
     };
     if message.from != cluster.node {
         // Whoever speaks lives.
-        cluster.leases().handle_lease(environment::now(), message.from.clone());
+        note_alive(shared, cluster, message.from.clone());
     }
     if let Some(ask) = message.answers {
         return cluster.answered(ask, Answer::Body(message.body));
@@ -315,15 +307,49 @@ async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
     }
 }
 
-async fn renew(cluster: Arc<Cluster>, listen: String) {
+/// Nodes that were parted may have taken over each other's calls, and each may have taken the other's devices for gone.
+fn note_alive(shared: &Arc<Shared>, cluster: &Cluster, node: NodeId) {
+    let was_parted = cluster.leases().handle_lease(environment::now(), node.clone());
+    if was_parted {
+        tracing::warn!(%node, "a node is back");
+        compare(shared);
+    }
+}
+
+/// Has every call looked at that has to do with other nodes.
+fn compare(shared: &Arc<Shared>) {
+    for hub in shared.all_hubs() {
+        tokio::spawn(async move {
+            // The others come back in the same moments.
+            sleep(SETTLING).await;
+            // A hub that is gone has nothing of it.
+            let _ = hub.send(Command::BusBack).await;
+        });
+    }
+}
+
+async fn renew(shared: Arc<Shared>, cluster: Arc<Cluster>) {
+    let listen = shared.config.listen.to_string();
+    let mut failing_since = None;
     let mut ticks = interval(lease::RENEWAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let renewed =
             cluster.bus.renew(Bucket::Nodes, cluster.node.as_str().to_owned(), listen.clone().into()).await;
-        if let Err(error) = renewed {
-            tracing::warn!(%error, "the lease is not renewed");
+        let now = environment::now();
+        match renewed {
+            // Renewals are seen again later than they are made: a watch that broke is noticed after a while.
+            Ok(())
+                if failing_since.take().is_some_and(|since| now.duration_since(since) > lease::RENEWAL) =>
+            {
+                compare(&shared);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                failing_since.get_or_insert(now);
+                tracing::warn!(%error, "the lease is not renewed");
+            }
         }
     }
 }

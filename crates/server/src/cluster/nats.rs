@@ -27,7 +27,10 @@ const MOST_QUEUED: usize = 8192;
 /// Messages of one subject that wait to be handled here.
 const MOST_WAITING: usize = 4096;
 const CONNECTING: Duration = Duration::from_secs(5);
-const PINGING: Duration = Duration::from_secs(5);
+/// Of one server, before the next one is tried.
+const CONNECTING_TO_ONE: Duration = Duration::from_secs(3);
+/// Two that are not answered, and the connection counts as lost: what the network swallows without a word is noticed in six seconds.
+const PINGING: Duration = Duration::from_secs(2);
 const KEEPING: Duration = Duration::from_secs(2);
 /// A node renews more often; see `lease`.
 const LEASE_LIVES: Duration = Duration::from_secs(10);
@@ -283,7 +286,7 @@ async fn connect(
     let mut options = ConnectOptions::new()
         .name(format!("offhook {node}"))
         .ping_interval(PINGING)
-        .connection_timeout(CONNECTING)
+        .connection_timeout(CONNECTING_TO_ONE)
         .subscription_capacity(MOST_WAITING)
         .reconnect_delay_callback(|attempts| {
             let doubled = Duration::from_millis(50).saturating_mul(1 << attempts.min(8));

@@ -38,6 +38,7 @@ struct File {
     push: Option<FilePush>,
     admin: Option<FileAdmin>,
     metrics: FileMetrics,
+    traces: FileTraces,
     cluster: Option<FileCluster>,
 }
 
@@ -60,6 +61,12 @@ struct FileAdmin {
 #[serde(deny_unknown_fields, default)]
 struct FileMetrics {
     listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileTraces {
+    otlp_endpoint: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +148,8 @@ struct FileTurn {
 struct FileLimits {
     connections: Option<usize>,
     connections_per_address: Option<usize>,
+    greetings: Option<usize>,
+    waiting: Option<usize>,
     devices_per_user: Option<usize>,
     devices_per_application: Option<usize>,
     attempts_per_address: Option<FileRate>,
@@ -232,6 +241,7 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
         config.admin = Some(AdminCredentials::new(name, &password)?);
     }
     config.metrics_listen = file.metrics.listen;
+    config.otlp_endpoint = file.traces.otlp_endpoint;
     if let Some(FileCluster { nats, node, credentials }) = file.cluster {
         config.cluster = Some(ClusterConfig::nats(node.parse()?, nats).credentials(credentials));
     }
@@ -307,6 +317,8 @@ fn limits(config: &mut ServerConfig, file: &FileLimits) {
     let limits = &mut config.limits;
     set(&mut limits.connections, file.connections);
     set(&mut limits.connections_per_address, file.connections_per_address);
+    set(&mut limits.greetings, file.greetings);
+    set(&mut limits.waiting, file.waiting);
     set(&mut limits.devices_per_user, file.devices_per_user);
     set(&mut limits.devices_per_application, file.devices_per_application);
     set_rate(&mut limits.attempts_per_address, file.attempts_per_address);

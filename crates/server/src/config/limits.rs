@@ -13,6 +13,9 @@ pub struct Rate {
     pub burst: u32,
 }
 
+/// Of one processor: more than it takes to keep it busy while clients on slow networks answer.
+const GREETINGS: usize = 1024;
+
 /// How much a server bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -20,6 +23,10 @@ pub struct Limits {
     pub connections: usize,
     /// Open connections from one address (one /64 for IPv6).
     pub connections_per_address: usize,
+    /// Connections that are greeted at once, which is TLS and the hello. The others wait.
+    pub greetings: usize,
+    /// Connections that wait to be greeted, five seconds at most. Beyond it they are closed at once.
+    pub waiting: usize,
     /// Registered devices of one user at once.
     pub devices_per_user: usize,
     /// Registered devices of one application at once.
@@ -57,6 +64,8 @@ impl Default for Limits {
         Self {
             connections: 100_000,
             connections_per_address: 1024,
+            greetings: GREETINGS * std::thread::available_parallelism().map_or(2, usize::from),
+            waiting: 50_000,
             devices_per_user: 10,
             devices_per_application: 100_000,
             attempts_per_address: Rate { interval: Duration::from_millis(20), burst: 500 },
@@ -81,6 +90,8 @@ impl Limits {
         for (name, count) in [
             ("limits.connections", self.connections),
             ("limits.connections_per_address", self.connections_per_address),
+            ("limits.greetings", self.greetings),
+            ("limits.waiting", self.waiting),
             ("limits.devices_per_user", self.devices_per_user),
             ("limits.devices_per_application", self.devices_per_application),
         ] {

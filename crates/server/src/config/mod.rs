@@ -49,6 +49,7 @@ pub struct ServerConfig {
     pub(crate) admin: Option<AdminCredentials>,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) cluster: Option<ClusterConfig>,
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 /// How devices that are not connected are woken by Web Push.
@@ -225,6 +226,7 @@ impl Default for ServerConfig {
             push: None,
             admin: None,
             metrics_listen: None,
+            otlp_endpoint: None,
             cluster: None,
         }
     }

@@ -22,6 +22,13 @@ impl ServerConfig {
         self
     }
 
+    /// Sends traces of calls to an OpenTelemetry collector, over OTLP in HTTP: `http://HOST:4318`, to which `/v1/traces` is added.
+    #[must_use]
+    pub fn otlp_endpoint(mut self, url: Option<String>) -> Self {
+        self.otlp_endpoint = url;
+        self
+    }
+
     /// Serves as one with other servers. All of them need the same store.
     #[must_use]
     pub fn cluster(mut self, cluster: Option<ClusterConfig>) -> Self {

@@ -12,7 +12,7 @@ use super::locate::{Located, Seeker};
 use super::sessions::Entry;
 use super::{Command, Hub};
 use crate::cluster::journal::Snapshot;
-use crate::cluster::message::{Body, CallTerm, Device, DeviceEvent};
+use crate::cluster::message::{Body, CallTerm, Device, DeviceEvent, MOST_NAMED};
 use crate::cluster::node::NodeId;
 
 /// A call that was looked for.
@@ -76,6 +76,7 @@ impl Hub {
             Located::Over(cause) => self.is_over(&call_id, cause),
             Located::Unknown => {
                 for (line, frame) in waiting {
+                    self.leave_word(&call_id, &line, &frame);
                     self.give_up(&line, frame, WireError::Unreachable);
                 }
                 return self.start_locating(&call_id, None);
@@ -176,6 +177,36 @@ impl Hub {
         let attached = self.far.as_ref().and_then(|far| far.attached.get(&call.call_id));
         if attached.is_some_and(|known| known.owner == *from && known.epoch <= call.epoch) {
             self.start_locating(&call.call_id, Some(from.clone()));
+        }
+    }
+
+    /// Asks the owners of the calls that devices of this node are in whether they still are.
+    pub(super) fn check_on_owners(&mut self, now: Instant) {
+        let Some(far) = &mut self.far else { return };
+        for (owner, calls) in far.due_checks(now) {
+            for calls in calls.chunks(MOST_NAMED) {
+                far.cluster.tell(&owner, &self.application, Body::Holds { calls: calls.to_vec() });
+            }
+        }
+    }
+
+    /// Another node has devices in these calls.
+    pub(super) fn handle_holds(&self, from: &NodeId, mut calls: Vec<CallId>) {
+        // Of one whose record is being written it is told in a moment.
+        calls.retain(|call_id| {
+            !self.board.owns(&self.application, call_id) && !self.records.hold_end_of(Some(call_id))
+        });
+        if !calls.is_empty() {
+            self.tell_node(from, Body::Strange { calls });
+        }
+    }
+
+    pub(super) fn handle_strange(&mut self, from: &NodeId, calls: &[CallId]) {
+        for call_id in calls {
+            let attached = self.far.as_ref().and_then(|far| far.attached.get(call_id));
+            if attached.is_some_and(|attached| attached.owner == *from) {
+                self.start_locating(call_id, None);
+            }
         }
     }
 

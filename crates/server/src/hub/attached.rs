@@ -217,10 +217,7 @@ impl Hub {
         }
         if !far.cluster.is_up() {
             far.asked.remove(&key);
-            if matches!(frame.message, ClientMessage::CallHangup(_)) && attached.left.len() < MOST_WAITING {
-                // It is said when the others can be reached again.
-                attached.left.push((device, frame.message));
-            }
+            self.leave_word(&call_id, line, &frame);
             self.settle(line, frame.id, Some(WireError::Unreachable));
             return None;
         }
@@ -237,6 +234,16 @@ impl Hub {
             }
         });
         None
+    }
+
+    /// A hang-up for which the owner of the call cannot be reached is said when it can.
+    pub(super) fn leave_word(&mut self, call_id: &CallId, line: &Line, frame: &Frame<ClientMessage>) {
+        let Some(attached) = self.far.as_mut().and_then(|far| far.attached.get_mut(call_id)) else { return };
+        let device = Device::of(&line.address);
+        let is_said = attached.left.iter().any(|(of, _)| *of == device);
+        if matches!(frame.message, ClientMessage::CallHangup(_)) && !is_said {
+            attached.left.push((device, frame.message.clone()));
+        }
     }
 
     pub(super) fn forwarded(

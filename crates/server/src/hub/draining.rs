@@ -52,7 +52,7 @@ impl Hub {
             if (is_empty && !self.records.are_pending()) || environment::now() >= deadline {
                 return;
             }
-            let due = [self.board.poll_timeout(), self.sessions.poll_timeout()].into_iter().flatten().min();
+            let due = self.poll_timeout();
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,

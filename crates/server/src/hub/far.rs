@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use offhook_signaling::call::{CallState, DeviceAddress};
 use offhook_signaling::message::{CallSnapshot, Headers, LiveCall};
@@ -12,11 +13,17 @@ use super::Line;
 use crate::cluster::Cluster;
 use crate::cluster::message::{CallTerm, Device, Part};
 use crate::cluster::node::NodeId;
+use crate::store::UnixMillis;
 
 /// Events for one device whose session is on its way.
 const MOST_EARLY: usize = 256;
 /// Devices that went to other nodes of late.
 const MOST_MOVED: usize = 4096;
+/// Between two questions for devices of a callee of whom none is found. One who has just come is heard of by the NATS server of their
+/// node at once, by the others a moment later; and what nodes say to each other can be lost while NATS changes.
+const SEEKING: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+/// Between two questions whether the calls of other nodes still are.
+const CHECKING: Duration = Duration::from_secs(3);
 /// The first term of a call.
 pub(super) const FIRST_EPOCH: u64 = 1;
 
@@ -24,10 +31,15 @@ pub(super) const FIRST_EPOCH: u64 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Owned {
     pub(super) epoch: u64,
+    /// When it was started, as it was written down first: the same in every term, by which two nodes that both see its end know that
+    /// it is one call.
+    pub(super) started: Option<UnixMillis>,
     /// The devices of it that are not here.
     pub(super) homes: BTreeMap<Device, NodeId>,
     /// Of these, the ones that may not have heard of it: the bus was away.
     pub(super) unsure: BTreeSet<Device>,
+    /// How often devices were asked for once more.
+    pub(super) sought: usize,
     /// For whom it rings.
     pub(super) rings_for: Option<UserId>,
     /// What waits for devices of which it is not known where they are.
@@ -77,6 +89,9 @@ pub(super) struct Far {
     /// Own calls that went a step further, to be written down.
     pub(super) stepped: BTreeSet<CallId>,
     ringing_for: BTreeMap<UserId, usize>,
+    /// Calls that have found no device elsewhere, and when it is asked once more.
+    seeking: BTreeSet<(Instant, CallId)>,
+    next_check: Option<Instant>,
 }
 
 impl Far {
@@ -92,7 +107,52 @@ impl Far {
             asked: HashMap::new(),
             stepped: BTreeSet::new(),
             ringing_for: BTreeMap::new(),
+            seeking: BTreeSet::new(),
+            next_check: None,
         }
+    }
+
+    /// A call has asked for devices elsewhere: it asks again unless one is found.
+    pub(super) fn seek_again(&mut self, now: Instant, call_id: &CallId) {
+        let Some(owned) = self.owned.get_mut(call_id) else { return };
+        if let Some(pause) = SEEKING.get(owned.sought) {
+            owned.sought += 1;
+            self.seeking.insert((now + *pause, call_id.clone()));
+        }
+    }
+
+    /// When calls ask again, or are asked for.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let check = self.next_check.filter(|_| !self.attached.is_empty());
+        self.seeking.first().map(|(at, _)| *at).into_iter().chain(check).min()
+    }
+
+    /// The calls of other nodes by their owners, when it is time to ask for them.
+    pub(super) fn due_checks(&mut self, now: Instant) -> BTreeMap<NodeId, Vec<CallId>> {
+        let mut checks: BTreeMap<NodeId, Vec<CallId>> = BTreeMap::new();
+        if self.next_check.is_some_and(|at| now < at) {
+            return checks;
+        }
+        self.next_check = Some(now + CHECKING);
+        for (call_id, attached) in self.attached.iter().filter(|(_, attached)| attached.waiting.is_none()) {
+            checks.entry(attached.owner.clone()).or_default().push(call_id.clone());
+        }
+        checks
+    }
+
+    /// The calls that ask again now, as nobody was found.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<CallId> {
+        let mut due = Vec::new();
+        while let Some((at, call_id)) = self.seeking.pop_first() {
+            if at > now {
+                self.seeking.insert((at, call_id));
+                break;
+            }
+            if self.owned.get(&call_id).is_some_and(|owned| owned.homes.is_empty()) {
+                due.push(call_id);
+            }
+        }
+        due
     }
 
     /// A call rings for somebody. Whether it is the first for them.
@@ -132,6 +192,7 @@ impl Far {
         let side = Side { outgoing: *outgoing, remote: remote.clone(), answered: *answered };
         known.sides.insert(device.clone(), side);
         self.by_device.entry(device).or_default().insert(term.call_id.clone());
+        self.next_check.get_or_insert_with(|| crate::environment::now() + CHECKING);
         true
     }
 

@@ -49,6 +49,7 @@ use crate::outbox::Outbox;
 use crate::push::PushNews;
 use crate::store::Store;
 use crate::toll::Tolls;
+use crate::traces::Traces;
 use crate::turn::IceIssuer;
 use crate::webhook::Notice;
 
@@ -137,6 +138,7 @@ pub(crate) struct Surroundings {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) tolls: Arc<Tolls>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Traces,
     pub(crate) cluster: Option<Arc<Cluster>>,
 }
 
@@ -187,6 +189,7 @@ impl Hub {
             store,
             tolls,
             metrics,
+            traces,
             cluster,
         } = surroundings;
         let mut board = Switchboard::new(config.calls);
@@ -214,7 +217,7 @@ impl Hub {
             applications,
             notices,
             own,
-            records: Records::new(store, metrics.clone()),
+            records: Records::new(store, metrics.clone(), traces),
             metrics,
             config,
             issuer,
@@ -224,7 +227,7 @@ impl Hub {
 
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            let due = [self.board.poll_timeout(), self.sessions.poll_timeout()].into_iter().flatten().min();
+            let due = self.poll_timeout();
             tokio::select! {
                 command = commands.recv() => match command {
                     None => return,
@@ -268,7 +271,17 @@ impl Hub {
         }
     }
 
+    fn poll_timeout(&self) -> Option<Instant> {
+        let far = self.far.as_ref().and_then(Far::poll_timeout);
+        [self.board.poll_timeout(), self.sessions.poll_timeout(), far].into_iter().flatten().min()
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
+        self.check_on_owners(now);
+        let unfound = self.far.as_mut().map_or_else(Vec::new, |far| far.due(now));
+        for call_id in unfound {
+            self.seek(&call_id);
+        }
         self.board.handle_timeout(now);
         for address in self.sessions.expired(now) {
             self.detach(now, &address, CloseReason::Gone);
@@ -382,10 +395,10 @@ impl Hub {
             }
         }
         self.journal();
-        for (record, held, _) in ended.into_values() {
+        for (record, held, owned) in ended.into_values() {
             let notice = self.over_notice(&record).map(|notice| Held::Notice(Box::new(notice)));
             let held = outcome.take().into_iter().chain(held).chain(notice).collect();
-            self.records.write(record, held);
+            self.records.write(record, owned.and_then(|owned| owned.started), held);
         }
     }
 

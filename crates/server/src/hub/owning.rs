@@ -50,7 +50,8 @@ impl Hub {
             return;
         }
         self.ring_for(call_id, Some(call.callee.clone()));
-        let Some(far) = &self.far else { return };
+        let Some(far) = &mut self.far else { return };
+        far.seek_again(environment::now(), call_id);
         let Some(owned) = far.owned.get(call_id) else { return };
         if far.cluster.is_up() {
             let term = CallTerm { call_id: call_id.clone(), epoch: owned.epoch };
@@ -69,6 +70,7 @@ impl Hub {
         if owned.rings_for == user {
             return;
         }
+        owned.sought = 0;
         let before = std::mem::replace(&mut owned.rings_for, user.clone());
         if let Some(user) = user.filter(|user| far.begin_ringing(user)) {
             far.cluster.bus().subscribe(Subject::ringing(&self.application, &user));
@@ -99,12 +101,14 @@ impl Hub {
             if view.so_far.talked.is_some() {
                 self.ring_for(&call_id, None);
             }
-            let Some(far) = &self.far else { return };
-            let Some(owned) = far.owned.get(&call_id) else { continue };
+            let Some(far) = &mut self.far else { return };
+            let Some(owned) = far.owned.get_mut(&call_id) else { continue };
+            let so_far = CallDetailRecord::new(view.so_far, environment::wall_millis());
+            let started = *owned.started.get_or_insert(so_far.started);
             let snapshot = Snapshot {
                 epoch: owned.epoch,
                 owner: Some(far.cluster.node().clone()),
-                so_far: CallDetailRecord::new(view.so_far, environment::wall_millis()),
+                so_far: so_far.started_at(started),
             };
             far.cluster.note((self.application.clone(), call_id), Entry::Live(Box::new(snapshot)));
         }
@@ -231,7 +235,8 @@ impl Hub {
         let Some(far) = &mut self.far else { return };
         let (caller, callee) = (call.caller.clone(), call.callee.clone());
         tracing::info!(%call_id, %application, epoch = snapshot.epoch, "call taken over");
-        far.owned.insert(call_id.clone(), Owned { epoch: snapshot.epoch, ..Owned::default() });
+        let owned = Owned { epoch: snapshot.epoch, started: Some(call.started), ..Owned::default() };
+        far.owned.insert(call_id.clone(), owned);
         let cluster = far.cluster.clone();
         cluster.note((application.clone(), call_id.clone()), Entry::TakenOver(revision));
         self.board.handle_restored(now, &call.going_on(environment::wall_millis()), ringing);

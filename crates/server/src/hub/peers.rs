@@ -53,6 +53,8 @@ impl Hub {
             Body::Deliver { device, owner, call, message } => self.deliver(owner, device, call, *message),
             Body::Adopted { call } => self.handle_adopted(&from, &call),
             Body::Released { call } => self.handle_released(&from, &call),
+            Body::Holds { calls } => self.handle_holds(&from, calls),
+            Body::Strange { calls } => self.handle_strange(&from, &calls),
             Body::Evict { user, device, reason } => self.evict(now, &user, device, reason),
             // Answers go to whoever asked.
             Body::Session { .. } | Body::Nothing | Body::Outcome { .. } | Body::Attached { .. } => {}

@@ -20,7 +20,8 @@ use crate::cluster::message::Message;
 use crate::cluster::node::NodeId;
 use crate::environment;
 use crate::metrics::Metrics;
-use crate::store::{CallDetailRecord, Store};
+use crate::store::{CallDetailRecord, Store, UnixMillis};
+use crate::traces::Traces;
 use crate::webhook::Notice;
 
 /// A disk that is full for a moment does not cost a record. After the last pause the call's end is told without one: people
@@ -65,13 +66,14 @@ pub(super) struct Records {
     done: mpsc::UnboundedSender<u64>,
     written: mpsc::UnboundedReceiver<u64>,
     metrics: Arc<Metrics>,
+    traces: Traces,
 }
 
 impl Records {
-    pub(super) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, traces: Traces) -> Self {
         // Unbounded, but never longer than `waiting`.
         let (done, written) = mpsc::unbounded_channel();
-        Self { store, waiting: VecDeque::new(), last: 0, done, written, metrics }
+        Self { store, waiting: VecDeque::new(), last: 0, done, written, metrics, traces }
     }
 
     /// Where records go.
@@ -79,13 +81,16 @@ impl Records {
         self.store.clone()
     }
 
-    /// Begins to write the record of a call; `held` waits for it.
-    pub(super) fn write(&mut self, record: CallRecord, held: Vec<Held>) {
+    /// Begins to write the record of a call; `held` waits for it. `started` is what other nodes know, where they may write it, too.
+    pub(super) fn write(&mut self, record: CallRecord, started: Option<UnixMillis>, held: Vec<Held>) {
         self.last += 1;
         let number = self.last;
         let call_id = record.call_id.clone();
         self.waiting.push_back(Waiting { number, call_id, written: false, held });
         let record = CallDetailRecord::new(record, environment::wall_millis());
+        let started = started.unwrap_or(record.started);
+        let record = record.started_at(started);
+        self.traces.note(&record);
         let (store, done, metrics) = (self.store.clone(), self.done.clone(), self.metrics.clone());
         tokio::spawn(async move {
             if !write(&*store, &record).await {

@@ -77,6 +77,12 @@ impl RunningServer {
         !self.is_tls && !self.address.ip().is_loopback()
     }
 
+    /// The task of an application.
+    #[cfg(test)]
+    pub(crate) fn hub(&self, application: &ApplicationKey) -> mpsc::Sender<Command> {
+        self.shared.hub(application)
+    }
+
     /// How many connections are open now.
     #[must_use]
     pub fn connection_count(&self) -> usize {

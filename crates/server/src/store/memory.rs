@@ -220,7 +220,11 @@ impl Store for MemoryStore {
 
     fn put_record(&self, record: &CallDetailRecord) -> StoreFuture<'_, ()> {
         let mut state = self.lock();
-        if !state.records.iter().rev().any(|(_, known)| known == record) {
+        // As the tables of the others have it: a call is one by these three.
+        let key =
+            |record: &CallDetailRecord| (record.application.clone(), record.call_id.clone(), record.started);
+        let own = key(record);
+        if !state.records.iter().rev().any(|(_, known)| key(known) == own) {
             state.last_record += 1;
             let number = state.last_record;
             state.records.push_back((number, record.clone()));

@@ -98,6 +98,21 @@ impl CallDetailRecord {
         }
     }
 
+    /// The same, of a call that began at `started`: what is told from now back, by another clock or after rounding, is off a little.
+    pub(crate) fn started_at(self, started: UnixMillis) -> Self {
+        let moved = |at: UnixMillis| {
+            UnixMillis(at.0.saturating_sub(self.started.0).saturating_add(started.0))
+                .min(self.ended.max(started))
+        };
+        Self {
+            rang: self.rang.map(moved),
+            answered: self.answered.map(moved),
+            established: self.established.map(moved),
+            started,
+            ..self
+        }
+    }
+
     /// What a call that began elsewhere would leave if it ended at `now`: for one that goes on here.
     pub(crate) fn going_on(self, now: UnixMillis) -> CallRecord {
         let started = self.started.0;

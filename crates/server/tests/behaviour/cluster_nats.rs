@@ -165,3 +165,36 @@ async fn what_rings_when_nats_goes_and_comes_back_rings_once() {
     bob.expect("answered").await;
     alice.expect("answered").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hang_up_that_was_on_its_way_when_a_nats_server_died_is_told_all_the_same() {
+    const CALLS: usize = 12;
+    let Some(mut nodes) = Nodes::nats(3).await else { return };
+    let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+    let mut pairs = Vec::new();
+    for index in 0..CALLS {
+        let (caller, callee, call) = (format!("a{index}"), format!("b{index}"), format!("c{index}"));
+        let mut callee_phone = Phone::register(&b, &callee, "d1").await;
+        let mut phone = Phone::register(&a, &caller, "d1").await;
+        phone.call(&call, &callee).await;
+        phone.expect("progressing").await;
+        callee_phone.expect(&format!("incoming from {caller}")).await;
+        callee_phone.answer(&call).await;
+        callee_phone.expect("answered").await;
+        phone.expect("answered").await;
+        pairs.push((call, phone, callee_phone));
+    }
+    // The two nodes are at some two of the three, or at the same one.
+    for server in 0..2 {
+        nodes.nats_servers().kill_one(server);
+        for (call, caller, callee) in pairs.split_off(pairs.len() - CALLS / 2).iter_mut() {
+            // The owner is the caller's node: one way it is told of, the other way it tells.
+            let teller = if server == 0 { &mut *caller } else { &mut *callee };
+            teller.hang_up(call, CallEndCause::HungUp, None).await;
+            caller.expect("ended HungUp").await;
+            callee.expect("ended HungUp").await;
+            assert_eq!(nodes.records_of(call).await.len(), 1);
+        }
+        nodes.nats_servers().start_again().await;
+    }
+}

@@ -43,6 +43,7 @@ mod ringing;
 mod shutdown;
 mod stores;
 mod tls;
+mod traces;
 mod unreachable_callee;
 mod users;
 mod webhooks;

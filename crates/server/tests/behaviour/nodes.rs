@@ -1,6 +1,6 @@
 //! Servers of one cluster and the NATS servers between them, for the tests of clusters.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -33,7 +33,39 @@ pub(crate) fn nats_program() -> Option<PathBuf> {
     found
 }
 
-/// NATS servers of one cluster, or one alone, on free ports of loopback.
+/// Where a process runs: here, or in a network namespace that has an address of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) namespace: Option<String>,
+    pub(crate) address: Ipv4Addr,
+}
+
+impl Host {
+    pub(crate) const fn here() -> Self {
+        Self { namespace: None, address: Ipv4Addr::LOCALHOST }
+    }
+
+    /// A command that runs there.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                // It becomes the program: the process is the same.
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+        }
+    }
+
+    /// Two ports that nobody uses there.
+    fn free_ports(&self) -> (u16, u16) {
+        // Nobody else is in a namespace of its own.
+        if self.namespace.is_some() { (4222, 6222) } else { (free_port(), free_port()) }
+    }
+}
+
+/// NATS servers of one cluster, or one alone, on free ports.
 pub(crate) struct Nats {
     servers: Vec<NatsServer>,
 }
@@ -42,6 +74,7 @@ struct NatsServer {
     child: Option<Child>,
     program: PathBuf,
     arguments: Vec<String>,
+    host: Host,
     port: u16,
     _folder: TempDir,
 }
@@ -49,45 +82,48 @@ struct NatsServer {
 impl Nats {
     /// `None` where there is no program.
     pub(crate) async fn start(count: usize) -> Option<Self> {
-        Self::start_with(count, true).await
+        Self::start_with(&vec![Host::here(); count], true).await
+    }
+
+    /// One on each of these.
+    pub(crate) async fn start_at(hosts: &[Host]) -> Option<Self> {
+        Self::start_with(hosts, true).await
     }
 
     /// One that keeps nothing.
     pub(crate) async fn without_jetstream() -> Option<Self> {
-        Self::start_with(1, false).await
+        Self::start_with(&[Host::here()], false).await
     }
 
-    async fn start_with(count: usize, jetstream: bool) -> Option<Self> {
+    async fn start_with(hosts: &[Host], jetstream: bool) -> Option<Self> {
         let program = nats_program()?;
-        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
-        let routes: Vec<String> =
-            ports.iter().map(|(_, route)| format!("nats://127.0.0.1:{route}")).collect();
+        let ports: Vec<(u16, u16)> = hosts.iter().map(Host::free_ports).collect();
+        let routes =
+            hosts.iter().zip(&ports).map(|(host, (_, route))| format!("nats://{}:{route}", host.address));
+        let routes: Vec<String> = routes.collect();
         let mut servers = Vec::new();
-        for (index, (port, route)) in ports.iter().enumerate() {
+        for (index, (host, (port, _))) in hosts.iter().zip(&ports).enumerate() {
             let folder = tempfile::tempdir().unwrap();
             let mut arguments =
-                vec!["-a".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()];
+                vec!["-a".to_owned(), host.address.to_string(), "-p".to_owned(), port.to_string()];
             let store = folder.path().display().to_string();
             if jetstream {
                 arguments.extend(["-js".to_owned(), "-sd".to_owned(), store]);
             }
-            if count > 1 {
-                let cluster = format!("nats://127.0.0.1:{route}");
+            if hosts.len() > 1 {
                 let name = format!("n{index}");
-                let more = [
-                    "-n",
-                    &name,
-                    "--cluster_name",
-                    "test",
-                    "--cluster",
-                    &cluster,
-                    "--routes",
-                    &routes.join(","),
-                ];
-                arguments.extend(more.map(str::to_owned));
+                let cluster =
+                    ["-n", &name, "--cluster_name", "test", "--cluster", &routes[index], "--routes"];
+                arguments.extend(cluster.map(str::to_owned));
+                arguments.push(routes.join(","));
             }
+            // As docs/OPERATING.md has it: a network that fails without a word is noticed in seconds.
+            let settings = folder.path().join("nats.conf");
+            std::fs::write(&settings, "ping_interval: \"2s\"\nping_max: 2\n").unwrap();
+            arguments.extend(["-c".to_owned(), settings.display().to_string()]);
+            let (program, host) = (program.clone(), host.clone());
             let mut server =
-                NatsServer { child: None, program: program.clone(), arguments, port: *port, _folder: folder };
+                NatsServer { child: None, program, arguments, host, port: *port, _folder: folder };
             server.start();
             servers.push(server);
         }
@@ -98,7 +134,7 @@ impl Nats {
     }
 
     pub(crate) fn urls(&self) -> Vec<String> {
-        self.servers.iter().map(|server| format!("nats://127.0.0.1:{}", server.port)).collect()
+        self.servers.iter().map(|server| format!("nats://{}:{}", server.host.address, server.port)).collect()
     }
 
     /// SIGKILL, to these children alone.
@@ -112,7 +148,7 @@ impl Nats {
     }
 
     pub(crate) async fn start_again(&mut self) {
-        self.servers.iter_mut().for_each(NatsServer::start);
+        self.servers.iter_mut().filter(|server| server.child.is_none()).for_each(NatsServer::start);
         for server in &self.servers {
             server.wait().await;
         }
@@ -121,17 +157,27 @@ impl Nats {
 
 impl NatsServer {
     fn start(&mut self) {
-        let mut command = Command::new(&self.program);
+        let mut command = self.host.command(&self.program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().unwrap());
     }
 
     async fn wait(&self) {
         let since = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        while !self.is_there().await {
             assert!(since.elapsed() < STARTING, "nats-server does not start");
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    async fn is_there(&self) -> bool {
+        let Self { host, port, .. } = self;
+        if host.namespace.is_none() {
+            return tokio::net::TcpStream::connect((host.address, *port)).await.is_ok();
+        }
+        let mut look = host.command(Path::new("bash"));
+        look.arg("-c").arg(format!("</dev/tcp/{}/{port}", host.address)).stderr(Stdio::null());
+        look.status().is_ok_and(|status| status.success())
     }
 
     fn kill(&mut self) {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::entropy::EntropySource;
 
-const FIRST: Duration = Duration::from_millis(100);
+/// A server that dies has a hundred thousand clients, whose kernels all tell them in the same moment: within this time they come back.
+const SPREAD: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// Doubling delays with full jitter, so that many clients of one server do not come back at once.
@@ -19,13 +21,14 @@ impl Backoff {
         self.tries = 0;
     }
 
-    /// The delay before the next try: between half and all of 100 ms, 200 ms, ... 15 s.
+    /// The delay before the next try: between 50 ms and 1 s, then between half and all of 1 s, 2 s, ... 15 s.
     pub(super) fn next(&mut self, entropy: &mut impl EntropySource) -> Duration {
-        let full = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
+        let full = SPREAD.saturating_mul(1 << self.tries.saturating_sub(1).min(16)).min(LONGEST);
+        let least = if self.tries == 0 { SHORTEST } else { full / 2 };
         self.tries += 1;
         let mut random = [0];
         entropy.fill(&mut random);
-        full / 2 + full.mul_f64(f64::from(random[0]) / 512.0)
+        least + (full - least).mul_f64(f64::from(random[0]) / 256.0)
     }
 }
 
@@ -43,13 +46,15 @@ mod tests {
     #[test]
     fn delays_double_up_to_a_bound_and_begin_again() {
         let mut backoff = Backoff::default();
-        assert_eq!(backoff.next(&mut Constant(0)), Duration::from_millis(50));
-        assert_eq!(backoff.next(&mut Constant(0)), Duration::from_millis(100));
+        assert_eq!(backoff.next(&mut Constant(0)), SHORTEST);
+        assert_eq!(backoff.next(&mut Constant(0)), SPREAD / 2);
+        assert_eq!(backoff.next(&mut Constant(0)), SPREAD);
         for _ in 0..40 {
             assert!(backoff.next(&mut Constant(255)) <= LONGEST);
         }
         assert!(backoff.next(&mut Constant(0)) == LONGEST / 2);
         backoff.reset();
-        assert_eq!(backoff.next(&mut Constant(0)), Duration::from_millis(50));
+        let first = backoff.next(&mut Constant(255));
+        assert!(first > SPREAD * 9 / 10 && first <= SPREAD, "the first is spread over all of it: {first:?}");
     }
 }
