@@ -94,9 +94,9 @@ impl Hub {
         Ok(())
     }
 
-    /// Answers a command, and remembers the answer in case the client repeats it.
+    /// Answers a command, and remembers the answer in case the client repeats it: its connection may be gone by now.
     pub(super) fn settle(&mut self, line: &Line, of: MessageId, error: Option<WireError>) {
-        let Some(entry) = self.sessions.of_line(line) else { return };
+        let Some(entry) = self.sessions.once_of_line(line) else { return };
         let outcome = Outcome { of: Some(of.clone()), error, message: String::new() };
         if let Some(error) = error {
             self.metrics.note_refused(error);

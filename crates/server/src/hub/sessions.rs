@@ -36,6 +36,8 @@ pub(super) struct Entry {
     address: Arc<DeviceAddress>,
     pub(super) session: ServerSession,
     connection: Option<Connection>,
+    /// The number of its first connection: what was said over earlier ones was another session's.
+    first: Option<u64>,
     expires: Option<Instant>,
 }
 
@@ -101,6 +103,11 @@ impl Sessions {
             .filter(|entry| entry.connection.as_ref().is_some_and(|own| own.number == connection))
     }
 
+    /// The session that this connection served, whatever serves it now; `None` when there is another in its place.
+    pub(super) fn once_of_line(&mut self, line: &Line) -> Option<&mut Entry> {
+        self.get_mut(&line.address).filter(|entry| entry.first.is_some_and(|first| first <= line.connection))
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.users.values_mut().flatten()
     }
@@ -120,7 +127,7 @@ impl Sessions {
 
     /// A session of another node; the device must not have one here.
     pub(super) fn adopt(&mut self, address: Arc<DeviceAddress>, session: ServerSession) -> &mut Entry {
-        let entry = Entry { address: address.clone(), session, connection: None, expires: None };
+        let entry = Entry { address: address.clone(), session, connection: None, first: None, expires: None };
         self.count += 1;
         let entries = self.users.entry(address.user.clone()).or_default();
         let index = entries.len();
@@ -189,6 +196,7 @@ impl Entry {
     }
 
     pub(super) fn connect(&mut self, number: u64, outbox: Outbox, since: Instant) {
+        self.first.get_or_insert(number);
         self.connection = Some(Connection { number, outbox, since });
     }
 

@@ -2,11 +2,11 @@
 
 use offhook_server::{CallDetailRecord, RecordQuery, Server, SqliteStore, Store, StoreKeySource, UnixMillis};
 use offhook_signaling::call::{CallEndCause, EndedBy};
-use offhook_signaling::message::{Credential, Empty, WireError};
+use offhook_signaling::message::{Credential, Empty, Hello, WireError};
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, UserId};
 use std::sync::Arc;
 
-use crate::support::{KEY, Phone, config, hello, live, serve, talking};
+use crate::support::{KEY, Phone, SOON, config, hello, live, serve, talking};
 
 fn key() -> ApplicationKey {
     ApplicationKey::new(KEY).unwrap()
@@ -54,6 +54,38 @@ async fn a_call_that_nobody_answered_has_a_record_too() {
     alice.until_end().await;
     let gone = record(&*store, "gone").await.unwrap();
     assert_eq!((gone.result(), gone.reason(), gone.ended_by), ("NOANSWER", "CANCEL", EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn a_call_that_ends_at_once_is_not_made_again_by_a_device_that_did_not_hear_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(config().data(folder.path())).await;
+    let mut alice = Phone::register(&server, "alice", "a1").await;
+    // Nothing can be written now, so that nothing is told.
+    let other = rusqlite::Connection::open(folder.path().join("offhook.sqlite3")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    alice.call("c", "alice").await;
+    let old = alice.hang_the_line();
+    let hello = hello("alice", "a1", Credential::Device(old.credential()));
+    let mut alice = Phone::connect(&server).await;
+    alice.remember(&old);
+    let resume = Some(old.resume());
+    let written = async {
+        tokio::time::sleep(SOON).await;
+        other.execute_batch("COMMIT").unwrap();
+    };
+    tokio::join!(alice.greet(Hello { resume, ..hello }), written);
+    assert!(alice.welcome.as_ref().unwrap().resumed);
+    // As a device does that has no outcome.
+    alice.count_from(old.sent() - 1);
+    alice.call("c", "alice").await;
+    let told = alice.words_so_far().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("ended"), "{told:?}");
+    let application = key();
+    let query = RecordQuery { application, from: None, to: None, user: None, after: None, limit: 10 };
+    let store = SqliteStore::open(folder.path(), &StoreKeySource::DataFolder).unwrap();
+    assert_eq!(store.records(&query).await.unwrap().records.len(), 1);
 }
 
 #[tokio::test]

@@ -351,6 +351,11 @@ impl Phone {
         self
     }
 
+    /// How many frames it has sent.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Names its next frame as if it had sent so many.
     pub(crate) const fn count_from(&mut self, sent: u64) {
         self.sent = sent;
