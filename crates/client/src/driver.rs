@@ -82,6 +82,8 @@ pub(crate) enum ToMedia {
     RemoteOffer(String),
     /// The callee's answer.
     RemoteAnswer(String),
+    /// Servers for candidates were told, and are being looked up.
+    ExpectIceServers,
     /// Servers for candidates of this call.
     IceServers(Box<IceServers>),
     /// A candidate of the peer.

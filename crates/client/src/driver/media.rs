@@ -230,6 +230,7 @@ impl MediaDriver {
                 let _ = reply.send(self.make_answer(now));
             }
             ToMedia::RemoteAnswer(sdp) => self.take_first_answer(now, &sdp),
+            ToMedia::ExpectIceServers => self.gathering.expect_servers(),
             ToMedia::IceServers(servers) => self.take_ice_servers(now, *servers),
             ToMedia::RemoteCandidate(candidate) => self.take_candidate(now, &candidate),
             ToMedia::RemoteUpdate(update) => self.take_update(now, &update),

@@ -17,15 +17,42 @@ const FRESH: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Gathering {
     servers: IceServers,
-    /// No more servers are expected: a caller is told them when the far end is being reached.
-    complete: bool,
+    expects: Expects,
     ended: bool,
     renewed: Option<Instant>,
 }
 
+/// Whether more servers may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    /// Perhaps: a caller is told them when the far end is being reached, or not at all.
+    Perhaps,
+    /// They were told, and are being looked up.
+    Surely,
+    /// No more.
+    Nothing,
+}
+
 impl Gathering {
     pub(super) fn new(servers: IceServers, direction: CallDirection) -> Self {
-        Self { servers, complete: direction == CallDirection::Inbound, ended: false, renewed: None }
+        let expects = if direction == CallDirection::Inbound { Expects::Nothing } else { Expects::Perhaps };
+        Self { servers, expects, ended: false, renewed: None }
+    }
+
+    /// Servers were told; they come when they are looked up.
+    pub(super) fn expect_servers(&mut self) {
+        if self.expects == Expects::Perhaps {
+            self.expects = Expects::Surely;
+        }
+    }
+
+    /// Whether all servers are known. An answer that comes before any was told tells that none will be.
+    const fn is_complete(&self, is_negotiated: bool) -> bool {
+        match self.expects {
+            Expects::Perhaps => is_negotiated,
+            Expects::Surely => false,
+            Expects::Nothing => true,
+        }
     }
 }
 
@@ -39,12 +66,12 @@ impl MediaDriver {
         }
         servers.connections().for_each(|target| self.turn_streams.open(target));
         self.gathering.servers = servers;
-        self.gathering.complete = true;
+        self.gathering.expects = Expects::Nothing;
     }
 
     /// Says that no more candidates come, as soon as that is sure.
     pub(super) fn end_gathering(&mut self, now: Instant) {
-        let complete = self.gathering.complete || self.is_negotiated();
+        let complete = self.gathering.is_complete(self.is_negotiated());
         if complete && !self.gathering.ended && !self.turn_streams.is_opening() {
             self.gathering.ended = true;
             self.session.end_of_local_candidates(now);
@@ -92,5 +119,22 @@ impl MediaDriver {
         if relayed.is_some() && relayed == used {
             self.restart_ice(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_were_told_are_waited_for_also_when_the_answer_is_faster() {
+        let mut gathering = Gathering::new(IceServers::default(), CallDirection::Outbound);
+        assert!(!gathering.is_complete(false) && gathering.is_complete(true), "none were told");
+        gathering.expect_servers();
+        assert!(!gathering.is_complete(true));
+        gathering.expects = Expects::Nothing;
+        gathering.expect_servers();
+        assert!(gathering.is_complete(false), "fresh credentials for the same servers change nothing");
+        assert!(Gathering::new(IceServers::default(), CallDirection::Inbound).is_complete(false));
     }
 }

@@ -69,6 +69,8 @@ impl SignalingDriver {
             MachineEvent::Established => return core.emit(&CallEvent::Established),
             MachineEvent::Verification(news) => return core.emit(&CallEvent::Verification(news)),
             MachineEvent::IceServers(servers) => {
+                // An answer may come while they are looked up.
+                core.to_media(ToMedia::ExpectIceServers);
                 drop(tokio::spawn(tell_ice_servers(Arc::clone(&self.shared), core, servers)));
                 return;
             }
