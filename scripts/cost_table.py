@@ -87,7 +87,7 @@ def ticks():
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         tick = json.loads(done.stdout)["media_thread"]["tick_us"]
         share = 100 * tick["p99"] / TICK_US
-        yield f"| {name} | {tick['p50']} | {tick['p99']} | {share:.0f} % | {verdict(share, 40)} % |"
+        yield f"| {name} | {tick['p50']:.0f} | {tick['p99']:.0f} | {share:.0f} % | {verdict(share, 40)} % |"
 
 
 def main():
