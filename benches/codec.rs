@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use offhook_media_core::codec::{DecoderConfig, EncoderConfig, MOST_SAMPLES, OpusDecoder, OpusEncoder};
+use offhook_media_core::codec::{
+    DecoderConfig, DredDetail, EncoderConfig, MOST_SAMPLES, OpusDecoder, OpusEncoder,
+};
 use offhook_media_core::units::PacketTime;
 use offhook_sim::sound::synthetic_speech;
 
@@ -44,7 +46,13 @@ fn encode_deep(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let (n, frame) = frames.next().expect("a cycle does not end");
                 if n % interval == interval - 1 {
-                    black_box(encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, &mut packet))
+                    black_box(encoder.encode_with_dred(
+                        PacketTime::Ms20,
+                        frame,
+                        SECOND,
+                        DredDetail::Coarse,
+                        &mut packet,
+                    ))
                 } else {
                     black_box(encoder.encode(PacketTime::Ms20, frame, &mut packet))
                 }
@@ -64,7 +72,8 @@ fn restore_deep(criterion: &mut Criterion) {
     let packets: Vec<Vec<u8>> = sound
         .chunks_exact(PacketTime::Ms20.samples())
         .map(|frame| {
-            let length = encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, &mut packet);
+            let length =
+                encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, DredDetail::Coarse, &mut packet);
             packet[..length.expect("a whole frame and room for it")].to_vec()
         })
         .collect();

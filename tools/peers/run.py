@@ -20,11 +20,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "score"))
 
 import curves  # noqa: E402
+import outages  # noqa: E402
 import report  # noqa: E402
 import run_set  # noqa: E402
 import score  # noqa: E402
 import speech  # noqa: E402
-import words  # noqa: E402
 
 # Seconds, for the estimate: all traces in real time; one file scored on one core.
 REAL_TIME_S, SCORING_S = 66, 14
@@ -103,8 +103,7 @@ def offhook(binary, one, trace, flags, name, spoken=None):
     scored = run_set.judge(spoken or one.speech, heard, out, name, opinion=spoken is None)
     result = {"run": run, "score": scored, "track": str(out / f"{name}.track.csv")}
     if trace.stem == "outage_1s":
-        said, got = score.load(one.speech), score.load(heard)
-        result["words_of_the_outage"] = words.heard_share(said, got, 0, 25, 26, 1.4)
+        result["outages"] = outages.played(binary, trace, one.speech, out, flags)
     return result
 
 

@@ -9,5 +9,5 @@ pub mod red;
 pub mod telephone_event;
 
 pub use opus_decoder::{DecoderConfig, MOST_SAMPLES, OpusDecoder};
-pub use opus_encoder::{EncoderConfig, OpusEncoder, Profile};
+pub use opus_encoder::{DredDetail, EncoderConfig, OpusEncoder, Profile};
 pub use opus_ffi::OpusError;

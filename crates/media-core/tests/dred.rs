@@ -7,7 +7,7 @@ use std::f32::consts::TAU;
 use std::time::Duration;
 
 use offhook_media_core::codec::{
-    DecoderConfig, EncoderConfig, MOST_SAMPLES, OpusDecoder, OpusEncoder, OpusError, opus_toc,
+    DecoderConfig, DredDetail, EncoderConfig, MOST_SAMPLES, OpusDecoder, OpusEncoder, OpusError, opus_toc,
 };
 use offhook_media_core::units::{BitsPerSecond, PacketTime};
 
@@ -56,7 +56,9 @@ fn encoded(sound: &[f32], interval: usize) -> Vec<Vec<u8>> {
     frames
         .map(|(n, frame)| {
             let len = if n % interval == interval - 1 {
-                encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, &mut bytes).unwrap()
+                encoder
+                    .encode_with_dred(PacketTime::Ms20, frame, SECOND, DredDetail::Coarse, &mut bytes)
+                    .unwrap()
             } else {
                 encoder.encode(PacketTime::Ms20, frame, &mut bytes).unwrap()
             };
@@ -191,7 +193,9 @@ fn analysis_that_was_off_has_nothing_to_carry() {
         if n == 40 {
             encoder.set_dred(false).unwrap();
         }
-        let len = encoder.encode_with_dred(PacketTime::Ms20, frame, SECOND, &mut bytes).unwrap();
+        let len = encoder
+            .encode_with_dred(PacketTime::Ms20, frame, SECOND, DredDetail::Coarse, &mut bytes)
+            .unwrap();
         let expected = (2..40).contains(&n);
         if n > 4 {
             assert_eq!(decoder.dred_span(&bytes[..len]) > 0, expected, "packet {n}");

@@ -111,6 +111,23 @@ fn every_kind_of_redundancy_restores_what_it_can() {
 }
 
 #[test]
+fn the_words_of_an_outage_ride_finely_in_the_first_packets_after_it() {
+    let speech = synthetic_speech(Duration::from_secs(8), 12);
+    let last_second = trace(400, |k| (!(200..250).contains(&k)).then_some(10.0));
+    let outcome =
+        |redundancy| played(&last_second, &speech, &StandConfig { redundancy, ..StandConfig::default() }).1;
+    let auto = outcome(Redundancy::Auto);
+    let guarded: Vec<_> = auto.ladder.iter().filter(|step| step.dred_fine).collect();
+    assert!(guarded.len() == 1 && (4.4..5.0).contains(&guarded[0].at_s), "{:?}", auto.ladder);
+    let after = auto.ladder.iter().find(|step| step.at_s > guarded[0].at_s).unwrap();
+    assert!((5.0..5.6).contains(&after.at_s) && !after.dred_fine, "{:?}", auto.ladder);
+    // All but what the far end made up before it gave up.
+    assert!(auto.time_ms.dred > 900.0 && auto.time_ms.skipped < 20.0, "{auto:?}");
+    assert!(auto.spent_bps.unwrap().dred < 8000.0, "{auto:?}");
+    assert!(outcome(Redundancy::Red).ladder.iter().all(|step| !step.dred_fine));
+}
+
+#[test]
 fn drift_of_the_clocks_is_in_the_delay() {
     let speech = synthetic_speech(Duration::from_secs(20), 6);
     for ppm in [-300.0, 300.0] {

@@ -1,6 +1,7 @@
 //! What deep redundancy costs: libopus' own rule (`opus_encoder.c`, 1.6), so that a packet can be given the rate at which it carries as
 //! much as is wanted and its own sound loses nothing.
 
+use super::DredDetail;
 use crate::units::PacketTime;
 
 /// Bits of 40 ms of redundancy by quantizer.
@@ -16,8 +17,10 @@ const SHARE: f32 = 0.8;
 pub(super) const EXPECTED_LOSS: u8 = 25;
 /// The rate from which on it counts.
 const OFFSET: u32 = 12_000;
+/// Above the offset by more than this, redundancy is as fine as libopus makes it, and gets coarser slowly with its age.
+const FINE: u32 = 36_000;
 /// Furthest rate that is looked at; a payload stays far below what a datagram holds.
-const MOST_RATE: u32 = 160_000;
+const MOST_RATE: u32 = 200_000;
 
 /// While a packet carries redundancy its own sound may be as coarse as this, in bits per second: still full band, and once in many packets not
 /// heard, where finer sound would double what the redundancy takes.
@@ -25,9 +28,13 @@ const ENOUGH: u32 = 19_500;
 
 /// The total rate at which a packet carries `units` times 10 ms of redundancy and its own sound keeps `primary` bits per second, or [`ENOUGH`].
 /// Where that is not possible, the rate that comes nearest.
-pub(super) fn total_rate(primary: u32, units: u8, packet_time: PacketTime) -> u32 {
+pub(super) fn total_rate(primary: u32, units: u8, packet_time: PacketTime, detail: DredDetail) -> u32 {
     let keeps = primary.min(ENOUGH);
-    (keeps..MOST_RATE)
+    let least = match detail {
+        DredDetail::Coarse => keeps,
+        DredDetail::Fine => OFFSET + FINE + 1,
+    };
+    (least..MOST_RATE)
         .step_by(250)
         .find(|total| {
             let left = total - redundancy_rate(*total, units, packet_time);
@@ -63,7 +70,7 @@ fn chunks(units: u8) -> usize {
 fn bits(total: u32, chunks: usize) -> f32 {
     let above = total.saturating_sub(OFFSET).max(1);
     let first = 51_u32.saturating_sub(3 * (u32::BITS - above.leading_zeros())).clamp(4, 15);
-    let step = if above > 36_000 { 3 } else { 5 };
+    let step = if above > FINE { 3 } else { 5 };
     let quantizer = |chunk: usize| quantizer(first as usize, step, chunk);
     HEAD_BITS
         + CHUNK_BITS[first as usize]
@@ -91,15 +98,22 @@ mod tests {
     fn sound_keeps_its_rate_beside_what_is_carried() {
         for packet_time in [PacketTime::Ms10, PacketTime::Ms20, PacketTime::Ms40, PacketTime::Ms60] {
             for primary in [12_000, 16_000, 24_000, 32_000, 64_000] {
-                let total = total_rate(primary, 100, packet_time);
-                let left = total - redundancy_rate(total, 100, packet_time);
-                assert!(total < MOST_RATE && reaches(total, 100, packet_time), "{packet_time:?}, {primary}");
-                assert!(left >= primary.min(ENOUGH), "{packet_time:?}, {primary}: {left} of {total}");
+                for detail in [DredDetail::Coarse, DredDetail::Fine] {
+                    let total = total_rate(primary, 100, packet_time, detail);
+                    let left = total - redundancy_rate(total, 100, packet_time);
+                    let case = (packet_time, primary, detail, total, left);
+                    assert!(total < MOST_RATE && reaches(total, 100, packet_time), "{case:?}");
+                    assert!(left >= primary.min(ENOUGH), "{case:?}");
+                }
             }
         }
-        // 1 s of it in a packet of 20 ms at 32 kb/s: about 60 bytes.
-        assert!((60..75).contains(
-            &(redundancy_rate(total_rate(32_000, 100, PacketTime::Ms20), 100, PacketTime::Ms20) / 400)
-        ));
+        // 1 s of it in a packet of 20 ms at 32 kb/s: about 60 bytes, or twice that.
+        let bytes = |detail| {
+            let total = total_rate(32_000, 100, PacketTime::Ms20, detail);
+            redundancy_rate(total, 100, PacketTime::Ms20) / 400
+        };
+        assert!(
+            (60..75).contains(&bytes(DredDetail::Coarse)) && (110..140).contains(&bytes(DredDetail::Fine))
+        );
     }
 }

@@ -48,6 +48,16 @@ impl Default for EncoderConfig {
     }
 }
 
+/// How finely deep redundancy is coded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum DredDetail {
+    /// A second in 60 to 75 bytes: what is older is very coarse.
+    #[default]
+    Coarse,
+    /// As fine as libopus makes it: a second in 110 to 140 bytes.
+    Fine,
+}
+
 /// While only the analysis for deep redundancy runs: as short as libopus keeps its memory for.
 const ANALYSIS_ONLY: i32 = 1;
 /// Most deep redundancy of a packet, in units of 10 ms.
@@ -196,7 +206,7 @@ impl OpusEncoder {
     }
 
     /// As [`Self::encode`], with up to `span` of what was said before it as deep redundancy beside the sound, which keeps its rate: the packet
-    /// is larger by 60 to 130 bytes for a second. Silence costs nothing and carries nothing. Nothing is added before [`Self::set_dred`].
+    /// is larger by what `detail` takes. Silence costs nothing and carries nothing. Nothing is added before [`Self::set_dred`].
     ///
     /// # Errors
     /// As [`Self::encode`].
@@ -205,13 +215,14 @@ impl OpusEncoder {
         packet_time: PacketTime,
         samples: &[f32],
         span: Duration,
+        detail: DredDetail,
         packet: &mut [u8],
     ) -> Result<usize, OpusError> {
         if !self.dred {
             return self.encode(packet_time, samples, packet);
         }
         let units = i32::try_from(span.as_millis() / 10).unwrap_or(MOST_DRED).clamp(1, MOST_DRED);
-        let total = dred_rate::total_rate(self.bitrate.0, units as u8, packet_time);
+        let total = dred_rate::total_rate(self.bitrate.0, units as u8, packet_time, detail);
         self.raw.set(sys::OPUS_SET_INBAND_FEC_REQUEST, 0)?;
         self.raw.set(sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, i32::from(dred_rate::EXPECTED_LOSS))?;
         self.raw.set(sys::OPUS_SET_BITRATE_REQUEST, total as i32)?;

@@ -44,7 +44,7 @@ impl LevelMeter {
         if samples.is_empty() {
             return self.last;
         }
-        let mean_square = samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32;
+        let mean_square = mean_square(samples);
         // The noise floor falls at once and rises slowly. Below the quietest speech it would only take longer to come back from silence.
         let risen = self.noise * (NOISE_RISE * samples.len() as f32).exp();
         self.noise = mean_square.min(risen).max(QUIETEST_SPEECH / ABOVE_NOISE);
@@ -57,10 +57,19 @@ impl LevelMeter {
         self.last
     }
 
+    /// Whether `samples`, which were not measured yet, are no louder than the noise so far.
+    pub fn is_noise(&self, samples: &[f32]) -> bool {
+        mean_square(samples) <= self.noise * ABOVE_NOISE
+    }
+
     /// The last measurement.
     pub const fn last(&self) -> AudioLevel {
         self.last
     }
+}
+
+fn mean_square(samples: &[f32]) -> f32 {
+    samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32
 }
 
 #[cfg(test)]

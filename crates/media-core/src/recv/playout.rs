@@ -1,5 +1,6 @@
 //! From waiting packets to sound at the right moment.
 
+mod catch_up;
 mod conceal;
 mod deep;
 mod steer;
@@ -7,6 +8,7 @@ mod tick;
 
 use std::time::Duration;
 
+use self::catch_up::CatchUp;
 pub(super) use self::tick::Tick;
 use self::tick::{Due, State};
 use super::{SlotDecoder, Taken};
@@ -69,8 +71,8 @@ pub(super) struct Playout<D> {
     rest: i64,
     /// Stretches refused in a row.
     refusals: u32,
-    /// Whether sound is so late that all else gives way to being live again.
-    is_catching_up: bool,
+    /// Since sound is so late that all else gives way to being live again.
+    catch_up: Option<CatchUp>,
     last_pull: MediaTime,
     first_sequence: i64,
     highest_sequence: i64,
@@ -108,7 +110,7 @@ impl<D: SlotDecoder> Playout<D> {
             hole: 0,
             rest: 0,
             refusals: 0,
-            is_catching_up: false,
+            catch_up: None,
             last_pull: MediaTime::ZERO,
             first_sequence: 0,
             highest_sequence: -1,
@@ -145,7 +147,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.hole = 0;
         self.is_pause = false;
         self.refusals = 0;
-        self.is_catching_up = false;
+        self.catch_up = None;
         self.state = State::Starting;
     }
 

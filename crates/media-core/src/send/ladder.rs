@@ -8,11 +8,13 @@
 mod candidates;
 mod congestion;
 mod loss;
+mod outage;
 mod price;
 
 use self::candidates::Limits;
 use self::congestion::Congestion;
 use self::loss::LossEstimate;
+use self::outage::Outage;
 use super::redundancy::{Redundancy, Rung};
 use crate::feedback::NetworkReport;
 use crate::units::{BitsPerSecond, MediaTime, PacketTime};
@@ -53,6 +55,7 @@ pub struct Ladder {
     config: LadderConfig,
     loss: LossEstimate,
     congestion: Congestion,
+    outage: Outage,
     rung: Rung,
     /// Since when less protection would do.
     clean_since: Option<MediaTime>,
@@ -65,6 +68,7 @@ impl Ladder {
             config,
             loss: LossEstimate::default(),
             congestion: Congestion::default(),
+            outage: Outage::default(),
             rung: Rung::bare(config.bitrate, config.packet_time),
             clean_since: None,
         };
@@ -73,23 +77,37 @@ impl Ladder {
     }
 
     /// How packets are made.
-    pub const fn rung(&self) -> Rung {
-        self.rung
+    pub fn rung(&self) -> Rung {
+        let may = matches!(self.config.redundancy, Redundancy::Auto | Redundancy::Dred);
+        let guards = may && self.rung.dred_interval > 0 && self.congestion.room().is_none();
+        if guards && self.outage.is_on() { Outage::guarded(self.rung) } else { self.rung }
     }
 
-    /// Takes a report and chooses anew.
+    /// Takes a report that the far end makes four times a second, and chooses anew.
     pub fn report(&mut self, now: MediaTime, report: &NetworkReport) -> Rung {
+        self.outage.answered();
+        self.loss_report(now, report)
+    }
+
+    /// Takes what is known from other reports, which come when they like.
+    pub fn loss_report(&mut self, now: MediaTime, report: &NetworkReport) -> Rung {
         self.loss.take(report);
         self.congestion.take(now, report, &self.rung);
         self.choose(now);
-        self.rung
+        self.rung()
+    }
+
+    /// A packet was sent: without any answer for a while, the next are made for the end of an outage.
+    pub fn sent(&mut self, packet_time: PacketTime) -> Rung {
+        self.outage.sent(packet_time);
+        self.rung()
     }
 
     /// Changes rate, packet time or loss to be ready for; what was learned of the path stays.
     pub fn set_config(&mut self, config: LadderConfig) -> Rung {
         self.config = config;
         self.rung = candidates::best(&self.limits(), &self.loss.path()).0;
-        self.rung
+        self.rung()
     }
 
     /// What the ladder may use.

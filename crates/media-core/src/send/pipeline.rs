@@ -1,5 +1,7 @@
 //! The stages in order.
 
+mod rate;
+
 use thiserror::Error;
 
 use super::dtmf::{DtmfSender, Report};
@@ -7,19 +9,15 @@ use super::enhance::Enhancer;
 use super::ladder::Ladder;
 use super::pause::{Pause, PausePacket};
 use super::protection::Protection;
-use super::redundancy::Rung;
 use super::{OutgoingPacket, QueueDtmfError, SendConfig, SendStats};
 use crate::codec::telephone_event::DtmfDigit;
 use crate::codec::{OpusEncoder, OpusError};
 use crate::dsp::LevelMeter;
-use crate::feedback::NetworkReport;
 use crate::rt_context::RtContext;
-use crate::units::{BitsPerSecond, MediaTime, PacketTime};
+use crate::units::{MediaTime, PacketTime};
 
 /// Longest packet of any packet time.
 const MOST_SAMPLES: usize = PacketTime::Ms120.samples();
-/// A receiver report speaks of about so many.
-const PACKETS_OF_A_RECEIVER_REPORT: u16 = 25;
 /// A DTX packet is at most this long; only the first of a pause is sent.
 const DTX_BYTES: usize = 2;
 
@@ -119,47 +117,6 @@ impl SendPipeline {
     /// (as silence suppression does, RFC 7587 section 3.1.3); then nothing is sent, and keys wait. What comes after it is marked.
     pub const fn set_sending(&mut self, sending: bool) {
         self.sending = sending;
-    }
-
-    /// Changes the rate from the next packet on, redundancy included; a rate libopus refuses changes nothing.
-    pub fn set_bitrate(&mut self, bitrate: BitsPerSecond) {
-        if self.encoder.set_bitrate(bitrate).is_ok() {
-            self.config.encoder.bitrate = bitrate;
-            self.settle();
-        }
-    }
-
-    /// Chooses rate and redundancy by what the far end reports, from the next packet on.
-    pub fn network_report(&mut self, cx: &RtContext, report: &NetworkReport) {
-        let rung = self.ladder.report(cx.now(), report);
-        if rung != self.stats.rung {
-            self.climb(rung);
-        }
-    }
-
-    /// The loss that a far end without such reports names in its receiver reports (RFC 3550 section 6.4.1), about every second.
-    pub fn set_expected_loss(&mut self, percent: u8) {
-        let loss = f32::from(percent.min(100)) / 100.0;
-        let report =
-            NetworkReport { expected: PACKETS_OF_A_RECEIVER_REPORT, loss, ..NetworkReport::default() };
-        self.network_report(&RtContext::new(self.now), &report);
-    }
-
-    /// Changes the packet time from the next packet on.
-    pub fn set_packet_time(&mut self, packet_time: PacketTime) {
-        self.config.packet_time = packet_time;
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        let rung = self.ladder.set_config(self.config.ladder());
-        self.climb(rung);
-    }
-
-    fn climb(&mut self, rung: Rung) {
-        self.protection.apply(rung, &mut self.encoder);
-        self.next_packet_time = rung.packet_time;
-        self.stats.rung = rung;
     }
 
     /// Sends a key when those before it were sent: 100 ms of it, then a pause of 60 ms. Sound is not sent meanwhile, because a far end that plays
@@ -273,6 +230,8 @@ impl SendPipeline {
         let sent = self.protection.wrap(&self.packet, self.config.red_payload_type, &mut self.stats);
         self.stats.count(sent);
         emit(sent);
+        let rung = self.ladder.sent(self.packet_time);
+        self.follow(rung);
     }
 
     /// All reports of a key carry the timestamp of its beginning.

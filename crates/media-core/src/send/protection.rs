@@ -54,7 +54,7 @@ impl Protection {
             return encoder.encode(packet_time, sound, bytes);
         }
         self.since_dred = 0;
-        encoder.encode_with_dred(packet_time, sound, DRED_SPAN, bytes)
+        encoder.encode_with_dred(packet_time, sound, DRED_SPAN, self.rung.dred_detail, bytes)
     }
 
     /// Adds copies of earlier payloads to `packet`, remembers it, and counts; returns what is sent in its place. Without a payload type for

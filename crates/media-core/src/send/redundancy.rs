@@ -1,5 +1,6 @@
 //! What protects the sound against loss: what may be used, and what is in use.
 
+use crate::codec::DredDetail;
 use crate::units::{BitsPerSecond, PacketTime};
 
 /// Most copies of earlier payloads in a packet.
@@ -34,12 +35,21 @@ pub struct Rung {
     pub copies: [u8; MOST_COPIES],
     /// Every so many packets one carries deep redundancy; 0: none does.
     pub dred_interval: u8,
+    /// How fine that is.
+    pub dred_detail: DredDetail,
 }
 
 impl Rung {
     /// Sound without any protection.
     pub const fn bare(bitrate: BitsPerSecond, packet_time: PacketTime) -> Self {
-        Self { bitrate, packet_time, in_band_loss: 0, copies: [0; MOST_COPIES], dred_interval: 0 }
+        Self {
+            bitrate,
+            packet_time,
+            in_band_loss: 0,
+            copies: [0; MOST_COPIES],
+            dred_interval: 0,
+            dred_detail: DredDetail::Coarse,
+        }
     }
 
     /// How many copies each packet carries.
@@ -55,6 +65,7 @@ impl Rung {
             | u64::from(self.in_band_loss & 127) << 23
             | (first | second << 6 | third << 12) << 30
             | u64::from(self.dred_interval) << 48
+            | u64::from(self.dred_detail == DredDetail::Fine) << 56
     }
 
     /// What [`Self::to_word`] made.
@@ -65,6 +76,7 @@ impl Rung {
             in_band_loss: (word >> 23 & 127) as u8,
             copies: [(word >> 30 & 63) as u8, (word >> 36 & 63) as u8, (word >> 42 & 63) as u8],
             dred_interval: (word >> 48 & 255) as u8,
+            dred_detail: if word >> 56 & 1 == 1 { DredDetail::Fine } else { DredDetail::Coarse },
         }
     }
 }
@@ -94,6 +106,7 @@ mod tests {
                 in_band_loss: 100,
                 copies: [1, 63, 17],
                 dred_interval: 255,
+                dred_detail: DredDetail::Fine,
             };
             assert_eq!(Rung::from_word(rung.to_word()), rung);
         }

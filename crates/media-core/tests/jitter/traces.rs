@@ -80,18 +80,14 @@ fn a_second_that_was_lost_is_heard_late_and_the_call_is_live_again_soon() {
         heard.retain(|time| lost.contains(time));
         heard.sort_unstable();
         heard.dedup();
-        // To catch up, of three periods of the voice one is left out all along, and one fades into the next.
-        assert!(
-            2 * heard.len() >= 9 * 4800,
-            "{every}: {} samples of the lost second, {stats:?}",
-            heard.len()
-        );
+        // To catch up some of its periods fade into the next.
+        assert!(heard.len() >= 60 * 480, "{every}: {} samples of the lost second, {stats:?}", heard.len());
         assert!(stats.dred >= 9 * 4800, "{every}: {stats:?}");
         let before = mean_latency(&listener, 5 * SECOND, 10 * SECOND);
         let after = mean_latency(&listener, 12_500_000, 29 * SECOND);
         assert!((after - before).abs() <= 5000, "{every}: {before} then {after}");
-        // The last tenth of a second is caught up as fast as all before it.
-        let soon = mean_latency(&listener, 12_250_000, 12_500_000);
+        // A second and a half after the outage.
+        let soon = mean_latency(&listener, 12_500_000, 12_750_000);
         assert!((soon - before).abs() <= 10_000, "{every}: {before}, soon after {soon}");
     }
 }

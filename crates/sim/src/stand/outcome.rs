@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offhook_media_core::codec::DredDetail;
 use offhook_media_core::quality::Heard;
 use offhook_media_core::recv::ReceiveStats;
 use serde::Serialize;
@@ -92,6 +93,8 @@ pub struct LadderStep {
     pub red_distances: Vec<u8>,
     /// Every so many packets one carries deep redundancy; 0: none does.
     pub dred_interval: u8,
+    /// Whether that is as fine as the codec makes it, as after an outage.
+    pub dred_fine: bool,
 }
 
 impl LadderStep {
@@ -104,6 +107,7 @@ impl LadderStep {
             in_band_loss_percent: rung.in_band_loss,
             red_distances: rung.copies.into_iter().filter(|distance| *distance > 0).collect(),
             dred_interval: rung.dred_interval,
+            dred_fine: rung.dred_detail == DredDetail::Fine,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FADE, PIECE, Playout, SlotDecoder, State, TOO_SHORT, Tick};
+use super::{CatchUp, FADE, PIECE, Playout, SlotDecoder, State, TOO_SHORT, Tick};
 use crate::jitter::{ALIKE, LEAST_WINDOW, STRETCH_WINDOW, Stretched, samples_of};
 use crate::units::Ppm;
 
@@ -12,18 +12,15 @@ const LIVE_EDGE: i64 = 1_250_000;
 const TOO_LONG: i64 = 4000;
 /// Further off than this is corrected twice as fast.
 const FAR_OFF: i64 = 40_000;
-/// Further off than this, people talk past each other: everything is done to be live again, at the cost of the sound, until no more is left than
-/// the second.
-const OUT_OF_TOUCH: i64 = 80_000;
-const IN_TOUCH: i64 = 20_000;
 /// After so many refusals in a row (1 s; far off 200 ms) periods need to be less alike, after twice as many hardly at all: steady noise or
 /// music must not hold the delay for ever.
 const PATIENCE: u32 = 200;
 const FAR_OFF_PATIENCE: u32 = 40;
 const LESS_ALIKE: f32 = 0.5;
-const HARDLY_ALIKE: f32 = 0.2;
 /// Where nobody speaks, noise may be cut anywhere.
 const NOISE_ALIKE: f32 = 0.0;
+/// So much of the sound that is next tells whether it is a pause: 20 ms.
+const PAUSE: usize = 960;
 /// Drift below this is not followed.
 const LEAST_DRIFT: f64 = 5.0;
 /// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.1 %, a sixtieth of a semitone.
@@ -65,7 +62,8 @@ impl<D: SlotDecoder> Playout<D> {
         if off > LIVE_EDGE && self.state == State::Playing {
             return self.jump_to_live(off);
         }
-        self.is_catching_up = off > if self.is_catching_up { IN_TOUCH } else { OUT_OF_TOUCH };
+        // While something is missing no one can say how late what comes after it will be.
+        self.catch_up = if self.hole > 0 { None } else { CatchUp::next(self.catch_up, tick.now, off) };
         if (-TOO_SHORT..=TOO_LONG).contains(&off) {
             self.refusals = 0;
             return;
@@ -79,7 +77,7 @@ impl<D: SlotDecoder> Playout<D> {
         if self.len < LEAST_WINDOW {
             return;
         }
-        let alike = self.needed_likeness(off);
+        let Some(alike) = self.needed_likeness(tick, off) else { return };
         // Never cut more than is too much. Where nobody speaks, the length is free to be what is wanted.
         let wanted = samples_of(off.abs()) as usize;
         let done = if off > 0 {
@@ -91,27 +89,28 @@ impl<D: SlotDecoder> Playout<D> {
         self.account(done, off);
     }
 
-    fn needed_likeness(&self, off: i64) -> f32 {
+    /// How alike two periods must be; `None` when nothing is to be cut now.
+    fn needed_likeness(&self, tick: &Tick, off: i64) -> Option<f32> {
         let patience = if off.abs() > FAR_OFF { FAR_OFF_PATIENCE } else { PATIENCE };
-        if !self.meter.last().voice || self.refusals >= 2 * patience {
-            NOISE_ALIKE
-        } else if self.is_catching_up {
-            HARDLY_ALIKE
-        } else if self.refusals >= patience {
-            LESS_ALIKE
-        } else {
-            ALIKE
+        if let Some(catch_up) = &self.catch_up {
+            let is_pause = self.meter.is_noise(&self.sound[..self.len.min(PAUSE)]);
+            return if is_pause { Some(NOISE_ALIKE) } else { catch_up.likeness(tick.now, off) };
         }
+        Some(match self.refusals {
+            _ if !self.meter.last().voice => NOISE_ALIKE,
+            refusals if refusals >= 2 * patience => NOISE_ALIKE,
+            refusals if refusals >= patience => LESS_ALIKE,
+            _ => ALIKE,
+        })
     }
 
     fn account(&mut self, done: Stretched, off: i64) {
         // Samples left alone per two that are cut.
-        let left_alone = match (self.meter.last().voice, self.is_catching_up) {
-            (false, true) => 0,
-            (false, false) => 4,
-            (true, true) => 2,
-            (true, false) if off.abs() > FAR_OFF => 8,
-            (true, false) => 16,
+        let left_alone = match self.meter.last().voice {
+            _ if self.catch_up.is_some() => 0,
+            false => 4,
+            true if off.abs() > FAR_OFF => 8,
+            true => 16,
         };
         match done {
             Stretched::Shortened(samples) => {
@@ -140,7 +139,8 @@ impl<D: SlotDecoder> Playout<D> {
             match self.due() {
                 Some(due) if due.timestamp <= self.next => self.play(tick, &due, due.timestamp < self.next),
                 Some(due)
-                    if self.is_catching_up && self.patch(due.timestamp - self.next - due.fec_samples) => {}
+                    if self.catch_up.is_some() && self.patch(due.timestamp - self.next - due.fec_samples) => {
+                }
                 _ => return,
             }
         }
