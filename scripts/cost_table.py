@@ -12,6 +12,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+import pages  # noqa: E402
+
 BEGIN, END = "<!-- cost tables: make cost -->", "<!-- end of cost tables -->"
 TICK_US = 5000
 NETWORKS = ("no loss", "10 % loss")
@@ -103,9 +106,7 @@ def main():
     tables = "\n".join(lines)
     print(tables)
     if options.write:
-        text = options.write.read_text()
-        before, rest = text.split(BEGIN)
-        options.write.write_text(f"{before}{BEGIN}\n{tables}\n{END}{rest.split(END)[1]}")
+        pages.replace(options.write, BEGIN, END, tables)
 
 
 main()

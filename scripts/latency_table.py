@@ -12,6 +12,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
+import pages  # noqa: E402
+
 BEGIN, END = "<!-- latency table: make latency -->", "<!-- end of latency table -->"
 FIGURES = [
     ("call to ringing, ms", lambda run: run["setup_ms"]),
@@ -65,9 +68,7 @@ def main():
     table = "\n".join(lines)
     print(table)
     if options.write:
-        text = options.write.read_text()
-        before, rest = text.split(BEGIN)
-        options.write.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}")
+        pages.replace(options.write, BEGIN, END, table)
 
 
 main()

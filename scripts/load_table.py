@@ -15,6 +15,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import pages  # noqa: E402
+
 APPLICATION = "a32e5a8d-f7d8-411c-9645-9038e8dd051d:ax8hTTQJF0OPXL32r1LHMA=="
 AFTERWARDS = 90
 BEGIN, END = "<!-- begin: scripts/load_table.py -->", "<!-- end -->"
@@ -128,10 +131,7 @@ def main():
     text = table(plain, tls, options, busy)
     print(text)
     if options.write:
-        page = options.write.read_text()
-        head, rest = page.split(BEGIN)
-        _, tail = rest.split(END)
-        options.write.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
+        pages.replace(options.write, BEGIN, END, f"\n{text}\n")
 
 
 if __name__ == "__main__":

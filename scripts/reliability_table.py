@@ -10,6 +10,9 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import pages  # noqa: E402
+
 BEGIN, END = "<!-- begin: scripts/reliability_table.py -->", "<!-- end -->"
 HEAD = """\
 | fault | calls | ended by it | told that it cannot be done now | sides that had to come back; after more than 5 s; s: p50, p99, most | \
@@ -43,10 +46,7 @@ def main():
     build = "" if options.profile == "release" else ", a development build"
     text = f"{os.cpu_count()} processors for three nodes, three NATS servers and all clients{build}.\n\n{HEAD}{rows}"
     if options.write:
-        page = options.write.read_text()
-        head, rest = page.split(BEGIN)
-        tail = rest.split(END, 1)[1]
-        options.write.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}")
+        pages.replace(options.write, BEGIN, END, f"\n{text}")
     else:
         print(text)
 

@@ -18,6 +18,9 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import pages  # noqa: E402
+
 APPLICATION = "a32e5a8d-f7d8-411c-9645-9038e8dd051d:ax8hTTQJF0OPXL32r1LHMA=="
 BEGIN, END = "<!-- begin: scripts/storm_table.py -->", "<!-- end storm -->"
 LIMITS = """\
@@ -158,10 +161,7 @@ def main():
     text = (f"Measured: two nodes, one NATS server and all clients on {os.cpu_count()} processors{build}.\n\n{MEASURED}{rows}\n"
             f"Simulated: 100,000 clients that lose their node in the same instant, round trips of 100 ms. {costs}.\n\n{SIMULATED}{table}")
     if options.write:
-        page = options.write.read_text()
-        head, rest = page.split(BEGIN)
-        tail = rest.split(END, 1)[1]
-        options.write.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}")
+        pages.replace(options.write, BEGIN, END, f"\n{text}")
     else:
         print(text)
 

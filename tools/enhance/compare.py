@@ -19,6 +19,9 @@ import wave
 
 import numpy as np
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import pages  # noqa: E402
+
 warnings.filterwarnings("ignore")
 RATE, BLOCK = 48_000, 480
 BEGIN, END = "<!-- written by `make enhance` -->", "<!-- end -->"
@@ -151,10 +154,7 @@ def main():
     text = "\n".join(table(results))
     print(text)
     if arguments.write:
-        page = arguments.write.read_text()
-        before, rest = page.split(BEGIN, 1)
-        after = rest.split(END, 1)[1]
-        arguments.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+        pages.replace(arguments.write, BEGIN, END, f"\n{text}\n")
 
 
 main()

@@ -6,12 +6,15 @@ Only what stands between `<!-- peers: NAME -->` and `<!-- end of NAME -->` is re
 """
 import json
 import pathlib
-import re
 import sys
 
-import curves
-import plots
-import targets
+TOOLS = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TOOLS), str(TOOLS / "score")]
+
+import curves  # noqa: E402
+import pages  # noqa: E402
+import plots  # noqa: E402
+import targets  # noqa: E402
 
 RECEIVERS = ("offhook", "neteq", "gstreamer")
 TITLES = {"offhook": "Offhook", "neteq": "`neteq` crate 0.9.1", "gstreamer": "GStreamer"}
@@ -159,13 +162,8 @@ def blocks(figures):
 
 
 def write(figures, page):
-    text = page.read_text()
     for name, block in blocks(figures).items():
-        begin, end = f"<!-- peers: {name} -->", f"<!-- end of {name} -->"
-        text, count = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{block}\n{end}", text, flags=re.DOTALL)
-        if count != 1:
-            sys.exit(f"{page} has {count} places for `{name}`, between {begin} and {end}; one is wanted")
-    page.write_text(text)
+        pages.replace(page, f"<!-- peers: {name} -->", f"<!-- end of {name} -->", block)
     if figures["curves"]:
         plots.draw_curves(figures["curves"], page.parent / "images")
     if figures["compared"]:
