@@ -21,12 +21,20 @@ negotiated anew within 10 s; s: p50, p99, most | hung up within 10 s; s: p50, p9
 """
 
 
+def merged(page, rows):
+    """The part of the page between the marks, with these rows in the place of those of the same kinds."""
+    new = {row.split("|")[1]: row for row in rows.splitlines()}
+    old = page.split(BEGIN)[1].split(END)[0]
+    text = "\n".join(new.get((line.split("|") + [""])[1], line) for line in old.strip().splitlines())
+    return f"\n{text}\n"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", default=ROOT / "target/release/offhook", type=pathlib.Path)
     parser.add_argument("--calls", default=1000, type=int)
     parser.add_argument("--profile", default="release", choices=["release", "dev"])
-    parser.add_argument("--faults", default="", help="only these of node,leader,restart,nats,partition")
+    parser.add_argument("--faults", default="", help="only these of node,leader,restart,nats,partition; other lines of the page stay")
     parser.add_argument("--write", type=pathlib.Path)
     options = parser.parse_args()
     command = ["cargo", "test", "--profile", options.profile, "-p", "offhook-server", "--test", "behaviour", "--",
@@ -46,7 +54,7 @@ def main():
     build = "" if options.profile == "release" else ", a development build"
     text = f"{os.cpu_count()} processors for three nodes, three NATS servers and all clients{build}.\n\n{HEAD}{rows}"
     if options.write:
-        pages.replace(options.write, BEGIN, END, f"\n{text}")
+        pages.replace(options.write, BEGIN, END, merged(options.write.read_text(), rows) if options.faults else f"\n{text}")
     else:
         print(text)
 

@@ -1,7 +1,8 @@
 //! Which nodes live. Pure: time is an argument.
 //!
 //! A node renews its lease every two seconds. One whose lease was not seen for seven is taken for dead, but only by a node that saw its
-//! own lease meanwhile: when the cluster's memory has no leader, nobody's renewals are seen, and nobody is dead because of it.
+//! own lease meanwhile: when the cluster's memory has no leader, nobody's renewals are seen, and nobody is dead because of it. Whatever a
+//! node says shows that it lives, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -30,8 +31,8 @@ impl Leases {
         Self { own, own_seen: None, watching_since: None, seen: BTreeMap::new(), dead: BTreeSet::new() }
     }
 
-    /// A renewal was seen. Whether this node and that one were parted before: it had been taken for dead, or this node did not see even
-    /// its own renewals.
+    /// A renewal was seen, or the node was heard. Whether this node and that one were parted before: it had been taken for dead or was silent
+    /// for as long, or this node did not see even its own renewals.
     pub(crate) fn handle_lease(&mut self, now: Instant, node: NodeId) -> bool {
         if node == self.own {
             let is_gap = self.own_seen.is_none_or(|seen| now.duration_since(seen) > RENEWAL * 2);
@@ -40,8 +41,9 @@ impl Leases {
             }
             return self.own_seen.replace(now).is_some() && is_gap;
         }
-        self.seen.insert(node.clone(), now);
-        self.dead.remove(&node)
+        let was_silent =
+            self.seen.insert(node.clone(), now).is_some_and(|seen| now.duration_since(seen) > LIFE);
+        self.dead.remove(&node) || was_silent
     }
 
     /// The nodes that have just been found dead.
@@ -105,6 +107,16 @@ mod tests {
         assert!(leases.handle_lease(at(28), node("b")), "they were parted");
         assert!(!leases.is_dead(&node("b")));
         assert!(!leases.handle_lease(at(30), node("b")));
+    }
+
+    #[test]
+    fn a_node_that_is_heard_again_was_parted_also_for_one_that_saw_nobody_meanwhile() {
+        let (mut leases, start) = (Leases::new(node("a")), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        renew(&mut leases, start, 0..20, &["a", "b"]);
+        assert!(leases.handle_timeout(at(40)).is_empty() && !leases.is_dead(&node("b")));
+        assert!(leases.handle_lease(at(40), node("b")));
+        assert!(!leases.handle_lease(at(41), node("b")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Nodes of one process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,6 +22,16 @@ struct State {
     interest: BTreeMap<Subject, Vec<u64>>,
     kept: BTreeMap<(Bucket, String), Kept>,
     revision: u64,
+    parting: Parting,
+}
+
+/// What a partition of the network leaves of the bus.
+#[derive(Debug, Default)]
+struct Parting {
+    /// Nodes that hear none of the others.
+    deaf: BTreeSet<u64>,
+    /// Nodes that see the memory as it was, and cannot change it.
+    aside: BTreeMap<u64, BTreeMap<(Bucket, String), Kept>>,
 }
 
 /// One node's end of a [`LocalBus`].
@@ -42,6 +52,25 @@ impl LocalBus {
         LocalEnd { number, bus: self.clone(), gone: AtomicBool::new(false) }
     }
 
+    /// Parts the server that was the `node`th to be given this bus, counted from 1, from all others, as a network that fails without a word:
+    /// they do not hear each other, and the shared memory is on the others' side. For tests.
+    pub fn part(&self, node: u64) {
+        let mut state = self.lock();
+        let kept = state.kept.clone();
+        state.parting.deaf.insert(node);
+        state.parting.aside.insert(node, kept);
+    }
+
+    /// Lets it and the others hear each other again. With `memory` it sees the shared memory, too: JetStream needs a while longer for
+    /// that, in which what it is asked for may be old.
+    pub fn rejoin(&self, node: u64, memory: bool) {
+        let mut state = self.lock();
+        state.parting.deaf.remove(&node);
+        if memory {
+            state.parting.aside.remove(&node);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,18 +81,28 @@ impl State {
         self.revision += 1;
         let revision = self.revision;
         if bucket == Bucket::Nodes {
-            for node in self.nodes.values() {
-                // A node that does not keep up misses one of many.
-                let _ = node.try_send(Delivery::Lease(key.clone()));
+            for (number, node) in &self.nodes {
+                if !self.parting.aside.contains_key(number) {
+                    // A node that does not keep up misses one of many.
+                    let _ = node.try_send(Delivery::Lease(key.clone()));
+                }
             }
         }
         self.kept.insert((bucket, key), Kept { value, revision });
         revision
     }
 
+    fn hears(&self, to: u64, from: u64) -> bool {
+        to == from || !(self.parting.deaf.contains(&to) || self.parting.deaf.contains(&from))
+    }
+
     fn revision_of(&self, bucket: Bucket, key: &str) -> Option<u64> {
         self.kept.get(&(bucket, key.to_owned())).map(|kept| kept.revision)
     }
+}
+
+fn no_leader() -> KeepError {
+    KeepError::Unavailable("it has no leader".to_owned())
 }
 
 impl Bus for LocalEnd {
@@ -72,7 +111,9 @@ impl Bus for LocalEnd {
         if self.gone.load(Ordering::Relaxed) {
             return false;
         }
-        let heard = state.interest.get(to).into_iter().flatten().filter_map(|node| state.nodes.get(node));
+        let interest = state.interest.get(to).into_iter().flatten();
+        let heard =
+            interest.filter(|node| state.hears(**node, self.number)).filter_map(|node| state.nodes.get(node));
         let mut sent = 0;
         for node in heard {
             sent += usize::from(node.try_send(Delivery::Message(message.clone())).is_ok());
@@ -110,13 +151,17 @@ impl Bus for LocalEnd {
     }
 
     fn get(&self, bucket: Bucket, key: String) -> KeepFuture<'_, Option<Kept>> {
-        let kept = self.bus.lock().kept.get(&(bucket, key)).cloned();
+        let state = self.bus.lock();
+        let kept = state.parting.aside.get(&self.number).unwrap_or(&state.kept).get(&(bucket, key)).cloned();
+        drop(state);
         std::future::ready(Ok(kept)).boxed()
     }
 
     fn put(&self, bucket: Bucket, key: String, value: Bytes, revision: Option<u64>) -> KeepFuture<'_, u64> {
         let mut state = self.bus.lock();
-        let result = if state.revision_of(bucket, &key) == revision {
+        let result = if state.parting.aside.contains_key(&self.number) {
+            Err(no_leader())
+        } else if state.revision_of(bucket, &key) == revision {
             Ok(state.write(bucket, key, Some(value)))
         } else {
             Err(KeepError::Changed)
@@ -126,13 +171,22 @@ impl Bus for LocalEnd {
     }
 
     fn renew(&self, bucket: Bucket, key: String, value: Bytes) -> KeepFuture<'_, ()> {
-        self.bus.lock().write(bucket, key, Some(value));
-        std::future::ready(Ok(())).boxed()
+        let mut state = self.bus.lock();
+        let result = if state.parting.aside.contains_key(&self.number) {
+            Err(no_leader())
+        } else {
+            state.write(bucket, key, Some(value));
+            Ok(())
+        };
+        drop(state);
+        std::future::ready(result).boxed()
     }
 
     fn take(&self, bucket: Bucket, key: String, revision: u64) -> KeepFuture<'_, ()> {
         let mut state = self.bus.lock();
-        let result = if state.revision_of(bucket, &key) == Some(revision) {
+        let result = if state.parting.aside.contains_key(&self.number) {
+            Err(no_leader())
+        } else if state.revision_of(bucket, &key) == Some(revision) {
             state.write(bucket, key, None);
             Ok(())
         } else {

@@ -122,14 +122,18 @@ pub(crate) enum Body {
     Attached { part: Part },
     /// To the node of a device: tell it this.
     Deliver { device: Device, owner: NodeId, call: CallTerm, message: Box<ServerMessage> },
-    /// To the nodes of both users: the call is mine from now on.
+    /// To the nodes of both users: the call is mine from now on. To a node that takes itself for the owner in an earlier term: it is mine.
     Adopted { call: CallTerm },
+    /// To a node that was parted from this one: these calls are mine. Whoever has one of them in a later term says so likewise.
+    Owns { calls: Vec<CallTerm> },
     /// To the nodes of both users: the call is nobody's from now on; whoever has a device of it takes it.
     Released { call: CallTerm },
     /// To the owner of calls, now and then: what tells that one is over can be lost where NATS changes.
     Holds { calls: Vec<CallId> },
-    /// The answer: these are not the owner's.
+    /// The answer: these are not the owner's, or it does not know that the node has devices in them.
     Strange { calls: Vec<CallId> },
+    /// To every node, now and then: I live, and you can hear me.
+    Here,
     /// To every node: end the sessions of this user, for this reason.
     Evict { user: UserId, device: Option<DeviceId>, reason: Eviction },
 }
@@ -231,6 +235,7 @@ impl Body {
             Self::Claim { calls, .. } => many(calls.len()),
             Self::Session { parts, .. } => many(parts.len()),
             Self::Holds { calls } | Self::Strange { calls } => many(calls.len()),
+            Self::Owns { calls } => many(calls.len()),
             _ => Ok(()),
         }
     }

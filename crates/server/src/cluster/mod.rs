@@ -40,6 +40,8 @@ use crate::server::Shared;
 const MOST_DELIVERIES: usize = 8192;
 /// After it was back, until what other nodes have is looked at.
 const SETTLING: Duration = Duration::from_secs(1);
+/// The application of what nodes say for themselves: no server has it.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 /// A node that does not answer for so long is not asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -242,6 +244,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cluster: Arc<Cluster>, mut intake: 
     let mut stop = shared.stop();
     let mut ticks = interval(Duration::from_millis(500));
     let renewing = tokio::spawn(renew(shared.clone(), cluster.clone()));
+    let speaking = tokio::spawn(speak(cluster.clone()));
     loop {
         tokio::select! {
             delivery = intake.deliveries.recv() => match delivery {
@@ -265,6 +268,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cluster: Arc<Cluster>, mut intake: 
         }
     }
     renewing.abort();
+    speaking.abort();
 }
 
 async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
@@ -283,7 +287,7 @@ async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
         Delivery::Down => return tracing::error!("other nodes cannot be reached"),
         Delivery::Up => {
             tracing::info!("other nodes can be reached again");
-            return compare(shared);
+            return compare(shared, None);
         }
     };
     if message.from != cluster.node {
@@ -312,19 +316,33 @@ fn note_alive(shared: &Arc<Shared>, cluster: &Cluster, node: NodeId) {
     let was_parted = cluster.leases().handle_lease(environment::now(), node.clone());
     if was_parted {
         tracing::warn!(%node, "a node is back");
-        compare(shared);
+        let other = (node != cluster.node).then_some(node);
+        compare(shared, other);
     }
 }
 
-/// Has every call looked at that has to do with other nodes.
-fn compare(shared: &Arc<Shared>) {
+/// Has every call looked at that has to do with other nodes, or with this one.
+fn compare(shared: &Arc<Shared>, node: Option<NodeId>) {
     for hub in shared.all_hubs() {
+        let node = node.clone();
         tokio::spawn(async move {
             // The others come back in the same moments.
             sleep(SETTLING).await;
             // A hub that is gone has nothing of it.
-            let _ = hub.send(Command::BusBack).await;
+            let _ = hub.send(Command::BusBack(node)).await;
         });
+    }
+}
+
+/// Lets the others hear that this node lives. After a partition of the network they do so long before the shared memory has a leader
+/// again, and with it leases.
+async fn speak(cluster: Arc<Cluster>) {
+    let Ok(nobody) = ApplicationKey::new(NOBODY) else { return };
+    let mut ticks = interval(lease::RENEWAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        cluster.say(&Subject::every_node(), &nobody, Body::Here);
     }
 }
 
@@ -343,7 +361,7 @@ async fn renew(shared: Arc<Shared>, cluster: Arc<Cluster>) {
             Ok(())
                 if failing_since.take().is_some_and(|since| now.duration_since(since) > lease::RENEWAL) =>
             {
-                compare(&shared);
+                compare(&shared, None);
             }
             Ok(()) => {}
             Err(error) => {

@@ -7,13 +7,13 @@ use offhook_signaling::call::{CallEndCause, DeviceAddress};
 use offhook_signaling::message::{Ended, WireError};
 use offhook_signaling::{CallId, ServerMessage};
 
-use super::far::{Attached, direction, live};
-use super::locate::{Located, Seeker};
+use super::far::{Attached, Owned, direction, live};
+use super::locate::{Lead, Located, Seeker};
 use super::sessions::Entry;
 use super::{Command, Hub};
 use crate::cluster::journal::Snapshot;
 use crate::cluster::message::{Body, CallTerm, Device, DeviceEvent, MOST_NAMED};
-use crate::cluster::node::NodeId;
+use crate::cluster::node::{NodeId, Subject};
 
 /// A call that was looked for.
 #[derive(Debug)]
@@ -35,12 +35,13 @@ impl Hub {
             return;
         };
         let (live, is_answered) = (live(call_id, side), side.answered);
+        let lead = Lead { owner: Some(attached.owner.clone()), epoch: attached.epoch, gone };
         let address = Arc::new(device.address(&self.application));
         attached.waiting = Some(Vec::new());
         let seeker = Seeker { cluster: far.cluster.clone(), store: self.records.store(), address };
         let (own, call_id) = (self.own.clone(), call_id.clone());
         tokio::spawn(async move {
-            let located = seeker.locate(&live, is_answered, gone).await;
+            let located = seeker.locate(&live, is_answered, lead).await;
             // A hub that is gone has no calls.
             if let Some(own) = own.upgrade() {
                 let _ = own.send(Command::Located(Box::new(Found { call_id, located }))).await;
@@ -161,16 +162,28 @@ impl Hub {
         }
     }
 
-    pub(super) fn handle_adopted(&mut self, from: &NodeId, call: &CallTerm) {
+    /// Another node says that it owns a call. Gives the term in which it is this node's, when that is a later one.
+    pub(super) fn handle_adopted(&mut self, from: &NodeId, call: &CallTerm) -> Option<CallTerm> {
         let CallTerm { call_id, epoch } = call;
         self.fenced(call_id, from, *epoch);
-        let Some(far) = &mut self.far else { return };
-        let Some(attached) = far.attached.get_mut(call_id).filter(|known| known.epoch < *epoch) else {
-            return;
-        };
+        let far = self.far.as_mut()?;
+        if let Some(own) = far.owned.get(call_id) {
+            return (own.epoch > *epoch).then(|| CallTerm { call_id: call_id.clone(), epoch: own.epoch });
+        }
+        let attached = far.attached.get_mut(call_id).filter(|known| known.epoch < *epoch)?;
         (attached.owner, attached.epoch) = (from.clone(), *epoch);
         // It may be over there by now.
         self.start_locating(call_id, None);
+        None
+    }
+
+    /// Tells a node, or all of them, that these calls are owned here.
+    pub(super) fn say_owned(&self, to: Option<&NodeId>, calls: Vec<CallTerm>) {
+        let Some(far) = &self.far else { return };
+        let to = to.map_or_else(Subject::every_node, Subject::node);
+        for calls in calls.chunks(MOST_NAMED) {
+            far.cluster.say(&to, &self.application, Body::Owns { calls: calls.to_vec() });
+        }
     }
 
     pub(super) fn handle_released(&mut self, from: &NodeId, call: &CallTerm) {
@@ -192,9 +205,12 @@ impl Hub {
 
     /// Another node has devices in these calls.
     pub(super) fn handle_holds(&self, from: &NodeId, mut calls: Vec<CallId>) {
-        // Of one whose record is being written it is told in a moment.
-        calls.retain(|call_id| {
-            !self.board.owns(&self.application, call_id) && !self.records.hold_end_of(Some(call_id))
+        let Some(far) = &self.far else { return };
+        calls.retain(|call_id| match far.owned.get(call_id) {
+            // One that was taken for dead comes back with its devices.
+            Some(owned) => !owned.homes.values().any(|home| home == from),
+            // Of one whose record is being written it is told in a moment.
+            None => !self.records.hold_end_of(Some(call_id)),
         });
         if !calls.is_empty() {
             self.tell_node(from, Body::Strange { calls });
@@ -238,18 +254,24 @@ impl Hub {
         }
     }
 
-    /// What happened meanwhile is not known: every call that has to do with other nodes is looked at.
-    pub(super) fn bus_back(&mut self) {
+    /// What happened meanwhile is not known: every call that has to do with other nodes, or with this one, is looked at.
+    pub(super) fn bus_back(&mut self, node: Option<&NodeId>) {
         let Some(far) = &mut self.far else { return };
-        let theirs: Vec<CallId> = far.attached.keys().cloned().collect();
-        let own: Vec<CallId> = far.owned.keys().cloned().collect();
+        let is_theirs = |owner: &NodeId| node.is_none_or(|node| node == owner);
+        let theirs = far.attached.iter().filter(|(_, attached)| is_theirs(&attached.owner));
+        let theirs: Vec<CallId> = theirs.map(|(call_id, _)| call_id.clone()).collect();
+        let term =
+            |(call_id, owned): (&CallId, &Owned)| CallTerm { call_id: call_id.clone(), epoch: owned.epoch };
+        let terms: Vec<CallTerm> = far.owned.iter().map(term).collect();
         for owned in far.owned.values_mut() {
             owned.unsure = owned.homes.keys().cloned().collect();
         }
         for call_id in theirs {
             self.start_locating(&call_id, None);
         }
-        for call_id in own {
+        // Whoever has taken one over says so at once; the shared memory, which knows it too, may have no leader yet.
+        self.say_owned(node, terms.clone());
+        for CallTerm { call_id, .. } in terms {
             self.overtaken(&call_id);
             self.seek(&call_id);
         }

@@ -64,10 +64,14 @@ impl Hub {
     /// Keeps in step what is known of a device's part in a call of another node; false for what an earlier owner says.
     fn follow(&mut self, owner: NodeId, device: &Device, call: &CallTerm, message: &ServerMessage) -> bool {
         let call_id = &call.call_id;
-        if self.board.owns(&self.application, call_id) {
+        let Some(far) = &mut self.far else { return false };
+        if let Some(own) = far.owned.get(call_id) {
+            if call.epoch < own.epoch {
+                let call = CallTerm { call_id: call_id.clone(), epoch: own.epoch };
+                self.tell_node(&owner, Body::Adopted { call });
+            }
             return false;
         }
-        let Some(far) = &mut self.far else { return false };
         if let Some(known) = far.attached.get(call_id)
             && (call.epoch < known.epoch || (call.epoch == known.epoch && known.owner != owner))
         {

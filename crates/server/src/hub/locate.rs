@@ -53,6 +53,26 @@ pub(crate) struct Resolved {
     pub(super) is_incomplete: bool,
 }
 
+/// What the shared memory says of a call.
+#[derive(Debug)]
+enum Look {
+    /// This, where it can be read, at this revision; nothing of a call that nobody has written down.
+    Kept(Option<Box<Snapshot>>, Option<u64>),
+    /// It is over.
+    Over,
+}
+
+/// What whoever looks for a call knows of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lead {
+    /// Who had it last.
+    pub(super) owner: Option<NodeId>,
+    /// In which term. What the shared memory says of an earlier one is old: a copy of it that has just come back does not know better.
+    pub(super) epoch: u64,
+    /// A node that is known not to have it any more.
+    pub(super) gone: Option<NodeId>,
+}
+
 /// Who looks.
 #[derive(Debug, Clone)]
 pub(super) struct Seeker {
@@ -74,7 +94,7 @@ impl Seeker {
             if resolved.parts.iter().any(|part| part.term.call_id == live.call_id) {
                 continue;
             }
-            match self.locate(&live, true, None).await {
+            match self.locate(&live, true, Lead::default()).await {
                 Located::Elsewhere(part) => resolved.parts.push(part),
                 Located::Mine { snapshot, revision } => resolved.mine.push((*snapshot, revision)),
                 Located::Over(_) => {}
@@ -117,14 +137,11 @@ impl Seeker {
     }
 
     /// Finds a call, and takes it over where its owner is gone. Only one node does.
-    ///
-    /// `gone` is a node that is known not to have it any more.
-    pub(super) async fn locate(
-        &self,
-        live: &LiveCall,
-        is_answered: bool,
-        mut gone: Option<NodeId>,
-    ) -> Located {
+    pub(super) async fn locate(&self, live: &LiveCall, is_answered: bool, lead: Lead) -> Located {
+        if let Some(part) = self.follow(&lead, live).await {
+            return Located::Elsewhere(part);
+        }
+        let mut gone = lead.gone.clone();
         let application = &self.address.application;
         let key = key(&(application.clone(), live.call_id.clone()));
         let (mut unheard, mut strange) = (0, 0);
@@ -132,13 +149,10 @@ impl Seeker {
             if let Ok(Some(record)) = self.store.record(application, &live.call_id).await {
                 return Located::Over(Some(record.cause));
             }
-            let (kept, revision) = match self.cluster.bus().get(Bucket::Calls, key.clone()).await {
-                Ok(Some(Kept { value: Some(value), revision })) => (Snapshot::parse(&value), Some(revision)),
-                Ok(Some(Kept { value: None, .. })) => return Located::Over(None),
-                // What was never written down rang at most for a moment.
-                Ok(None) if !is_answered => return Located::Over(None),
-                Ok(None) => (None, None),
-                Err(_) => {
+            let (kept, revision) = match self.look(&key, is_answered, lead.epoch).await {
+                Some(Look::Kept(kept, revision)) => (kept, revision),
+                Some(Look::Over) => return Located::Over(None),
+                None => {
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -147,7 +161,7 @@ impl Seeker {
             match kept.as_ref().and_then(|kept| kept.owner.as_ref()) {
                 Some(owner) if owner == own => {
                     if let (Some(kept), Some(revision)) = (kept, revision) {
-                        return Located::Mine { snapshot: Box::new(kept), revision };
+                        return Located::Mine { snapshot: kept, revision };
                     }
                 }
                 Some(owner) if gone.as_ref() != Some(owner) && !self.cluster.is_dead(owner) => {
@@ -170,14 +184,44 @@ impl Seeker {
                         Answer::Silent => sleep(PAUSE).await,
                     }
                 }
-                _ => match self.take_over(&key, kept, revision, (live, is_answered)).await {
+                _ => match self.take_over(&key, kept, revision, (live, is_answered, lead.epoch)).await {
                     Ok(mine) => return mine,
                     Err(KeepError::Changed) => {}
-                    Err(KeepError::Unavailable(_)) => sleep(PAUSE).await,
+                    Err(KeepError::Unavailable(_)) => {
+                        // Who was not heard may be by now: it was this node that was parted from the others.
+                        gone.clone_from(&lead.gone);
+                        sleep(PAUSE).await;
+                    }
                 },
             }
         }
         Located::Unknown
+    }
+
+    /// Looks into the shared memory; nothing while it cannot be reached or knows only of terms before `epoch`.
+    async fn look(&self, key: &str, is_answered: bool, epoch: u64) -> Option<Look> {
+        match self.cluster.bus().get(Bucket::Calls, key.to_owned()).await.ok()? {
+            Some(Kept { value: Some(value), revision }) => {
+                let kept = Snapshot::parse(&value).map(Box::new);
+                let is_old = kept.as_ref().is_some_and(|kept| kept.epoch < epoch);
+                (!is_old).then_some(Look::Kept(kept, Some(revision)))
+            }
+            Some(Kept { value: None, .. }) => Some(Look::Over),
+            // What was never written down rang at most for a moment.
+            None if !is_answered => Some(Look::Over),
+            None => Some(Look::Kept(None, None)),
+        }
+    }
+
+    /// Asks the node that had it last.
+    async fn follow(&self, lead: &Lead, live: &LiveCall) -> Option<Part> {
+        let owner = lead.owner.as_ref().filter(|owner| {
+            lead.gone.as_ref() != Some(owner) && *owner != self.cluster.node() && !self.cluster.is_dead(owner)
+        })?;
+        match self.attach(owner, live).await {
+            Answer::Body(Body::Attached { part }) => Some(part),
+            _ => None,
+        }
     }
 
     async fn attach(&self, owner: &NodeId, live: &LiveCall) -> Answer {
@@ -188,22 +232,22 @@ impl Seeker {
     async fn take_over(
         &self,
         key: &str,
-        kept: Option<Snapshot>,
+        kept: Option<Box<Snapshot>>,
         revision: Option<u64>,
-        (live, is_answered): (&LiveCall, bool),
+        (live, is_answered, epoch): (&LiveCall, bool, u64),
     ) -> Result<Located, KeepError> {
-        let mut snapshot = kept.unwrap_or_else(|| self.remembered(live));
+        let mut snapshot = kept.unwrap_or_else(|| Box::new(self.remembered(live)));
         if !takes_part(&snapshot.so_far, &self.address, live) {
             return Ok(Located::Over(None));
         }
         if is_answered {
             note_answer(&mut snapshot.so_far, &self.address, live, environment::wall_millis());
         }
-        snapshot.epoch = snapshot.epoch.saturating_add(1);
+        snapshot.epoch = snapshot.epoch.max(epoch).saturating_add(1);
         snapshot.owner = Some(self.cluster.node().clone());
         let bus = self.cluster.bus();
         let revision = bus.put(Bucket::Calls, key.to_owned(), snapshot.bytes(), revision).await?;
-        Ok(Located::Mine { snapshot: Box::new(snapshot), revision })
+        Ok(Located::Mine { snapshot, revision })
     }
 
     /// What one side remembers of a call that nobody wrote down: it was answered.
@@ -293,7 +337,8 @@ mod tests {
             rang.owner = Some("a_0123456789abcdef".parse().unwrap());
             let key = key(&(seeker.address.application.clone(), live.call_id.clone()));
             seeker.cluster.bus().put(Bucket::Calls, key, rang.bytes(), None).await.unwrap();
-            let Located::Mine { snapshot, .. } = seeker.locate(&live, true, rang.owner.clone()).await else {
+            let lead = Lead { gone: rang.owner.clone(), ..Lead::default() };
+            let Located::Mine { snapshot, .. } = seeker.locate(&live, true, lead).await else {
                 panic!("it is taken over");
             };
             assert!(snapshot.so_far.answered.is_some() && snapshot.so_far.talked_ms.is_some());

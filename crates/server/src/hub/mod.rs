@@ -99,8 +99,8 @@ pub(crate) enum Command {
     Arrived(DeviceAddress),
     /// Another node is dead.
     NodeGone(NodeId),
-    /// Other nodes can be reached again.
-    BusBack,
+    /// Other nodes can be reached again, or this one.
+    BusBack(Option<NodeId>),
     /// Another node has written down something else about a call of this one.
     Overtaken(CallId),
     /// Another node has a call of this one, under this term.
@@ -263,7 +263,7 @@ impl Hub {
             Command::Peer(message) => self.handle_peer(now, *message),
             Command::Arrived(address) => self.say_arrived(&address),
             Command::NodeGone(node) => self.node_gone(now, &node),
-            Command::BusBack => self.bus_back(),
+            Command::BusBack(node) => self.bus_back(node.as_ref()),
             Command::Overtaken(call_id) => self.overtaken(&call_id),
             Command::Fenced(call_id, owner, epoch) => self.fenced(&call_id, &owner, epoch),
             Command::Located(found) => self.located(now, *found),

@@ -51,13 +51,24 @@ impl Hub {
                 self.answer_node(&from, ask, part.map_or(Body::Nothing, |part| Body::Attached { part }));
             }
             Body::Deliver { device, owner, call, message } => self.deliver(owner, device, call, *message),
-            Body::Adopted { call } => self.handle_adopted(&from, &call),
+            Body::Adopted { call } => {
+                let own = self.handle_adopted(&from, &call);
+                own.into_iter().for_each(|call| self.tell_node(&from, Body::Adopted { call }));
+            }
+            Body::Owns { calls } => {
+                let own = calls.iter().filter_map(|call| self.handle_adopted(&from, call)).collect();
+                self.say_owned(Some(&from), own);
+            }
             Body::Released { call } => self.handle_released(&from, &call),
             Body::Holds { calls } => self.handle_holds(&from, calls),
             Body::Strange { calls } => self.handle_strange(&from, &calls),
             Body::Evict { user, device, reason } => self.evict(now, &user, device, reason),
-            // Answers go to whoever asked.
-            Body::Session { .. } | Body::Nothing | Body::Outcome { .. } | Body::Attached { .. } => {}
+            // Answers go to whoever asked, and that a node lives has been noted.
+            Body::Session { .. }
+            | Body::Nothing
+            | Body::Outcome { .. }
+            | Body::Attached { .. }
+            | Body::Here => {}
         }
     }
 
