@@ -6,6 +6,7 @@ mod call;
 mod demo;
 mod devices;
 mod help;
+mod memory;
 mod serve;
 mod simulate;
 mod support;

@@ -77,6 +77,11 @@ impl Running {
         Self { child, stdout: lines(stdout), stderr: lines(stderr), said: String::new() }
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line on stdout.
     pub(crate) fn next_line(&mut self) -> String {
         let line = self

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use offhook_server::UnixMillis;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -27,6 +28,12 @@ const BLOCKED: u64 = 300;
 
 pub(super) fn user(index: usize) -> String {
     format!("user{}", index % USERS)
+}
+
+/// As records have it.
+fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap())
 }
 
 struct Handle {
@@ -52,6 +59,7 @@ pub(super) struct Round {
 impl Round {
     pub(super) async fn run(fleet: &mut Fleet, seed: u64, time: Duration) -> Self {
         let mut dice = Dice::new(seed);
+        let since = now();
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let mut people = JoinSet::new();
         let handles = open(fleet, &ledger, &mut people, &mut dice);
@@ -66,7 +74,7 @@ impl Round {
             person.unwrap();
         }
         fleet.check_empty().await;
-        let records = fleet.records().await;
+        let records = fleet.records(since).await;
         let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.check(&records);
         Self {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use offhook_server::{
     CallDetailRecord, Limits, Rate, RecordQuery, RunningServer, ServerConfig, SessionTimers,
 };
-use offhook_server::{SqliteStore, Store as _, StoreKeySource};
+use offhook_server::{SqliteStore, Store as _, StoreKeySource, UnixMillis};
 use offhook_signaling::ApplicationKey;
 use offhook_signaling::call::CallTimers;
 
@@ -102,13 +102,15 @@ impl Fleet {
         }
     }
 
-    /// Every record there is, read as another program would.
-    pub(super) async fn records(&self) -> Vec<CallDetailRecord> {
+    /// Every record of calls that ended since then, read as another program would. Those of earlier rounds have been judged, and would make
+    /// this process larger with each round.
+    pub(super) async fn records(&self, since: UnixMillis) -> Vec<CallDetailRecord> {
         let store = SqliteStore::open(&self.folder, &StoreKeySource::DataFolder).unwrap();
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let application = ApplicationKey::new(KEY).unwrap();
-            let query = RecordQuery { application, from: None, to: None, user: None, after, limit: 500 };
+            let query =
+                RecordQuery { application, from: Some(since), to: None, user: None, after, limit: 500 };
             let page = store.records(&query).await.unwrap();
             all.extend(page.records);
             match page.next {
