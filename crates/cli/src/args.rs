@@ -19,7 +19,7 @@ pub(crate) use app::{AppAction, AppArguments, AppStore, CallbackArguments};
 use cluster::ClusterArguments;
 use load::AFTER_LOAD;
 pub(crate) use load::{LoadArguments, TopArguments};
-use store::{DatabaseArguments, StoreKeyArguments};
+use store::{DatabaseArguments, StoreArguments, StoreKeyArguments};
 
 pub(crate) use stand::{ReplayArguments, SimulateArguments};
 
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     ///
     /// The server may run meanwhile: it notices a change within seconds.
     App(AppArguments),
+    /// Copy what a server keeps from its data folder into a PostgreSQL database.
+    Store(StoreArguments),
     /// Put thousands of simulated clients on a server: registrations, an idle crowd, calls at a rate.
     ///
     /// They speak the real protocol with the real client machine, and say that media flows where it would. Nothing is heard.

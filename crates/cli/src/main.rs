@@ -20,6 +20,7 @@ mod session;
 mod simulate;
 mod sound;
 mod stop;
+mod store;
 mod talk;
 mod terminal;
 mod token;
@@ -56,6 +57,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(&arguments)),
         Command::App(arguments) => block_on(app::run(&arguments)),
+        Command::Store(arguments) => block_on(store::run(&arguments)),
         Command::Serve(arguments) => block_on(serve::run(&arguments)),
         Command::Top(arguments) => block_on(top::run(&arguments)),
         Command::BareWebsocketServer => block_on(load::serve_bare()),

@@ -1,6 +1,7 @@
 //! `offhook serve`: the signaling server until a signal ends it.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
@@ -11,6 +12,7 @@ use offhook_server::{
 use offhook_signaling::ApplicationKey;
 use sd_notify::NotifyState;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::store_advice;
 use crate::args::{ServeArguments, TurnListen, store};
@@ -22,7 +24,7 @@ use crate::terminal;
 /// Where clients look without `--server`.
 const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
 
-/// Serves until SIGINT or SIGTERM; a second one ends it without waiting for the clients.
+/// Serves until SIGINT or SIGTERM; a second one ends it without waiting for the clients. SIGHUP has the certificate read again.
 pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     // As many clients as the system allows, whatever the shell does.
     descriptors::raise();
@@ -35,7 +37,10 @@ pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure>
         terminal::print(&welcome(&server));
     }
     tell_supervisor(NotifyState::Ready);
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = read_again(&server) => {}
+    }
     tell_supervisor(NotifyState::Stopping);
     if !arguments.json {
         terminal::say("Stopping: clients are told to come back later.");
@@ -45,6 +50,16 @@ pub(crate) async fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure>
         () = signals.next() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the certificate again with each SIGHUP. From a terminal SIGHUP means that it was closed: there it ends the server as ever.
+async fn read_again(server: &RunningServer) {
+    let hang_ups = (!std::io::stderr().is_terminal()).then(|| signal(SignalKind::hangup()));
+    let Some(Ok(mut hang_ups)) = hang_ups else { return std::future::pending().await };
+    while hang_ups.recv().await.is_some() {
+        // What is wrong with it is in the log.
+        let _ = server.reload_certificate().await;
+    }
 }
 
 /// Where systemd started it (`Type=notify`) it is told: `systemctl start` waits until the server listens, and fails when it does not.

@@ -73,7 +73,7 @@ struct Arrival {
 /// Accepts until the server stops.
 pub(crate) async fn run(
     listener: TcpListener,
-    tls: Option<TlsDoor>,
+    tls: Option<Arc<TlsDoor>>,
     router: Router,
     shared: Arc<Shared>,
     alive: mpsc::Sender<Infallible>,
@@ -132,7 +132,13 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsDoor>, router: Router, guest: Guest, shared: Arc<Shared>) {
+async fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<TlsDoor>>,
+    router: Router,
+    guest: Guest,
+    shared: Arc<Shared>,
+) {
     // Without it a small frame may wait for the acknowledgement of the one before; losing it costs only time.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else { return http::serve(stream, router, guest, shared).await };

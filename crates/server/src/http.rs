@@ -117,7 +117,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if shared.stop().is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
     }
-    match shared.store.check().await {
+    match shared.readiness.check(&*shared.store).await {
         // Calls between users of this node still work: an orchestrator that took it away would end them.
         Ok(()) if shared.cluster.as_ref().is_some_and(|cluster| !cluster.is_up()) => {
             "ready, but other nodes cannot be reached\n".into_response()

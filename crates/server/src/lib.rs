@@ -41,6 +41,7 @@ mod metrics;
 mod outbox;
 mod pages;
 mod push;
+mod readiness;
 mod rest;
 mod server;
 mod store;
@@ -65,10 +66,10 @@ pub use config::{
 };
 pub use server::{RunningServer, Server, StartError};
 pub use store::{
-    ApplicationOrigin, CallDetailRecord, CredentialHash, DeviceRecord, MOST_RECORDS, MemoryStore,
-    PUSHES_PER_USER, PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError, PushKey, PushRecord,
-    RecordPage, RecordQuery, SqliteStore, Store, StoreError, StoreFuture, StoreKey, StoreKeyError,
-    StoreKeySource, StoredApplication, StoredSecret, UnixMillis,
+    ApplicationOrigin, CallDetailRecord, CopiedTable, CopyError, CredentialHash, DeviceRecord, MOST_RECORDS,
+    MemoryStore, PUSHES_PER_USER, PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError, PushKey,
+    PushRecord, RecordPage, RecordQuery, SqliteStore, Store, StoreError, StoreFuture, StoreKey,
+    StoreKeyError, StoreKeySource, StoredApplication, StoredSecret, UnixMillis, copy_store,
 };
 pub use tls::TlsError;
 pub use traces::{TracesError, trace_id};

@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     accepted: Counter,
     limited: Counter,
     waiting: Gauge,
+    certificates: Family<Known, Counter>,
     closed: Family<Known, Counter>,
     registrations: Family<[(&'static str, String); 2], Counter>,
     sessions_opened: Family<Known, Counter>,
@@ -104,6 +105,7 @@ impl Metrics {
             accepted: Counter::default(),
             limited: Counter::default(),
             waiting: Gauge::default(),
+            certificates: Family::default(),
             closed: Family::default(),
             registrations: Family::default(),
             sessions_opened: Family::default(),
@@ -164,6 +166,9 @@ impl Metrics {
                 drop(self.callbacks.get_or_create(&[("event", event), ("outcome", outcome)]));
             }
         }
+        for outcome in ["used", "refused"] {
+            drop(self.certificates.get_or_create(&[("outcome", outcome)]));
+        }
         for outcome in ["delivered", "gone", "failed"] {
             drop(self.pushes.get_or_create(&[("outcome", outcome)]));
         }
@@ -181,6 +186,11 @@ impl Metrics {
             "offhook_connections_waiting",
             "Connections that wait to be greeted",
             self.waiting.clone(),
+        );
+        registry.register(
+            "offhook_certificate_reads",
+            "Times the certificate was read again",
+            self.certificates.clone(),
         );
         registry.register(
             "offhook_connections_closed",
@@ -231,6 +241,12 @@ impl Metrics {
     pub(crate) fn note_waiting(&self, before: usize, now: usize) {
         let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
         self.waiting.inc_by(count(now) - count(before));
+    }
+
+    /// The certificate was read again, and is in use or not.
+    pub(crate) fn note_certificate(&self, is_used: bool) {
+        let outcome = if is_used { "used" } else { "refused" };
+        self.certificates.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     pub(crate) fn note_closed(&self, reason: CloseReason) {

@@ -29,10 +29,11 @@ use crate::hub::{self, Command, Surroundings};
 use crate::limit::Connections;
 use crate::metrics::{self, Metrics};
 use crate::push::Push;
+use crate::readiness::Readiness;
 use crate::store::{
     MemoryStore, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, StoreKeySource,
 };
-use crate::tls::{self, TlsError};
+use crate::tls::{self, TlsDoor, TlsError};
 use crate::toll::Tolls;
 use crate::traces::{Traces, TracesError};
 use crate::turn::{IceIssuer, TurnError, TurnService};
@@ -132,6 +133,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
     pub(crate) tolls: Arc<Tolls>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Readiness,
     /// Wrong passwords of the operator.
     pub(crate) guesses: Guesses,
     /// For whose users the softphone page may have tokens: only on loopback, and never a configured application.
@@ -140,6 +142,8 @@ pub(crate) struct Shared {
     pub(crate) push: Option<Push>,
     traces: Traces,
     pub(crate) webhooks: Option<Webhooks>,
+    /// The certificate, where this server speaks TLS itself.
+    pub(crate) tls: Option<Arc<TlsDoor>>,
     hubs: Mutex<HashMap<ApplicationKey, mpsc::Sender<Command>>>,
     issuer: Arc<IceIssuer>,
     pub(crate) turn: Option<TurnService>,
@@ -230,8 +234,7 @@ impl Server {
         if !OsEntropy::is_available() {
             return Err(StartError::Entropy);
         }
-        // HTTP/1.1 only (WebSocket, RFC 6455).
-        let tls = config.tls.as_ref().map(|files| tls::door(files, &["http/1.1"])).transpose()?;
+        let tls = config.tls.as_ref().map(TlsDoor::open).transpose()?.map(Arc::new);
         let configured = std::mem::take(&mut config.applications);
         let (applications, development) = Applications::load(configured, &*store).await?;
         let address = config.listen;
@@ -253,7 +256,7 @@ impl Server {
             }
             None => None,
         };
-        let turn = start_turn(&config, &stopped).await?;
+        let turn = start_turn(&config, tls.clone(), &stopped).await?;
         let (cluster, intake) = match &config.cluster {
             Some(config) => Some(Cluster::join(config).await?).unzip(),
             None => (None, None),
@@ -263,7 +266,8 @@ impl Server {
         let traces = Traces::start(config.otlp_endpoint.as_deref(), stopped.clone(), alive.clone())?;
         let webhooks = Some(Webhooks::start(metrics.clone(), stopped.clone(), alive.clone()));
         let shared = shared(config, applications, store, for_page, echo, turn, stopped);
-        let shared = Arc::new(Shared { push, traces, webhooks, metrics, cluster: cluster.clone(), ..shared });
+        let shared =
+            Arc::new(Shared { push, traces, webhooks, metrics, tls, cluster: cluster.clone(), ..shared });
         tokio::spawn(prune(shared.clone(), alive.clone()));
         tokio::spawn(refresh(shared.clone(), alive.clone()));
         if let Some((cluster, intake)) = cluster.zip(intake) {
@@ -272,7 +276,6 @@ impl Server {
         let server = RunningServer {
             address,
             metrics_address: for_metrics.as_ref().map(|(_, address)| *address),
-            is_tls: tls.is_some(),
             development,
             shared: shared.clone(),
             stop,
@@ -282,10 +285,19 @@ impl Server {
             let router = metrics::listener_routes().with_state(shared.clone());
             tokio::spawn(accept::run(listener, None, router, shared.clone(), alive.clone()));
         }
-        tokio::spawn(accept::run(listener, tls, http::router(shared.clone()), shared, alive));
+        serve(listener, shared, alive);
         server.log_start();
         Ok(server)
     }
+}
+
+/// Takes clients.
+fn serve(listener: TcpListener, shared: Arc<Shared>, alive: mpsc::Sender<Infallible>) {
+    let tls = shared.tls.clone();
+    if let Some(door) = &tls {
+        tokio::spawn(tls::watch(door.clone(), shared.metrics.clone(), shared.stop()));
+    }
+    tokio::spawn(accept::run(listener, tls, http::router(shared.clone()), shared, alive));
 }
 
 fn shared(
@@ -324,12 +336,14 @@ fn shared(
         connections: Arc::new(connections),
         tolls,
         metrics: Arc::new(Metrics::new()),
+        readiness: Readiness::default(),
         guesses: Guesses::default(),
         page_application,
         echo,
         push: None,
         traces: Traces::default(),
         webhooks: None,
+        tls: None,
         hubs: Mutex::default(),
         issuer: Arc::new(issuer),
         turn,
@@ -339,13 +353,16 @@ fn shared(
 }
 
 /// The relay, when there is to be one.
-async fn start_turn(config: &ServerConfig, stop: &StopSign) -> Result<Option<TurnService>, StartError> {
-    let acceptor = || config.tls.as_ref().map(|files| tls::acceptor(files, &[])).transpose();
+async fn start_turn(
+    config: &ServerConfig,
+    tls: Option<Arc<TlsDoor>>,
+    stop: &StopSign,
+) -> Result<Option<TurnService>, StartError> {
     match &config.turn {
         TurnChoice::Off => Ok(None),
-        TurnChoice::On(turn) => Ok(Some(TurnService::start(turn, acceptor()?, stop).await?)),
+        TurnChoice::On(turn) => Ok(Some(TurnService::start(turn, tls, stop).await?)),
         TurnChoice::Usual if config.listen.ip().is_loopback() => Ok(None),
-        TurnChoice::Usual => match TurnService::start(&config.turn_config(), acceptor()?, stop).await {
+        TurnChoice::Usual => match TurnService::start(&config.turn_config(), tls, stop).await {
             Ok(service) => Ok(Some(service)),
             Err(error) => {
                 // Nobody asked for it: calls whose two sides reach each other do without.

@@ -27,3 +27,8 @@ fn subscriptions_to_pushes() {
 fn messages_between_nodes() {
     replay("cluster_message", fuzzing::cluster_message);
 }
+
+#[test]
+fn tickets_of_tls() {
+    replay("tls_ticket", fuzzing::tls_ticket);
+}

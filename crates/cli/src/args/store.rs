@@ -2,10 +2,40 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use offhook_server::{PostgresUrl, PostgresUrlError, StoreKey, StoreKeySource};
 
 use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    #[command(subcommand)]
+    pub(crate) action: StoreAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreAction {
+    /// Copy everything from a data folder into an empty PostgreSQL database: applications, registrations, blocked users, call records.
+    ///
+    /// All of it is there afterwards, or nothing. Stop the server before: what it writes meanwhile is not copied. Application secrets stay
+    /// sealed: with the key of OFFHOOK_STORE_KEY or --store-key-file, else with that of the folder, which servers of the database need then.
+    Copy(CopyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArguments {
+    /// The data folder of `offhook serve --data`. It is not changed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// The database: postgres://USER@HOST/DATABASE. Its password belongs into OFFHOOK_STORE_PASSWORD.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: PostgresUrl,
+    #[command(flatten)]
+    pub(crate) key: StoreKeyArguments,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// A database instead of a file.
 #[derive(Debug, Args)]

@@ -58,6 +58,11 @@ pub(super) async fn scrape(shared: &Shared) -> String {
     if let Some(turn) = &shared.turn {
         register_turn(&mut now, &turn.counters());
     }
+    if let Some(ends) = shared.tls.as_ref().and_then(|door| door.current().ends) {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(i64::try_from(ends.0).unwrap_or(i64::MAX));
+        now.register("offhook_certificate_end_timestamp_seconds", "When the certificate ends", gauge);
+    }
     if let Some(usage) = Usage::read() {
         register_process(&mut now, usage);
     }

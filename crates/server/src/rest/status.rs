@@ -35,7 +35,7 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Result<Json<Hea
     if shared.stop().is_draining() {
         return Err(Refusal::Unavailable("the server is shutting down"));
     }
-    shared.store.check().await?;
+    shared.readiness.check(&*shared.store).await?;
     Ok(Json(Health { status: "ok" }))
 }
 

@@ -16,6 +16,7 @@ use super::{Shared, Stop};
 use crate::application::DevelopmentApplication;
 use crate::hub::Command;
 use crate::store::StoreError;
+use crate::tls::{self, TlsError};
 use crate::turn::{TurnCounters, TurnService};
 
 /// After the shutdown time: how long tasks that were told to drop everything may take for it.
@@ -26,7 +27,6 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 pub struct RunningServer {
     pub(super) address: SocketAddr,
     pub(super) metrics_address: Option<SocketAddr>,
-    pub(super) is_tls: bool,
     pub(super) development: Option<DevelopmentApplication>,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: watch::Sender<Stop>,
@@ -44,7 +44,7 @@ impl RunningServer {
     /// (`0.0.0.0`) stands as it is; clients need a name or address of this machine instead.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.is_tls { "wss" } else { "ws" };
+        let scheme = if self.is_tls() { "wss" } else { "ws" };
         format!("{scheme}://{}", self.address)
     }
 
@@ -74,7 +74,25 @@ impl RunningServer {
     /// Whether tokens and credentials cross a network unencrypted: it listens beyond loopback and has no TLS.
     #[must_use]
     pub fn is_exposed_without_tls(&self) -> bool {
-        !self.is_tls && !self.address.ip().is_loopback()
+        !self.is_tls() && !self.address.ip().is_loopback()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.shared.tls.is_some()
+    }
+
+    /// Reads certificate and key again, for connections from now on; false where this server has none. It does so by itself some ten
+    /// seconds after they changed.
+    ///
+    /// # Errors
+    /// [`TlsError`]: the certificate that was in use stays in use. That is logged and counted, too.
+    pub async fn reload_certificate(&self) -> Result<bool, TlsError> {
+        let Some(door) = self.shared.tls.clone() else { return Ok(false) };
+        let read = tokio::task::spawn_blocking(move || door.reload()).await;
+        // Reading files does not panic, and nobody cancels it.
+        let Ok(read) = read else { return Ok(false) };
+        tls::note(&read, &self.shared.metrics);
+        read.map(|_| true)
     }
 
     /// The task of an application.

@@ -1,6 +1,7 @@
 //! What survives a restart: applications, device credentials, used nonces, blocked users, call detail records.
 
 mod applications;
+mod copy;
 mod memory;
 mod postgres;
 mod records;
@@ -18,6 +19,7 @@ use offhook_signaling::{ApplicationKey, CallId, DeviceCredential, DeviceId, User
 use sha2::{Digest as _, Sha256};
 
 pub use applications::{ApplicationOrigin, StoredApplication, StoredSecret};
+pub use copy::{CopiedTable, CopyError, copy_store};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError};
 pub(crate) use records::millis;

@@ -5,6 +5,7 @@
 
 mod applications;
 mod devices;
+mod filling;
 mod link;
 mod migrations;
 mod outbox;
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use self::applications::Sealed;
+pub(super) use self::filling::Filling;
 use self::link::Link;
 use self::outbox::Outbox;
 use self::records::Worded;
@@ -75,20 +77,7 @@ impl PostgresStore {
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let PostgresOptions { url, key, folder, outbox } = options;
         let (writing, reading) = (Link::open(&url, "write").await?, Link::open(&url, "read").await?);
-        let client = writing.client().await?;
-        let is_sealed = migrations::is_sealed(&client).await?;
-        let own = folder.clone();
-        let key = blocking(move || {
-            if let Some(folder) = &own {
-                std::fs::create_dir_all(folder).map_err(|error| StoreError::Open {
-                    path: folder.display().to_string(),
-                    reason: error.to_string(),
-                })?;
-            }
-            key.find(own.as_deref(), is_sealed).map_err(StoreError::from)
-        })
-        .await?;
-        migrations::run(&client, &url, &key).await?;
+        let key = prepared(&writing, &url, &key, folder.clone()).await?;
         let outbox = match folder.filter(|_| outbox) {
             Some(folder) => Some(blocking(move || Outbox::open(&folder)).await?),
             None => None,
@@ -125,6 +114,30 @@ impl PostgresStore {
             (put, _) => put,
         }
     }
+}
+
+/// Finds the key, which is made in the folder where none is given and the database is new, and brings the schema up to date.
+async fn prepared(
+    link: &Link,
+    url: &PostgresUrl,
+    key: &StoreKeySource,
+    folder: Option<PathBuf>,
+) -> Result<StoreKey, StoreError> {
+    let client = link.client().await?;
+    let is_sealed = migrations::is_sealed(&client).await?;
+    let key = key.clone();
+    let key = blocking(move || {
+        if let Some(folder) = &folder {
+            std::fs::create_dir_all(folder).map_err(|error| StoreError::Open {
+                path: folder.display().to_string(),
+                reason: error.to_string(),
+            })?;
+        }
+        key.find(folder.as_deref(), is_sealed).map_err(StoreError::from)
+    })
+    .await?;
+    migrations::run(&client, url, &key).await?;
+    Ok(key)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -4,6 +4,7 @@ mod applications;
 mod devices;
 mod migrations;
 mod pushes;
+mod reading;
 mod records;
 mod writer;
 
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use self::reading::read_all;
 pub(super) use self::writer::Writer;
 use super::{
     CallDetailRecord, CredentialHash, DeviceRecord, KEY_CHECK, PushKey, PushRecord, RecordPage, RecordQuery,
@@ -42,13 +44,27 @@ impl SqliteStore {
     /// [`StoreError::Open`], [`StoreError::TooNew`] for a file of a newer release, [`StoreError::Key`] or
     /// [`StoreError::WrongKey`].
     pub fn open(folder: impl AsRef<Path>, source: &StoreKeySource) -> Result<Self, StoreError> {
-        let path = folder.as_ref().join(FILE);
+        let (connection, key) = Self::connect(folder.as_ref(), source)?;
+        let fail = |error: std::io::Error| StoreError::Open {
+            path: folder.as_ref().join(FILE).display().to_string(),
+            reason: error.to_string(),
+        };
+        let writer = Writer::start(connection).map_err(fail)?;
+        Ok(Self { writer, key: Arc::new(key) })
+    }
+
+    /// The file with the newest schema, and the key that fits it.
+    pub(super) fn connect(
+        folder: &Path,
+        source: &StoreKeySource,
+    ) -> Result<(Connection, StoreKey), StoreError> {
+        let path = folder.join(FILE);
         let fail = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
-        create_private(folder.as_ref(), &path).map_err(|error| fail(error.to_string()))?;
+        create_private(folder, &path).map_err(|error| fail(error.to_string()))?;
         let connection = Connection::open(&path).map_err(|error| fail(error.to_string()))?;
         configure(&connection).map_err(|error| fail(error.to_string()))?;
         let check = key_check(&connection).map_err(|error| fail(error.to_string()))?;
-        let key = source.find(Some(folder.as_ref()), check.is_some())?;
+        let key = source.find(Some(folder), check.is_some())?;
         migrations::run(&connection, &key).map_err(|error| match error {
             StoreError::Failed(reason) => fail(reason),
             other => other,
@@ -57,8 +73,7 @@ impl SqliteStore {
             .map_err(|error| fail(error.to_string()))?
             .then_some(())
             .ok_or_else(|| StoreError::WrongKey { path: path.display().to_string() })?;
-        let writer = Writer::start(connection).map_err(|error| fail(error.to_string()))?;
-        Ok(Self { writer, key: Arc::new(key) })
+        Ok((connection, key))
     }
 
     /// Whether a folder holds a store.
@@ -255,7 +270,12 @@ impl Store for SqliteStore {
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {
-        self.run(|connection| connection.query_row("SELECT 1", [], |_| Ok(())))
+        // A full disk can still be read.
+        self.run(|connection| {
+            let sql = "INSERT INTO meta (name, value) VALUES (?1, randomblob(8))
+                       ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            connection.prepare_cached(sql)?.execute(["written"]).map(drop)
+        })
     }
 }
 

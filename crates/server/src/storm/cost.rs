@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 use crate::application::Application;
 use crate::config::{ServerConfig, TlsFiles};
 use crate::hub::{Command, Open};
+use crate::outbox;
 use crate::server::Server;
-use crate::{outbox, tls};
+use crate::tls::TlsDoor;
 
 const KEY: &str = "a32e5a8d-f7d8-411c-9645-9038e8dd051d";
 const SECRET: &str = "ax8hTTQJF0OPXL32r1LHMA==";
@@ -38,7 +39,7 @@ pub(super) fn measure(rounds: usize, kind: &'static SignatureAlgorithm) -> Costs
     std::fs::write(&files.certificate, pem("CERTIFICATE", certificate.der())).unwrap();
     std::fs::write(&files.key, pem("PRIVATE KEY", key.serialized_der())).unwrap();
     // Two servers with the same files: what one gave, the other takes.
-    let servers = [tls::newest(&files).unwrap(), tls::newest(&files).unwrap()];
+    let servers = [(); 2].map(|()| TlsDoor::open(&files).unwrap().current().newest.clone());
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).unwrap();
     let client = || {

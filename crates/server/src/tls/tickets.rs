@@ -100,6 +100,27 @@ impl fmt::Debug for SharedTickets {
     }
 }
 
+/// Bytes that a client shows as a ticket, after eight that say which epoch it is. Only what these keys sealed is opened, and what they
+/// seal is opened as it was, but not with one bit changed.
+///
+/// # Panics
+/// When an invariant does not hold.
+pub fn fuzz(data: &[u8]) {
+    let Some((epoch, shown)) = data.split_first_chunk::<EPOCH>() else { return };
+    let epoch = u64::from_be_bytes(*epoch);
+    let tickets = SharedTickets::new(b"private");
+    if let Some(plain) = tickets.open(epoch, shown) {
+        assert_eq!(plain.len() + EPOCH + NONCE_LEN + AES_256_GCM.tag_len(), shown.len());
+        let other = SharedTickets::new(b"another");
+        assert_eq!(other.open(epoch, shown), None, "nobody else's key opens it");
+    }
+    let mut own = tickets.seal(epoch, shown).expect("any plain text can be sealed");
+    assert!(own.len() > MOST_TICKET || tickets.open(epoch, &own).as_deref() == Some(shown));
+    let at = shown.first().map_or(0, |byte| usize::from(*byte) % own.len());
+    own[at] ^= 1 << (epoch % 8);
+    assert_eq!(tickets.open(epoch, &own), None, "byte {at} was changed");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,7 +30,6 @@ use std::time::Duration;
 use offhook_signaling::EntropySource as _;
 use offhook_signaling::message::IceServer;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio_rustls::TlsAcceptor;
 
 pub use self::credential::TurnSecret;
 use self::gate::Gate;
@@ -45,6 +44,7 @@ use crate::config::{Rate, TURNS_PORT, TurnConfig};
 use crate::environment::OsEntropy;
 use crate::limit::Connections;
 use crate::server::StopSign;
+use crate::tls::TlsDoor;
 
 const REALM: &str = "offhook";
 /// Tries for a port that is free for UDP and TCP.
@@ -92,7 +92,7 @@ impl TurnService {
     /// Listens and serves in the background until the server stops.
     pub(crate) async fn start(
         config: &TurnConfig,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<TlsDoor>>,
         stop: &StopSign,
     ) -> Result<Self, TurnError> {
         let address = addresses(config).await?;
@@ -102,7 +102,7 @@ impl TurnService {
         }
         let (udp, tcp, local) = listen_on(listen).await?;
         let tls = match tls {
-            Some(acceptor) => Some((acceptor, listen_for_tls(config, listen).await?)),
+            Some(door) => Some((door, listen_for_tls(config, listen).await?)),
             None => None,
         };
         let secret = config.secret.clone().unwrap_or_else(random_secret);
@@ -130,8 +130,8 @@ impl TurnService {
         tokio::spawn(udp::run(udp, local, Arc::clone(&relay), stop.clone()));
         let connections = &service.connections;
         tokio::spawn(tcp::run(tcp, None, Arc::clone(&relay), Arc::clone(connections), stop.clone()));
-        if let Some((acceptor, listener)) = tls {
-            tokio::spawn(tcp::run(listener, Some(acceptor), relay, Arc::clone(connections), stop.clone()));
+        if let Some((door, listener)) = tls {
+            tokio::spawn(tcp::run(listener, Some(door), relay, Arc::clone(connections), stop.clone()));
         }
         Ok(service)
     }

@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use super::conn::{Datagrams, Socket};
 use super::frame::Framer;
@@ -19,6 +18,7 @@ use super::port::{Port, Relay};
 use crate::environment;
 use crate::limit::Connections;
 use crate::server::StopSign;
+use crate::tls::TlsDoor;
 
 /// For TLS, and for the request that makes an allocation.
 const GREETING: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ const BUFFER: usize = 4096;
 /// Accepts until the server stops.
 pub(super) async fn run(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsDoor>>,
     relay: Arc<Relay>,
     connections: Arc<Connections>,
     stop: StopSign,
@@ -62,13 +62,13 @@ pub(super) async fn run(
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, client: SocketAddr, relay: Arc<Relay>) {
+async fn serve(stream: TcpStream, tls: Option<Arc<TlsDoor>>, client: SocketAddr, relay: Arc<Relay>) {
     // Without it a frame of sound may wait for the acknowledgement of the one before; losing it costs only time.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     match tls {
         None => follow(stream, local, client, relay).await,
-        Some(tls) => match timeout(GREETING, tls.accept(stream)).await {
+        Some(tls) => match timeout(GREETING, tls.accept_relayed(stream)).await {
             Ok(Ok(stream)) => follow(stream, local, client, relay).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake with the relay failed"),
             Err(_) => tracing::debug!("TLS handshake with the relay timed out"),

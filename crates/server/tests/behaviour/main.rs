@@ -16,6 +16,7 @@ mod cluster_killed;
 mod cluster_nats;
 mod cluster_parted;
 mod control;
+mod copied;
 mod database;
 mod ending;
 mod glare;

@@ -39,7 +39,9 @@ pub(crate) fn value(page: &str, sample: &str) -> f64 {
 #[tokio::test]
 async fn every_exported_name_is_documented_and_the_reverse() {
     let turn = TurnConfig::new("127.0.0.1:0".parse().unwrap());
-    let server = counting(config().turn(turn)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = crate::tls::files(folder.path());
+    let server = counting(config().turn(turn).tls(certificate, key)).await;
     let page = scrape(&server).await;
     let exported: BTreeSet<String> = page
         .lines()
