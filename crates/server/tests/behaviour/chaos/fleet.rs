@@ -19,8 +19,9 @@ use crate::support::{KEY, config};
 const NODES: usize = 1;
 /// Within this the server has forgotten everybody who left.
 const FORGOTTEN: Duration = Duration::from_secs(20);
-/// A connection that is not answered is cut after two and a half of these.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A connection that is not answered is cut after two and a half of these. A side that hangs may keep its call for so long and the time to
+/// come back, which is less than a callee waits for the caller's nonce (twice that time), as it is with the defaults.
+const HEARTBEAT: Duration = Duration::from_millis(1500);
 
 /// Where the nodes are now.
 pub(super) type Directory = Arc<Mutex<Vec<String>>>;
@@ -31,7 +32,7 @@ pub(super) const TIMERS: CallTimers = CallTimers {
     progress: Duration::from_millis(1500),
     acknowledge: Duration::from_secs(1),
     caller_gone: Duration::from_millis(1500),
-    resume: Duration::from_secs(4),
+    resume: Duration::from_secs(6),
 };
 
 #[derive(Debug)]

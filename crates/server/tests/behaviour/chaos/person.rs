@@ -9,6 +9,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::client::{ClientConfig, ClientMachine, Delivery, Output};
 use offhook_signaling::message::{ByeAction, Candidate, Hangup, Headers, SdpKind, Update};
+use offhook_signaling::verification::Verification;
 use offhook_signaling::wire::{self, Frame};
 use offhook_signaling::{
     ApplicationKey, CallEvent, CallId, ClientEvent, ClientMessage, DeviceId, MessageId, SUBPROTOCOL,
@@ -399,8 +400,8 @@ impl Person {
             }
             ClientEvent::Failed(_) => self.again = Some(now + AGAIN),
             ClientEvent::IncomingCall { call, .. } if self.rests => self.hang_up(now, &call),
-            ClientEvent::Call(_, CallEvent::Verification(verification)) => {
-                assert!(!matches!(verification, offhook_signaling::verification::Verification::Failed(_)));
+            ClientEvent::Call(id, CallEvent::Verification(Verification::Failed(error))) => {
+                panic!("{id}: nobody sits between, and {error}");
             }
             ClientEvent::Call(id, CallEvent::Ended { cause, .. }) => {
                 let end = End { cause, is_own: self.acts };
