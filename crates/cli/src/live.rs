@@ -36,6 +36,11 @@ impl LiveLine {
         Self { terminal: std::io::stderr().is_terminal(), shown: false, last_plain: None, last_state: None }
     }
 
+    /// Whether it is on a terminal.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.terminal
+    }
+
     /// Shows how the call stands.
     pub(crate) fn show(&mut self, call: &Call, controls: Controls) {
         let now = Instant::now();

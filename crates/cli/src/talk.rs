@@ -17,6 +17,8 @@ use crate::stop::StopSignals;
 use crate::terminal;
 
 const REDRAW: Duration = Duration::from_millis(100);
+/// Where nobody watches the line, only its state is followed.
+const REDRAW_UNSEEN: Duration = Duration::from_millis(500);
 /// How long the end of a call may take after it was hung up.
 const LAST_EVENT: Duration = Duration::from_secs(5);
 /// Far away: there is no limit.
@@ -44,7 +46,7 @@ pub(crate) async fn until_ended(
     limit: Option<Duration>,
 ) -> CallReport {
     let mut held = false;
-    let mut redraw = interval(REDRAW);
+    let mut redraw = interval(if desk.live.is_seen() { REDRAW } else { REDRAW_UNSEEN });
     redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let end = sleep_until(Instant::now() + NO_LIMIT);
     tokio::pin!(end);

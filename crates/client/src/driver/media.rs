@@ -118,7 +118,11 @@ impl MediaDriver {
 
     async fn run(mut self) {
         loop {
-            let wake = self.turn(Instant::now());
+            let mut wake = self.turn(Instant::now());
+            // What is due by now needs no timer to say so.
+            if wake <= Instant::now() && !self.over {
+                wake = self.turn(Instant::now());
+            }
             if self.over {
                 break;
             }

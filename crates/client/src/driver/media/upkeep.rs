@@ -15,6 +15,8 @@ use crate::snapshot::{CallMeasure, Look};
 
 /// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
 const PUBLISH: Duration = Duration::from_millis(50);
+/// A call in which packets move needs no wake of its own for that; others are shown so much later.
+const PUBLISH_LATER: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
 /// Between two looks at the machine's addresses, and after which one is looked at again when it did not send.
 const ADDRESSES: Duration = SECOND;
@@ -44,7 +46,7 @@ impl Upkeep {
     }
 
     pub(super) fn due(&self) -> Instant {
-        self.publish.min(self.second).min(self.addresses)
+        (self.publish + PUBLISH_LATER).min(self.second).min(self.addresses)
     }
 
     /// What a socket does not send may be because its address is gone: looks soon.
