@@ -13,6 +13,8 @@ pub mod paced;
 mod pcm;
 mod probe;
 #[cfg(target_os = "linux")]
+mod pulse_link;
+#[cfg(target_os = "linux")]
 mod pulse_server;
 #[cfg(target_os = "linux")]
 mod pulse_stream;
@@ -22,7 +24,7 @@ mod wav_file;
 
 use std::path::PathBuf;
 
-pub use backend::{Backend, OpenDevice, Sighting};
+pub use backend::{Backend, OpenDevice, Pump, Sighting};
 pub(crate) use direct::Stamps;
 pub use direct::{DeviceTimeline, DirectPlayback, DirectRecording};
 pub use error::OpenDeviceError;

@@ -39,11 +39,13 @@ impl Keys {
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     slots: Vec<Option<(Key, Box<T>)>>,
+    /// From here on all are free: whoever goes through the others in each tick need not look at hundreds.
+    end: usize,
 }
 
 impl<T> Slots<T> {
     pub(crate) fn new(slots: usize) -> Self {
-        Self { slots: (0..slots).map(|_| None).collect() }
+        Self { slots: (0..slots).map(|_| None).collect(), end: 0 }
     }
 
     /// Gives back what cannot be put in: there is no such slot, or it is taken.
@@ -51,6 +53,7 @@ impl<T> Slots<T> {
         match self.slots.get_mut(key.index as usize) {
             Some(slot @ None) => {
                 *slot = Some((key, value));
+                self.end = self.end.max(key.index as usize + 1);
                 Ok(())
             }
             _ => Err(value),
@@ -59,10 +62,12 @@ impl<T> Slots<T> {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Box<T>> {
         let slot = self.slots.get_mut(key.index as usize)?;
-        match slot {
+        let removed = match slot {
             Some((tenant, _)) if *tenant == key => slot.take().map(|(_, value)| value),
             _ => None,
-        }
+        };
+        self.end = self.slots[..self.end].iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        removed
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
@@ -79,14 +84,40 @@ impl<T> Slots<T> {
         }
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots[..self.end].iter().filter_map(|slot| slot.as_ref().map(|(key, value)| (*key, &**value)))
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
-        self.slots.iter_mut().filter_map(|slot| slot.as_mut().map(|(key, value)| (*key, &mut **value)))
+        self.slots[..self.end]
+            .iter_mut()
+            .filter_map(|slot| slot.as_mut().map(|(key, value)| (*key, &mut **value)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_that_are_taken_are_gone_through_in_order_and_no_others() {
+        let mut keys = Keys::new(4);
+        let mut slots = Slots::new(4);
+        let taken: Vec<Key> = (0..4).map(|_| keys.take().unwrap()).collect();
+        taken.iter().for_each(|key| slots.insert(*key, Box::new(key.index)).unwrap());
+        for gone in [3, 1, 2] {
+            slots.remove(taken[gone]);
+            let left: Vec<Key> = slots.iter().map(|(key, _)| key).collect();
+            assert_eq!(left, slots.iter_mut().map(|(key, _)| key).collect::<Vec<_>>());
+            assert!(left.is_sorted_by_key(|key| key.index) && !left.contains(&taken[gone]), "{left:?}");
+        }
+        assert_eq!((slots.iter().count(), slots.end), (1, 1));
+        slots.insert(taken[3], Box::new(3)).unwrap();
+        assert_eq!(slots.iter().map(|(_, index)| *index).collect::<Vec<_>>(), [0, 3]);
+        slots.remove(taken[0]);
+        slots.remove(taken[3]);
+        assert_eq!((slots.iter().count(), slots.end), (0, 0));
+    }
 
     #[test]
     fn a_key_of_one_that_is_gone_names_nothing() {

@@ -72,7 +72,10 @@ impl Microphone {
         let suits = if is_of_the_system { AudioProcessing::ON } else { AudioProcessing::OFF };
         let settings = processing.wanted.unwrap_or(suits);
         match &processing.way {
-            Some(way) => way.set(settings),
+            Some(way) => {
+                way.set(settings);
+                self.engine.control().enhance.wake();
+            }
             // As long as there is nothing to do there is no way, and no delay.
             None if settings.changes_sound() => {
                 let control = self.engine.control();

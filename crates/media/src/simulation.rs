@@ -55,6 +55,7 @@ pub struct Simulation {
     period: Duration,
     now: MediaTime,
     next_tick: MediaTime,
+    next_collect: Option<MediaTime>,
     next_housekeeping: MediaTime,
     next_check: MediaTime,
     housekeeping_held: bool,
@@ -110,6 +111,7 @@ impl Simulation {
             period,
             now: zero,
             next_tick: zero + period,
+            next_collect: None,
             next_housekeeping: zero + housekeeping::EVERY,
             next_check: zero + CHECK_EVERY,
             housekeeping_held: false,
@@ -181,11 +183,13 @@ impl Simulation {
         self.handle_requests();
         loop {
             let device = self.devices.next_due();
-            let next = [Some(self.next_tick), Some(self.next_housekeeping), Some(self.next_check), device]
-                .into_iter()
-                .flatten()
-                .min()
-                .unwrap_or(until);
+            let collect = self.next_collect;
+            let next =
+                [collect, Some(self.next_tick), Some(self.next_housekeeping), Some(self.next_check), device]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .unwrap_or(until);
             if next > until {
                 break;
             }
@@ -198,11 +202,19 @@ impl Simulation {
     fn step(&mut self, now: MediaTime) {
         self.devices.run_due(now);
         if self.next_tick <= now {
-            self.next_tick += self.period;
             self.tick();
+            self.next_tick += self.period * self.processor.periods_to_next();
             if !self.enhancer_held {
                 self.enhancer.work();
             }
+            self.next_collect = self.processor.collects_after().map(|later| now + later);
+        }
+        if self.next_collect.is_some_and(|at| at <= now) {
+            self.next_collect = None;
+            let probe = &self.engine.control().probe;
+            let before = probe.enter();
+            self.processor.collect(now);
+            probe.leave(before);
         }
         if self.next_housekeeping <= now {
             self.next_housekeeping += housekeeping::EVERY;

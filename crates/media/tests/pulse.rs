@@ -16,6 +16,11 @@ use offhook_media::{
     MediaStream, Microphone, PacketPort, PcmFeeder, PcmTap, StreamConfig, devices, pcm_sink, pcm_source,
 };
 use offhook_media_core::recv::IncomingPacket;
+use offhook_sim::allocations::{Counting, of_this_thread};
+
+/// The media thread moves the sound of a sound server itself, and allocates nothing for it.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting(std::alloc::System);
 
 /// Says to the process that plays the application that it is one, and where the server's files are.
 const INSIDE: &str = "OFFHOOK_PULSE_TEST_DIRECTORY";
@@ -85,6 +90,7 @@ fn application_of_a_server_that_dies() {
         _ => None,
     });
     talk.hear("after the server came back");
+    assert_eq!(talk.engine.stats().allocations, Some(0));
     println!("everything was heard: {:?}", talk.engine.stats());
     talk.engine.close();
     server.stop();
@@ -138,6 +144,7 @@ fn application_of_devices_that_vanish() {
     talk.expect([DeviceEvent::DefaultChanged { direction: Direction::Render, id }]);
     talk.hear("on the new default");
     assert_eq!(talk.events.try_next(), None);
+    assert_eq!(talk.engine.stats().allocations, Some(0));
     println!("everything was heard: {:?}", talk.engine.stats());
     talk.engine.close();
     unload(&module);
@@ -185,7 +192,7 @@ struct Talk {
 
 impl Talk {
     fn through(speaker: &DeviceId, monitor: DeviceId) -> Self {
-        let engine = Engine::builder().build().unwrap();
+        let engine = Engine::builder().allocation_counter(of_this_thread).build().unwrap();
         let events = engine.device_events();
         let ((source, feeder), (sink, tap)) = (pcm_source(), pcm_sink());
         let mouth = engine.open_microphone(source).unwrap();

@@ -127,6 +127,33 @@ impl DriftResampler {
         self.speed = speed.0.clamp(-2.0 * MOST_PPM, 2.0 * MOST_PPM) * 1e-6;
     }
 
+    /// Takes all of `input` and fills the beginning of `out`, which has room for two samples more than that; returns how many were made. For
+    /// whoever has sound and does not choose how much; a resampler is used either this way or by [`Self::process`].
+    pub fn push(&mut self, input: &[f32], out: &mut [f32]) -> usize {
+        if self.is_at_rest() && out.len() >= input.len() {
+            self.pass(input, &mut out[..input.len()]);
+            return input.len();
+        }
+        let mut made = 0;
+        for sample in input {
+            self.shift_in(*sample);
+            self.fraction -= 1.0;
+            while self.fraction < 0.0 {
+                self.fraction += 1.0;
+                if let Some(out) = out.get_mut(made) {
+                    *out = self.interpolate();
+                    made += 1;
+                }
+                self.fraction = if self.speed == 0.0 {
+                    (self.fraction - TO_REST).max(0.0)
+                } else {
+                    self.fraction + self.speed
+                };
+            }
+        }
+        made
+    }
+
     /// How many inputs [`Self::process`] takes for `outputs`.
     pub fn inputs_for(&self, outputs: usize) -> usize {
         if self.speed == 0.0 {
@@ -160,11 +187,38 @@ impl DriftResampler {
 
     /// On the way to a whole input, from where on sound passes untouched.
     fn process_to_rest(&mut self, input: &[f32], out: &mut [f32]) {
+        if self.is_at_rest() && input.len() == out.len() {
+            return self.pass(input, out);
+        }
         for (sample, out) in input.iter().zip(out) {
             self.shift_in(*sample);
             self.fraction = (self.fraction - TO_REST).max(0.0);
             *out = self.interpolate();
         }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.speed == 0.0 && self.fraction == 0.0
+    }
+
+    /// What comes in goes out, later by [`Self::DELAY`].
+    fn pass(&mut self, input: &[f32], out: &mut [f32]) {
+        const LATER: usize = TAPS - 1 - MIDDLE;
+        if input.len() < TAPS {
+            for (sample, out) in input.iter().zip(out) {
+                self.shift_in(*sample);
+                *out = self.history[self.oldest + MIDDLE];
+            }
+            return;
+        }
+        let (before, after) = out.split_at_mut(LATER);
+        before.copy_from_slice(&self.history[self.oldest + TAPS - LATER..self.oldest + TAPS]);
+        after.copy_from_slice(&input[..input.len() - LATER]);
+        let newest = &input[input.len() - TAPS..];
+        let (one, other) = self.history.split_at_mut(TAPS);
+        one.copy_from_slice(newest);
+        other.copy_from_slice(newest);
+        self.oldest = 0;
     }
 
     fn shift_in(&mut self, sample: f32) {
@@ -247,6 +301,34 @@ mod tests {
         resampler.process(&input, &mut out[..240]);
         assert!((out[0] - last - 1.0).abs() < 0.01, "{last} then {}", out[0]);
         assert!(out[..240].windows(2).all(|pair| (pair[1] - pair[0] - 1.0).abs() < 0.01));
+    }
+
+    #[test]
+    fn what_is_pushed_comes_out_at_the_speed_that_is_set_and_at_rest_untouched() {
+        let tone = |n: usize| (n as f32 * 0.05).sin();
+        let mut resampler = DriftResampler::default();
+        let mut made = Vec::new();
+        let mut next = 0;
+        let mut push = |resampler: &mut DriftResampler, samples: usize| {
+            let input: Vec<f32> = (next..next + samples).map(tone).collect();
+            next += samples;
+            let mut out = vec![0.0; samples + 2];
+            let count = resampler.push(&input, &mut out);
+            made.extend_from_slice(&out[..count]);
+            count
+        };
+        assert_eq!((push(&mut resampler, 480), push(&mut resampler, 7)), (480, 7));
+        for speed in [300.0, -300.0] {
+            resampler.set_speed(Ppm(speed));
+            let count: usize = (0..200).map(|_| push(&mut resampler, 480)).sum();
+            assert!((count as f64 - 96_000.0 * (1.0 - speed * 1e-6)).abs() <= 2.0, "{speed}: {count}");
+        }
+        resampler.set_speed(Ppm(0.0));
+        (0..120).for_each(|_| assert!(push(&mut resampler, 480).abs_diff(480) <= 1));
+        // Nowhere a step: neither when the speed changes nor when it comes to rest.
+        assert!(made[40..].windows(2).all(|pair| (pair[1] - pair[0]).abs() < 0.051));
+        let said: Vec<f32> = (next - 600..next).map(tone).collect();
+        assert!(said.windows(480).any(|said| said == &made[made.len() - 480..]));
     }
 
     #[test]

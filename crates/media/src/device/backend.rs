@@ -56,4 +56,16 @@ pub trait OpenDevice {
 
     /// Whether it is paced by the engine's own clock, so that it cannot drift against it.
     fn follows_engine_clock(&self) -> bool;
+
+    /// What moves its sound, when no thread of its own calls the callback: asked for once, right after it was opened.
+    fn take_pump(&mut self) -> Option<Box<dyn Pump>> {
+        None
+    }
+}
+
+/// Moves sound between a device and its callback when it is told to: by the media thread, a microphone's right before a tick and a speaker's right
+/// after it. Real-time safe but for the system call that it takes, which never waits.
+pub trait Pump: Send {
+    /// Moves what there is to move now.
+    fn pump(&mut self);
 }

@@ -109,7 +109,7 @@ impl CpalHosts {
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         #[cfg(target_os = "linux")]
         if let Some((connection, name)) = at_pulse(device)? {
-            return Ok(Box::new(PulseStream::capture(connection, device, name, pace, callback)?));
+            return Ok(Box::new(PulseStream::capture(connection, device, name, pace.latency, callback)?));
         }
         let (host, found) = find(device, Direction::Capture)?;
         let choice = Choice::of(&found, Direction::Capture, pace.latency)?;
@@ -133,7 +133,7 @@ impl CpalHosts {
     ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
         #[cfg(target_os = "linux")]
         if let Some((connection, name)) = at_pulse(device)? {
-            return Ok(Box::new(PulseStream::render(connection, device, name, pace, callback)?));
+            return Ok(Box::new(PulseStream::render(connection, device, name, pace.latency, callback)?));
         }
         let (host, found) = find(device, Direction::Render)?;
         let choice = Choice::of(&found, Direction::Render, pace.latency)?;

@@ -1,6 +1,8 @@
 //! Devices of one's own, without an engine: for measuring what a device itself does to time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use offhook_media_core::units::MediaTime;
@@ -10,7 +12,8 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 use super::paced::Pace;
 use super::{Backend, Device, DeviceHealth, OpenDevice, OpenDeviceError, RealTimeProbe, SystemBackend};
 use crate::latency::LatencyMode;
-use crate::threads::{CaptureCallback, EngineClock, RenderCallback};
+use crate::threads::pacer::Pacer;
+use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, EngineClock, RenderCallback, ask_for_real_time};
 
 /// Period of devices that are no hardware.
 const PACED: Pace = Pace {
@@ -20,6 +23,8 @@ const PACED: Pace = Pace {
     real_time: true,
 };
 
+/// Where no media thread does it.
+const PUMPED_EVERY: Duration = Duration::from_millis(2);
 /// Callbacks whose times are kept: more than ten minutes of them at the usual periods.
 const MOST_STAMPS: usize = 1 << 17;
 /// Callbacks this near to a sample tell when it met the device: enough that one of them came in time, near enough that clocks do not drift.
@@ -80,8 +85,44 @@ impl DeviceTimeline {
     }
 }
 
+/// A thread in the media thread's place, for a device that has none of its own; ends when dropped.
+struct Pumping {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pumping {
+    fn start(device: &mut dyn OpenDevice, clock: EngineClock) -> Result<Option<Self>, OpenDeviceError> {
+        let Some(mut pump) = device.take_pump() else { return Ok(None) };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let mut beat = Pacer::on_beat(clock, Duration::ZERO, PUMPED_EVERY);
+        let body = move || {
+            ask_for_real_time(CALLBACK_PRIORITY);
+            while !stopped.load(Relaxed) {
+                beat.wait_from(clock.now());
+                pump.pump();
+            }
+        };
+        let spawned = std::thread::Builder::new().name("offhook-pump".to_owned()).spawn(body);
+        let thread = spawned.map_err(|error| OpenDeviceError::Unusable(error.to_string()))?;
+        Ok(Some(Self { stop, thread: Some(thread) }))
+    }
+}
+
+impl Drop for Pumping {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It only panics when a pump does, and none can.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// A speaker that plays what it was given when it was opened, and then silence. It stops when dropped.
 pub struct DirectPlayback {
+    _pumping: Option<Pumping>,
     device: Box<dyn OpenDevice>,
     health: Arc<DeviceHealth>,
     stamps: HeapCons<Stamp>,
@@ -98,8 +139,8 @@ impl DirectPlayback {
         let health = Arc::new(DeviceHealth::default());
         let (noted, stamps) = Stamps::new();
         let callback = RenderCallback::new(waiting, Arc::clone(&health), clock, RealTimeProbe::default());
-        let device = SystemBackend::new(PACED).open_render(device, callback.stamped(noted))?;
-        Ok(Self { device, health, stamps })
+        let mut device = SystemBackend::new(PACED).open_render(device, callback.stamped(noted))?;
+        Ok(Self { _pumping: Pumping::start(&mut *device, clock)?, device, health, stamps })
     }
 
     /// Whether its first callback has come.
@@ -114,13 +155,15 @@ impl DirectPlayback {
 
     /// Stops it, and tells when it took its samples.
     pub fn finish(self) -> DeviceTimeline {
-        let Self { device, mut stamps, .. } = self;
+        let Self { _pumping: pumping, device, mut stamps, .. } = self;
+        drop(pumping);
         DeviceTimeline { sample_rate: device.sample_rate(), stamps: stamps.pop_iter().collect() }
     }
 }
 
 /// A microphone whose sound waits to be read. It stops when dropped.
 pub struct DirectRecording {
+    _pumping: Option<Pumping>,
     device: Box<dyn OpenDevice>,
     health: Arc<DeviceHealth>,
     stamps: HeapCons<Stamp>,
@@ -137,8 +180,8 @@ impl DirectRecording {
         let health = Arc::new(DeviceHealth::default());
         let (noted, stamps) = Stamps::new();
         let callback = CaptureCallback::new(queue, Arc::clone(&health), clock, RealTimeProbe::default());
-        let device = SystemBackend::new(PACED).open_capture(device, callback.stamped(noted))?;
-        Ok(Self { device, health, stamps, recorded })
+        let mut device = SystemBackend::new(PACED).open_capture(device, callback.stamped(noted))?;
+        Ok(Self { _pumping: Pumping::start(&mut *device, clock)?, device, health, stamps, recorded })
     }
 
     /// Whether its first callback has come.
@@ -153,7 +196,8 @@ impl DirectRecording {
 
     /// Stops it, and gives what was recorded, from the first sample on, and when the samples came.
     pub fn finish(self) -> (Vec<f32>, DeviceTimeline) {
-        let Self { device, mut stamps, mut recorded, .. } = self;
+        let Self { _pumping: pumping, device, mut stamps, mut recorded, .. } = self;
+        drop(pumping);
         let timeline =
             DeviceTimeline { sample_rate: device.sample_rate(), stamps: stamps.pop_iter().collect() };
         (recorded.pop_iter().collect(), timeline)

@@ -134,9 +134,10 @@ impl Pace {
         usize::try_from(samples).unwrap_or(usize::MAX).clamp(1, SAMPLE_RATE as usize)
     }
 
-    /// A microphone delivers a fifth of a tick before one.
+    /// A microphone delivers right before a tick: a millisecond, and a fifth of a short one.
     pub(super) fn microphone_beat(self, clock: EngineClock, period: Duration) -> Pacer {
-        Pacer::on_beat(clock, self.tick.saturating_sub(self.tick / 5), period)
+        let before = (self.tick / 5).min(Duration::from_millis(1));
+        Pacer::on_beat(clock, self.tick - before, period)
     }
 
     /// A speaker takes its sound when a tick has surely ended: a third of one later.

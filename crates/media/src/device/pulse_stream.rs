@@ -1,16 +1,15 @@
-//! Sound of a PulseAudio server, or of PipeWire in its place: each stream has a connection and a thread of its own.
+//! Sound of a PulseAudio server, or of PipeWire in its place: each stream has a connection of its own, and no thread. The media thread reads what a
+//! microphone's has brought right before its tick, and writes what a speaker's wants right after it.
 //!
 //! The client in `cpal` asks for a stream's latency after each block. A server whose devices are run by a timer hands out what little came
 //! since whenever it is asked something, and so a stream is woken thousands of times a second. Nobody here wants to know that latency: the
-//! engine measures its own.
+//! engine measures its own. And a thread that waits for such a stream is one more wake for each block, only to fill a ring for the next.
 
 use std::ffi::CString;
-use std::io::{BufRead, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
 
 use offhook_media_core::units::SAMPLE_RATE;
 use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
@@ -18,33 +17,26 @@ use pulseaudio::protocol::{
     ChannelMap, Command, CreatePlaybackStreamReply, CreateRecordStreamReply, DEFAULT_SINK, DEFAULT_SOURCE,
     DESCRIPTOR_SIZE, Descriptor, DescriptorFlags, MAX_MEMBLOCKQ_LENGTH, PlaybackStreamParams, Prop, Props,
     ProtocolError, PulseError, RecordStreamParams, SampleFormat, SampleSpec, encode_descriptor,
-    read_descriptor,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::paced::Pace;
+use super::pulse_link::{Broken, Link, Message, SAMPLE_BYTES};
 use super::pulse_server::{AskError, Connection};
-use super::{Device, DeviceHealth, ErrorSeverity, OpenDevice, OpenDeviceError};
+use super::{Device, DeviceHealth, ErrorSeverity, OpenDevice, OpenDeviceError, Pump};
 use crate::latency::LatencyMode;
-use crate::threads::pacer::Pacer;
-use crate::threads::{CALLBACK_PRIORITY, CaptureCallback, RenderCallback, ask_for_real_time};
+use crate::threads::{CaptureCallback, RenderCallback};
 
 /// Samples per block that are asked for; what comes is another matter.
 const PERIOD: u32 = 480;
 /// Samples handed on at once at most.
 const PIECE: usize = 960;
-const SAMPLE_BYTES: usize = size_of::<f32>();
-/// The channel of messages that are commands.
-const COMMANDS: u32 = u32::MAX;
-/// Longest command that is read; those of a stream have some dozen bytes.
-const MOST_COMMAND_BYTES: u32 = 64 * 1024;
+/// Pieces that a speaker is given in a row; one that wants more gets it after the next tick.
+const MOST_PIECES: usize = 4;
 
 /// A stream that runs; dropping it ends it.
-#[derive(Debug)]
 pub(super) struct PulseStream {
     socket: UnixStream,
     ending: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    pump: Option<Box<dyn Pump>>,
 }
 
 impl PulseStream {
@@ -53,14 +45,14 @@ impl PulseStream {
         mut connection: Connection,
         device: &Device,
         name: Option<&str>,
-        pace: Pace,
+        latency: LatencyMode,
         callback: CaptureCallback,
     ) -> Result<Self, OpenDeviceError> {
         let params = RecordStreamParams {
             sample_spec: sample_spec(),
             channel_map: ChannelMap::mono(),
             source_name: Some(named(device, name, DEFAULT_SOURCE)?),
-            buffer_attr: BufferAttr { fragment_size: block_bytes(pace.latency), ..BufferAttr::default() },
+            buffer_attr: BufferAttr { fragment_size: block_bytes(latency), ..BufferAttr::default() },
             flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
             props: properties(),
             ..RecordStreamParams::default()
@@ -69,8 +61,12 @@ impl PulseStream {
         let reply: CreateRecordStreamReply =
             connection.ask(&question).map_err(|error| refused(error, device))?;
         let health = callback.health();
-        let beat = has_time(pace).then(|| pace.microphone_beat(callback.clock(), pace.tick));
-        Self::start(connection, beat, health, move |messages| record(messages, reply.channel, callback))
+        Self::start(connection, health, |line| Recorder {
+            line,
+            channel: reply.channel,
+            callback,
+            samples: [0.0; PIECE],
+        })
     }
 
     /// Opens a speaker: of this name, or the default.
@@ -78,10 +74,10 @@ impl PulseStream {
         mut connection: Connection,
         device: &Device,
         name: Option<&str>,
-        pace: Pace,
+        latency: LatencyMode,
         callback: RenderCallback,
     ) -> Result<Self, OpenDeviceError> {
-        let block = block_bytes(pace.latency);
+        let block = block_bytes(latency);
         let params = PlaybackStreamParams {
             sample_spec: sample_spec(),
             channel_map: ChannelMap::mono(),
@@ -102,32 +98,28 @@ impl PulseStream {
         let reply: CreatePlaybackStreamReply =
             connection.ask(&question).map_err(|error| refused(error, device))?;
         let health = callback.health();
-        let beat = has_time(pace).then(|| pace.speaker_beat(callback.clock(), pace.tick));
-        Self::start(connection, beat, health, move |messages| play(messages, &reply, callback))
+        Self::start(connection, health, |line| Player {
+            line,
+            channel: reply.channel,
+            callback,
+            wanted: reply.requested_bytes as usize,
+            samples: [0.0; PIECE],
+            message: [0; DESCRIPTOR_SIZE + PIECE * SAMPLE_BYTES],
+            unsent: 0..0,
+        })
     }
 
-    fn start(
+    fn start<P: Pump + 'static>(
         connection: Connection,
-        beat: Option<Pacer>,
         health: Arc<DeviceHealth>,
-        run: impl FnOnce(Messages) -> Result<(), ProtocolError> + Send + 'static,
+        make: impl FnOnce(Line) -> P,
     ) -> Result<Self, OpenDeviceError> {
         let unusable = |error: std::io::Error| OpenDeviceError::Unusable(error.to_string());
-        let messages = Messages::new(connection, beat).map_err(unusable)?;
-        let socket = messages.socket.get_ref().try_clone().map_err(unusable)?;
+        let link = Link::new(connection).map_err(unusable)?;
+        let socket = link.socket().map_err(unusable)?;
         let ending = Arc::new(AtomicBool::new(false));
-        let is_ending = Arc::clone(&ending);
-        let body = move || {
-            ask_for_real_time(CALLBACK_PRIORITY);
-            // However it ended: a stream that nobody ended is gone.
-            let ended = run(messages);
-            if !is_ending.load(Relaxed) {
-                health.count_error(ErrorSeverity::Gone);
-                tracing::debug!(?ended, "a stream of the PulseAudio server ended");
-            }
-        };
-        let thread = std::thread::Builder::new().name("offhook-pulse".to_owned()).spawn(body);
-        Ok(Self { socket, ending, thread: Some(thread.map_err(unusable)?) })
+        let line = Line { link, ending: Arc::clone(&ending), health, is_over: false };
+        Ok(Self { socket, ending, pump: Some(Box::new(make(line))) })
     }
 }
 
@@ -139,167 +131,138 @@ impl OpenDevice for PulseStream {
     fn follows_engine_clock(&self) -> bool {
         false
     }
+
+    fn take_pump(&mut self) -> Option<Box<dyn Pump>> {
+        self.pump.take()
+    }
 }
 
 impl Drop for PulseStream {
     fn drop(&mut self) {
         self.ending.store(true, Relaxed);
-        // Wakes the thread wherever it waits; a connection that is broken already has woken it.
+        // Whoever pumps it sees the end; a connection that is broken already has told.
         let _ = self.socket.shutdown(Shutdown::Both);
-        if let Some(thread) = self.thread.take() {
-            // One that panicked has nothing more to say.
-            let _ = thread.join();
-        }
     }
 }
 
-/// The server's messages for one stream: as they come, or all that have come at a beat. The media thread does nothing with them between its ticks,
-/// and each one that is waited for wakes a thread.
-struct Messages {
-    beat: Option<Pacer>,
-    socket: std::io::BufReader<UnixStream>,
-    version: u16,
-    command: Vec<u8>,
-}
-
-/// What comes from the server.
-enum Message {
-    /// So many bytes of sound for the stream of this channel follow.
-    Sound {
-        channel: u32,
-        bytes: usize,
-    },
-    /// So many bytes more are wanted for it.
-    Wanted {
-        channel: u32,
-        bytes: usize,
-    },
-    /// The server ended the stream.
-    Killed,
-    Other,
-    /// For now there is none.
-    Idle,
-}
-
-impl Messages {
-    fn new(connection: Connection, beat: Option<Pacer>) -> std::io::Result<Self> {
-        let (socket, version) = connection.into_parts();
-        // A stream waits as long as nothing is to be played or heard.
-        socket.get_ref().set_read_timeout(None)?;
-        socket.get_ref().set_write_timeout(None)?;
-        Ok(Self { beat, socket, version, command: Vec::new() })
+impl std::fmt::Debug for PulseStream {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PulseStream").field("socket", &self.socket).finish_non_exhaustive()
     }
+}
 
-    /// Waits until there may be one.
-    fn rest(&mut self) {
-        match &mut self.beat {
-            Some(beat) => {
-                beat.wait_from(beat.clock().now());
-            }
-            None => {
-                wait_for(self.socket.get_ref(), None);
+/// A stream's connection, and what is told when it ends.
+struct Line {
+    link: Link,
+    ending: Arc<AtomicBool>,
+    health: Arc<DeviceHealth>,
+    is_over: bool,
+}
+
+impl Line {
+    /// However it ended: a stream that nobody ended is gone.
+    fn note(&mut self, moved: Result<(), Broken>) {
+        if moved.is_err() && !self.is_over {
+            self.is_over = true;
+            if !self.ending.load(Relaxed) {
+                self.health.count_error(ErrorSeverity::Gone);
             }
         }
     }
-
-    fn next(&mut self) -> Result<Message, ProtocolError> {
-        let is_there =
-            !self.socket.buffer().is_empty() || wait_for(self.socket.get_ref(), Some(&Timespec::default()));
-        if !is_there {
-            return Ok(Message::Idle);
-        }
-        let Descriptor { length, channel, .. } = read_descriptor(&mut self.socket)?;
-        if channel != COMMANDS {
-            let bytes = length as usize;
-            let is_sane = bytes <= MAX_MEMBLOCKQ_LENGTH;
-            return if is_sane { Ok(Message::Sound { channel, bytes }) } else { Err(too_long()) };
-        }
-        if length > MOST_COMMAND_BYTES {
-            return Err(too_long());
-        }
-        self.command.resize(length as usize, 0);
-        self.socket.read_exact(&mut self.command)?;
-        let (_, command) = Command::read_tag_prefixed(&mut self.command.as_slice(), self.version)?;
-        Ok(match command {
-            Command::Request(request) => {
-                Message::Wanted { channel: request.channel, bytes: request.length as usize }
-            }
-            Command::PlaybackStreamKilled(_) | Command::RecordStreamKilled(_) => Message::Killed,
-            _ => Message::Other,
-        })
-    }
 }
 
-/// Whether something comes in this time, be it the end.
-fn wait_for(socket: &UnixStream, longest: Option<&Timespec>) -> bool {
-    let mut asked = [PollFd::new(socket, PollFlags::IN)];
-    // What cannot be waited for is read: that tells.
-    poll(&mut asked, longest).map_or(true, |ready| ready > 0)
+/// Hands on what a microphone hears.
+struct Recorder {
+    line: Line,
+    channel: u32,
+    callback: CaptureCallback,
+    samples: [f32; PIECE],
 }
 
-fn too_long() -> ProtocolError {
-    ProtocolError::Invalid("a message that is too long".to_owned())
-}
-
-/// Hands on what the microphone hears until the stream ends.
-fn record(mut messages: Messages, own: u32, mut callback: CaptureCallback) -> Result<(), ProtocolError> {
-    let mut block = [0; PIECE * SAMPLE_BYTES];
-    let mut samples = [0.0; PIECE];
-    loop {
-        match messages.next()? {
-            Message::Sound { channel, bytes } => {
+impl Recorder {
+    fn take(&mut self) -> Result<(), Broken> {
+        let Self { line, channel, callback, samples } = self;
+        let (mut killed, mut filled) = (false, 0);
+        let moved = line.link.receive(&mut |message| match message {
+            Message::Sound { channel: of, bytes } if of == *channel => {
                 let mut left = bytes;
-                while left > 0 {
-                    let piece = &mut block[..left.min(PIECE * SAMPLE_BYTES)];
-                    messages.socket.read_exact(piece)?;
-                    left -= piece.len();
-                    let count = decode(piece, &mut samples);
-                    if channel == own {
-                        callback.deliver(&samples[..count]);
+                while left.len() >= SAMPLE_BYTES {
+                    let now = left.len().min((PIECE - filled) * SAMPLE_BYTES);
+                    filled += decode(&left[..now], &mut samples[filled..]);
+                    left = &left[now..];
+                    if filled == PIECE {
+                        callback.deliver(samples);
+                        filled = 0;
                     }
                 }
             }
-            Message::Killed => return Ok(()),
-            Message::Idle => messages.rest(),
-            Message::Wanted { .. } | Message::Other => {}
+            Message::Killed => killed = true,
+            Message::Sound { .. } | Message::Wanted { .. } => {}
+        });
+        // A server hands out crumbs: all that came by now is one block.
+        if filled > 0 {
+            callback.deliver(&samples[..filled]);
+        }
+        if killed { Err(Broken) } else { moved }
+    }
+}
+
+impl Pump for Recorder {
+    fn pump(&mut self) {
+        if !self.line.is_over {
+            let moved = self.take();
+            self.line.note(moved);
         }
     }
 }
 
-/// Gives the speaker what it asks for until the stream ends: all that it asked for by then at once.
-fn play(
-    mut messages: Messages,
-    created: &CreatePlaybackStreamReply,
-    mut callback: RenderCallback,
-) -> Result<(), ProtocolError> {
-    let mut message = [0; DESCRIPTOR_SIZE + PIECE * SAMPLE_BYTES];
-    let mut samples = [0.0; PIECE];
-    let mut wanted = created.requested_bytes as usize;
-    loop {
-        match messages.next()? {
-            Message::Wanted { channel, bytes } if channel == created.channel => {
-                wanted = wanted.saturating_add(bytes).min(MAX_MEMBLOCKQ_LENGTH);
+/// Gives a speaker what it asks for: all that it asked for by then.
+struct Player {
+    line: Line,
+    channel: u32,
+    callback: RenderCallback,
+    /// Bytes.
+    wanted: usize,
+    samples: [f32; PIECE],
+    message: [u8; DESCRIPTOR_SIZE + PIECE * SAMPLE_BYTES],
+    /// What of the message found no room yet.
+    unsent: std::ops::Range<usize>,
+}
+
+impl Player {
+    fn give(&mut self) -> Result<(), Broken> {
+        let Self { line, channel, wanted, .. } = self;
+        let mut killed = false;
+        line.link.receive(&mut |message| match message {
+            Message::Wanted { channel: of, bytes } if of == *channel => {
+                *wanted = wanted.saturating_add(bytes).min(MAX_MEMBLOCKQ_LENGTH);
             }
-            Message::Wanted { .. } | Message::Other => {}
-            Message::Killed => return Ok(()),
-            Message::Sound { bytes, .. } => skip(&mut messages.socket, bytes)?,
-            Message::Idle => {
-                while wanted >= SAMPLE_BYTES {
-                    let count = (wanted / SAMPLE_BYTES).min(PIECE);
-                    callback.fill(&mut samples[..count]);
-                    let length = encode(created.channel, &samples[..count], &mut message);
-                    messages.socket.get_mut().write_all(&message[..length])?;
-                    wanted -= count * SAMPLE_BYTES;
-                }
-                messages.rest();
+            Message::Killed => killed = true,
+            Message::Sound { .. } | Message::Wanted { .. } => {}
+        })?;
+        for _ in 0..MOST_PIECES {
+            self.unsent.start += self.line.link.send(&self.message[self.unsent.clone()])?;
+            // A server that takes nothing any more is not waited for.
+            if !self.unsent.is_empty() || self.wanted < SAMPLE_BYTES {
+                break;
             }
+            let count = (self.wanted / SAMPLE_BYTES).min(PIECE);
+            self.callback.fill(&mut self.samples[..count]);
+            self.unsent = 0..encode(self.channel, &self.samples[..count], &mut self.message);
+            self.wanted -= count * SAMPLE_BYTES;
+            self.unsent.start += self.line.link.send(&self.message[self.unsent.clone()])?;
         }
+        if killed { Err(Broken) } else { Ok(()) }
     }
 }
 
-fn skip(socket: &mut impl BufRead, bytes: usize) -> Result<(), ProtocolError> {
-    std::io::copy(&mut socket.take(bytes as u64), &mut std::io::sink())?;
-    Ok(())
+impl Pump for Player {
+    fn pump(&mut self) {
+        if !self.line.is_over {
+            let moved = self.give();
+            self.line.note(moved);
+        }
+    }
 }
 
 /// Little-endian samples as numbers; how many there are.
@@ -327,11 +290,6 @@ fn encode(
         }
     }
     DESCRIPTOR_SIZE + bytes
-}
-
-/// Whether what comes may wait for a beat.
-fn has_time(pace: Pace) -> bool {
-    pace.latency == LatencyMode::Normal
 }
 
 const fn sample_spec() -> SampleSpec {
@@ -371,6 +329,8 @@ fn refused(error: AskError, device: &Device) -> OpenDeviceError {
 
 #[cfg(test)]
 mod tests {
+    use pulseaudio::protocol::read_descriptor;
+
     use super::*;
 
     #[test]
@@ -389,20 +349,5 @@ mod tests {
     fn bytes_that_are_no_whole_sample_are_left_out() {
         assert_eq!(decode(&[0; 7], &mut [0.0; PIECE]), 1);
         assert_eq!(decode(&[0; 12], &mut [0.0; 2]), 2);
-    }
-
-    #[test]
-    fn messages_that_are_too_long_end_the_stream() {
-        for channel in [COMMANDS, 3] {
-            let (mut server, client) = UnixStream::pair().unwrap();
-            let mut head = [0; DESCRIPTOR_SIZE];
-            let flags = DescriptorFlags::empty();
-            encode_descriptor(&mut head, &Descriptor { length: u32::MAX, channel, offset: 0, flags });
-            server.write_all(&head).unwrap();
-            let socket = std::io::BufReader::new(client);
-            let mut messages = Messages { beat: None, socket, version: 35, command: Vec::new() };
-            assert!(messages.next().is_err());
-            assert!(messages.command.capacity() <= MOST_COMMAND_BYTES as usize);
-        }
     }
 }

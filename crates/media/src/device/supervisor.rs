@@ -268,16 +268,17 @@ impl Supervisor {
         let (open, edge): (Box<dyn OpenDevice>, _) = match direction {
             Direction::Capture => {
                 let callback = CaptureCallback::new(producer, Arc::clone(&health), clock, probe);
-                let open = self.backend.open_capture(device, callback)?;
-                let edge =
-                    CaptureEdge::new(consumer, Arc::clone(&health), open.sample_rate()).map_err(unusable)?;
+                let mut open = self.backend.open_capture(device, callback)?;
+                let (rate, pump) = (open.sample_rate(), open.take_pump());
+                let edge = CaptureEdge::new(consumer, Arc::clone(&health), rate, pump).map_err(unusable)?;
                 (open, Edge::Capture(Box::new(edge)))
             }
             Direction::Render => {
                 let callback = RenderCallback::new(consumer, Arc::clone(&health), clock, probe);
-                let open = self.backend.open_render(device, callback)?;
-                let (rate, paced) = (open.sample_rate(), open.follows_engine_clock());
-                let edge = RenderEdge::new(producer, Arc::clone(&health), rate, paced, device.is_heard());
+                let mut open = self.backend.open_render(device, callback)?;
+                let (rate, paced, pump) = (open.sample_rate(), open.follows_engine_clock(), open.take_pump());
+                let heard = device.is_heard();
+                let edge = RenderEdge::new(producer, Arc::clone(&health), rate, paced, heard, pump);
                 let edge = edge.map_err(unusable)?;
                 (open, Edge::Render(Box::new(edge)))
             }

@@ -12,8 +12,8 @@ use super::AudioProcessing;
 use super::stage::BLOCK;
 use crate::key::Key;
 
-/// Most samples the media thread gives a device at once.
-pub(crate) const MOST_PIECE: usize = 192;
+/// Most samples of a piece of what is played: 5 ms.
+pub(crate) const MOST_PIECE: usize = 240;
 
 /// 10 ms of a microphone, on their way to be enhanced.
 pub(crate) struct CaptureBlock {
@@ -133,7 +133,7 @@ pub(crate) struct ReferenceTap {
 }
 
 impl ReferenceTap {
-    pub(super) fn new(ring: HeapProd<ReferencePiece>, wanted: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(ring: HeapProd<ReferencePiece>, wanted: Arc<AtomicBool>) -> Self {
         Self { ring, wanted }
     }
 

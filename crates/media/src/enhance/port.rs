@@ -8,6 +8,7 @@ use ringbuf::traits::{Consumer, Observer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 
 use super::link::{CaptureBlock, EnhanceShared, EnhancedBlock};
+use super::rumble::RumbleAhead;
 use super::stage::BLOCK;
 
 /// Raw samples that are remembered: for blocks that do not come back.
@@ -23,6 +24,7 @@ const SPLICE: usize = 240;
 /// the chain would have made it. Real-time safe.
 pub(crate) struct EnhancePort {
     shared: Arc<EnhanceShared>,
+    rumble: RumbleAhead,
     to_worker: HeapProd<CaptureBlock>,
     from_worker: HeapCons<EnhancedBlock>,
     block: CaptureBlock,
@@ -58,6 +60,7 @@ impl EnhancePort {
         };
         Self {
             shared,
+            rumble: RumbleAhead::new(),
             to_worker,
             from_worker,
             block,
@@ -88,7 +91,8 @@ impl EnhancePort {
         until: Option<MediaTime>,
     ) -> (usize, Option<AudioLevel>) {
         let settings = self.shared.settings();
-        if !self.is_on_its_way(settings.changes_sound()) {
+        self.rumble.apply(settings.high_pass_filter, &mut sound[..captured]);
+        if !self.is_on_its_way(settings.needs_worker()) {
             self.pass(&mut sound[..captured]);
             return (captured, None);
         }
@@ -100,6 +104,11 @@ impl EnhancePort {
             level = told.or(level);
         }
         (made, level.filter(|_| settings.voice_detection))
+    }
+
+    /// Whether blocks are on their way to the worker and back.
+    pub(crate) fn is_routed(&self) -> bool {
+        self.is_routed
     }
 
     /// Whether sound goes to the worker: from when it is switched on until a little after it is switched off.
@@ -314,8 +323,20 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_there_one_tick_after_its_last_sample() {
+    fn the_high_pass_alone_needs_no_worker_and_no_time() {
         let mut way = Way::new(AudioProcessing { high_pass_filter: true, ..AudioProcessing::OFF });
+        for raw in speech(1).chunks(TICK) {
+            let before = way.out.len();
+            way.tick(raw, false);
+            assert_eq!(way.out.len(), before + raw.len());
+        }
+        assert!(!way.port.is_routed() && way.out != speech(1));
+        assert_eq!(way.shared.processed() + way.shared.unprocessed(), 0);
+    }
+
+    #[test]
+    fn a_block_is_there_one_tick_after_its_last_sample() {
+        let mut way = Way::new(AudioProcessing { auto_gain_control: true, ..AudioProcessing::OFF });
         speech(1).chunks(TICK).for_each(|raw| way.tick(raw, true));
         for block in 0..50 {
             assert_eq!(way.came[block * BLOCK], (block + 1) * 4 + 1, "{block}");
@@ -328,7 +349,7 @@ mod tests {
         let spoken = speech(4);
         let before = clicks(&spoken).len();
         for settings in
-            [AudioProcessing::ON, AudioProcessing { high_pass_filter: true, ..AudioProcessing::OFF }]
+            [AudioProcessing::ON, AudioProcessing { auto_gain_control: true, ..AudioProcessing::OFF }]
         {
             let mut way = Way::new(settings);
             for (n, raw) in spoken.chunks(TICK).enumerate() {

@@ -42,6 +42,11 @@ impl AudioProcessing {
         self.high_pass_filter || self.echo_cancellation || self.noise_suppression || self.auto_gain_control
     }
 
+    /// Whether any of it is more than the media thread does by itself.
+    pub(crate) const fn needs_worker(self) -> bool {
+        self.echo_cancellation || self.noise_suppression || self.auto_gain_control
+    }
+
     pub(crate) const fn to_bits(self) -> u32 {
         self.high_pass_filter as u32
             | (self.echo_cancellation as u32) << 1

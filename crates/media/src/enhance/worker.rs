@@ -17,7 +17,7 @@ use crate::control::lock;
 
 /// Blocks under way each way: 80 ms.
 const MOST_BLOCKS: usize = 8;
-/// Pieces of what loudspeakers play under way: 1.3 s at a tick of 5 ms.
+/// Pieces of what loudspeakers play under way: 1.3 s.
 const MOST_PIECES: usize = 256;
 /// What waits longer than this went on without us: 30 ms.
 const TOO_OLD: usize = 3;
@@ -46,10 +46,15 @@ impl EnhanceControl {
         };
         // Without a worker the sound goes on as it is.
         let _ = lock(&self.ports).send(port);
+        self.wake();
+        (EnhancePort::new(Arc::clone(&shared), to_worker, from_worker), shared)
+    }
+
+    /// There may be something to do again.
+    pub(crate) fn wake(&self) {
         if let Some(thread) = &*lock(&self.thread) {
             thread.unpark();
         }
-        (EnhancePort::new(Arc::clone(&shared), to_worker, from_worker), shared)
     }
 
     /// The worker sleeps on this thread while there is nothing to do.
@@ -81,6 +86,11 @@ impl EnhanceWorker {
     /// Whether there is no microphone to work for.
     pub(crate) fn is_idle(&self) -> bool {
         self.ports.is_empty()
+    }
+
+    /// Whether any microphone is to be enhanced.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.ports.iter().any(|port| port.shared.settings().needs_worker())
     }
 
     /// Does what there is to do; returns how many blocks that was.
@@ -160,7 +170,9 @@ impl WorkerPort {
             None => [0.0; BLOCK],
         };
         self.follower.advance(BLOCK);
-        let enhanced = self.chain.process(self.shared.settings(), &mut block.samples, &far);
+        // The high-pass is behind it already.
+        let settings = AudioProcessing { high_pass_filter: false, ..self.shared.settings() };
+        let enhanced = self.chain.process(settings, &mut block.samples, &far);
         let done = EnhancedBlock {
             sequence: block.sequence,
             level: enhanced.level,

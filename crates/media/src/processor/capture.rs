@@ -48,6 +48,28 @@ impl MicrophoneSlot {
         }
     }
 
+    /// Whether the media thread itself fetches its sound.
+    pub(super) fn is_pumped(&self) -> bool {
+        self.edge.is_pumped()
+    }
+
+    /// Whether what is captured comes back from the worker, after the tick.
+    pub(super) fn is_enhanced(&self) -> bool {
+        self.port.as_ref().is_some_and(|port| port.is_routed())
+    }
+
+    /// Takes what has come back from the worker since.
+    pub(super) fn collect(&mut self) {
+        self.filled = 0;
+        if let Some(port) = &mut self.port {
+            let (filled, told) = port.exchange(&mut self.block, 0, None);
+            self.filled = filled;
+            if let Some(level) = told {
+                self.level.store(word_of_level(level), Relaxed);
+            }
+        }
+    }
+
     /// What is captured goes this way from now on; gives back the way before.
     pub(super) fn set_port(&mut self, port: Box<EnhancePort>) -> Option<Box<EnhancePort>> {
         self.port.replace(port)

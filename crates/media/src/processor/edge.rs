@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media_core::dsp::{Resampler, ResamplerError};
-use offhook_media_core::jitter::DriftEstimator;
+use offhook_media_core::jitter::{DriftEstimator, DriftResampler};
 use offhook_media_core::units::{MediaTime, Ppm, SAMPLE_RATE};
 use ringbuf::traits::{Consumer, Observer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 
 use super::render_level::{DeviceView, RenderLevel};
-use crate::device::DeviceHealth;
-use crate::enhance::link::{ReferencePiece, ReferenceTap};
+use crate::device::{DeviceHealth, Pump};
+use crate::enhance::link::{MOST_PIECE, ReferencePiece, ReferenceTap};
 use crate::key::Key;
 
 /// Samples in a ring between device and media thread: a third of a second at 48 kHz.
@@ -57,6 +57,7 @@ pub(crate) struct CaptureEdge {
     health: Arc<DeviceHealth>,
     rate: u32,
     converter: Option<(Resampler, Drift)>,
+    pump: Option<Box<dyn Pump>>,
 }
 
 impl CaptureEdge {
@@ -65,16 +66,25 @@ impl CaptureEdge {
         ring: HeapCons<f32>,
         health: Arc<DeviceHealth>,
         rate: u32,
+        pump: Option<Box<dyn Pump>>,
     ) -> Result<Self, ResamplerError> {
         let converter = match rate {
             SAMPLE_RATE => None,
             _ => Some((Resampler::new(rate, SAMPLE_RATE)?, Drift::new(rate))),
         };
-        Ok(Self { ring, health, rate, converter })
+        Ok(Self { ring, health, rate, converter, pump })
+    }
+
+    /// Whether its device has no thread of its own.
+    pub(crate) fn is_pumped(&self) -> bool {
+        self.pump.is_some()
     }
 
     /// Fills `block`, which holds [`MOST_TAKEN`], with what has come; returns how many samples that are.
     pub(crate) fn take(&mut self, block: &mut [f32]) -> usize {
+        if let Some(pump) = &mut self.pump {
+            pump.pump();
+        }
         let most = (self.rate as usize / AT_ONCE).max(STEP);
         let Some((resampler, drift)) = &mut self.converter else {
             let most = most.min(block.len());
@@ -115,18 +125,56 @@ impl CaptureEdge {
     }
 }
 
+/// What becomes of sound at 48 kHz of the engine's clock for a device that has a clock of its own.
+enum Converter {
+    /// The same rate, give or take a crystal: where that is exact, nothing is computed.
+    Clock(Box<DriftResampler>),
+    Rate(Box<Resampler>),
+}
+
+impl Converter {
+    fn new(rate: u32) -> Result<Self, ResamplerError> {
+        Ok(match rate {
+            SAMPLE_RATE => Self::Clock(Box::default()),
+            _ => Self::Rate(Box::new(Resampler::new(SAMPLE_RATE, rate)?)),
+        })
+    }
+
+    /// The device's clock runs fast by this: it wants more samples than there is time.
+    fn follow(&mut self, fast: Ppm) {
+        match self {
+            Self::Clock(resampler) => resampler.set_speed(Ppm(-fast.0)),
+            Self::Rate(resampler) => resampler.follow(fast),
+        }
+    }
+
+    fn process(&mut self, samples: &[f32], mut emit: impl FnMut(&[f32])) {
+        match self {
+            Self::Clock(resampler) => {
+                let mut made = [0.0; PIECE + 2];
+                for piece in samples.chunks(PIECE) {
+                    let count = resampler.push(piece, &mut made);
+                    emit(&made[..count]);
+                }
+            }
+            Self::Rate(resampler) => resampler.process(samples, emit),
+        }
+    }
+}
+
 /// The speaker side: sound at 48 kHz of the engine's clock, on its way to the device.
 pub(crate) struct RenderEdge {
     ring: HeapProd<f32>,
     health: Arc<DeviceHealth>,
     rate: u32,
-    converter: Option<(Resampler, Drift)>,
+    converter: Option<(Converter, Drift)>,
     level: RenderLevel,
     /// Whether a microphone could hear it.
     is_heard: bool,
     is_new: bool,
     /// Samples it was given, ever, at 48 kHz.
     given: u64,
+    pump: Option<Box<dyn Pump>>,
 }
 
 impl RenderEdge {
@@ -137,13 +185,15 @@ impl RenderEdge {
         rate: u32,
         follows_engine_clock: bool,
         is_heard: bool,
+        pump: Option<Box<dyn Pump>>,
     ) -> Result<Self, ResamplerError> {
         let converter = match rate {
             SAMPLE_RATE if follows_engine_clock => None,
-            _ => Some((Resampler::new(SAMPLE_RATE, rate)?, Drift::new(rate))),
+            _ => Some((Converter::new(rate)?, Drift::new(rate))),
         };
-        let level = RenderLevel::new(rate, !follows_engine_clock);
-        Ok(Self { ring, health, rate, converter, level, is_heard, is_new: true, given: 0 })
+        // One that is pumped takes its sound right after a tick, whatever its clock.
+        let level = RenderLevel::new(rate, !follows_engine_clock && pump.is_none());
+        Ok(Self { ring, health, rate, converter, level, is_heard, is_new: true, given: 0, pump })
     }
 
     /// How many samples at 48 kHz the device is to be given now, for a tick every `period`.
@@ -158,17 +208,32 @@ impl RenderEdge {
             missing: self.health.missing_samples(),
         };
         let (wanted, consumed) = self.level.wanted(now, &view, period, margin);
-        let Some((resampler, drift)) = &mut self.converter else { return wanted };
+        let Some((converter, drift)) = &mut self.converter else { return wanted };
         if consumed > 0
             && let Some(at) = view.last_callback
         {
             drift.counted(consumed, at);
             if let Some(fast) = drift.drift() {
-                resampler.follow(fast);
+                converter.follow(fast);
             }
+        }
+        if matches!(converter, Converter::Clock(_)) {
+            return wanted;
         }
         let wanted = (wanted as u64 * u64::from(SAMPLE_RATE)).div_ceil(u64::from(self.rate));
         usize::try_from(wanted).unwrap_or(0).next_multiple_of(STEP)
+    }
+
+    /// Whether its device has no thread of its own.
+    pub(crate) fn is_pumped(&self) -> bool {
+        self.pump.is_some()
+    }
+
+    /// All that is given in this tick was given.
+    pub(crate) fn finish_tick(&mut self) {
+        if let Some(pump) = &mut self.pump {
+            pump.pump();
+        }
     }
 
     /// Puts sound of the element `key` before the device, and tells `reference` of it.
@@ -180,8 +245,8 @@ impl RenderEdge {
         let Self { ring, converter, level, .. } = self;
         match converter {
             None => level.written(ring.push_slice(samples)),
-            Some((resampler, _)) => {
-                resampler.process(samples, |made| level.written(ring.push_slice(made)));
+            Some((converter, _)) => {
+                converter.process(samples, |made| level.written(ring.push_slice(made)));
             }
         }
     }
@@ -194,10 +259,15 @@ impl RenderEdge {
         let ready = self.ring.occupied_len();
         let Some(last) = self.health.last_callback() else { return };
         let before = ready + self.health.callback_samples() as usize;
-        let plays_at = last + lasting(before, self.rate);
+        let begins = last + lasting(before, self.rate);
         let missing = self.health.missing_samples();
-        reference.give(ReferencePiece::new(key, self.given, plays_at, missing, self.is_new, samples));
-        self.is_new = false;
+        for (n, piece) in samples.chunks(MOST_PIECE).enumerate() {
+            let earlier = n * MOST_PIECE;
+            let plays_at = begins + lasting(earlier, SAMPLE_RATE);
+            let number = self.given + earlier as u64;
+            reference.give(ReferencePiece::new(key, number, plays_at, missing, self.is_new, piece));
+            self.is_new = false;
+        }
     }
 }
 
@@ -208,16 +278,19 @@ fn lasting(samples: usize, rate: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use ringbuf::HeapRb;
     use ringbuf::traits::Split;
 
     use super::*;
+    use crate::key::Keys;
 
     /// Samples a second that come out of a capture edge once it knows the clock.
     fn captured(rate: u32, period: usize, skew_ppm: f64) -> f64 {
         let (mut ring, taken) = HeapRb::new(RING_SAMPLES).split();
         let health = Arc::new(DeviceHealth::default());
-        let mut edge = CaptureEdge::new(taken, Arc::clone(&health), rate).unwrap();
+        let mut edge = CaptureEdge::new(taken, Arc::clone(&health), rate, None).unwrap();
         let mut block = [0.0; MOST_TAKEN];
         let (mut counted, mut came, mut first) = (0_u64, 0, None);
         let mut last = (0.0, 0);
@@ -250,6 +323,28 @@ mod tests {
             let off_ppm = (captured(rate, period, skew_ppm) / 48_000.0 - 1.0) * 1e6;
             assert!(off_ppm.abs() < 60.0, "{rate}: {off_ppm}");
         }
+    }
+
+    #[test]
+    fn all_that_is_given_is_told_with_when_it_plays() {
+        let (ring, _taken) = HeapRb::new(RING_SAMPLES).split();
+        let (told, mut pieces) = HeapRb::new(16).split();
+        let mut reference = ReferenceTap::new(told, Arc::new(AtomicBool::new(true)));
+        let health = Arc::new(DeviceHealth::default());
+        health.begin_callback(MediaTime::from_micros(1_000_000), 480);
+        let mut edge = RenderEdge::new(ring, health, SAMPLE_RATE, true, true, None).unwrap();
+        let key = Keys::new(1).take().unwrap();
+        let said: Vec<f32> = (0..1140).map(|n| n as f32).collect();
+        said.chunks(720).for_each(|tick| edge.give(key, tick, &mut reference));
+        let mut heard = Vec::new();
+        while let Some(piece) = pieces.try_pop() {
+            assert_eq!(piece.number, heard.len() as u64);
+            // After what the callback took, and what lies before it in the ring.
+            let before = (480 + heard.len() as i64) * 1_000_000 / 48_000;
+            assert_eq!(piece.plays_at.as_micros(), 1_000_000 + before);
+            heard.extend_from_slice(piece.samples());
+        }
+        assert_eq!(heard, said);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_media_core::dsp::{Limiter, RampedGain};
 use offhook_media_core::recv::mix_into;
 use offhook_media_core::rt_context::RtContext;
-use offhook_media_core::units::{MediaTime, SampleCount};
+use offhook_media_core::units::{MediaTime, SAMPLE_RATE, SampleCount};
 
 use super::stream::FADE;
 use super::{RenderEdge, StreamSlot};
@@ -14,11 +14,10 @@ use crate::key::{Key, Slots};
 
 /// Streams that sound together in one element.
 pub(crate) const MOST_SOURCES: usize = 16;
-/// Sound is pulled in pieces of about a tick: 5 ms.
-const PIECE: usize = 240;
-const MOST_PIECE: usize = PIECE + PIECE / 2;
+/// Sound is pulled in pieces of about a tick, of half as much again at most, and of so much: 15 ms.
+const MOST_PIECE: usize = 720;
 /// A device that asks for more gets the rest in the next tick, so that no tick takes long: 60 ms.
-const MOST_IN_A_TICK: usize = 12 * PIECE;
+const MOST_IN_A_TICK: usize = 4 * MOST_PIECE;
 
 /// What a device renders.
 pub(crate) struct ElementSlot {
@@ -59,14 +58,16 @@ impl ElementSlot {
         reference: &mut ReferenceTap,
     ) {
         let mut left = self.edge.wanted(now, period, margin).min(MOST_IN_A_TICK);
+        let usual = samples_in(period).clamp(1, MOST_PIECE * 2 / 3);
         while left > 0 {
-            let piece = if left <= MOST_PIECE { left } else { PIECE };
+            let piece = if left <= usual + usual / 2 { left } else { usual };
             left -= piece;
             // Several pieces in a tick make up for ticks, or a device, that came late: each is pulled as of the time it was due.
             let due = now - SampleCount(left).duration();
             self.render_piece(&mut RtContext::new(due), piece, streams);
             self.edge.give(key, &self.sum[..piece], reference);
         }
+        self.edge.finish_tick();
     }
 
     fn render_piece(&mut self, cx: &mut RtContext, samples: usize, streams: &mut Slots<StreamSlot>) {
@@ -102,6 +103,11 @@ impl ElementSlot {
         std::mem::replace(&mut self.edge, edge)
     }
 
+    /// Whether the media thread itself brings its sound to the device.
+    pub(super) fn is_pumped(&self) -> bool {
+        self.edge.is_pumped()
+    }
+
     /// Whether it sounds here now; not when too many do.
     pub(super) fn add_source(&mut self, source: Key) -> bool {
         if self.sources.contains(&Some(source)) {
@@ -120,4 +126,9 @@ impl ElementSlot {
     pub(super) fn source_but(&self, kept: Option<Key>) -> Option<Key> {
         self.sources.iter().flatten().copied().find(|source| Some(*source) != kept)
     }
+}
+
+/// Samples of a tick.
+fn samples_in(period: Duration) -> usize {
+    usize::try_from(period.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000).unwrap_or(MOST_PIECE)
 }

@@ -36,8 +36,18 @@ impl Pacer {
     /// Waits for the next tick and returns when it was due. Its wait is the one system call of a real-time thread.
     pub(crate) fn wait(&mut self) -> MediaTime {
         self.due += self.period;
-        self.sleep_until_due();
+        self.sleep_until(self.due);
         self.due
+    }
+
+    /// Leaves out so many ticks.
+    pub(crate) fn pass_over(&mut self, ticks: u32) {
+        self.due += self.period * ticks;
+    }
+
+    /// Waits until so long after the present tick; the next one comes when it would have come.
+    pub(crate) fn wait_on(&self, later: Duration) {
+        self.sleep_until(self.due + later);
     }
 
     /// Waits for the first tick that is not before `earliest`.
@@ -54,16 +64,16 @@ impl Pacer {
     }
 
     #[cfg(target_os = "linux")]
-    fn sleep_until_due(&self) {
+    fn sleep_until(&self, time: MediaTime) {
         use rustix::thread::{ClockId, clock_nanosleep_absolute};
-        let until = later(self.base, self.due.as_micros());
+        let until = later(self.base, time.as_micros());
         // Interrupted by a signal: wait on. Any other failure cannot happen with a valid time, and must not spin.
         while matches!(clock_nanosleep_absolute(ClockId::Monotonic, &until), Err(rustix::io::Errno::INTR)) {}
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn sleep_until_due(&self) {
-        std::thread::sleep(self.due.saturating_since(self.clock.now()));
+    fn sleep_until(&self, time: MediaTime) {
+        std::thread::sleep(time.saturating_since(self.clock.now()));
     }
 
     /// The clock the ticks are on.

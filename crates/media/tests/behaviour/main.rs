@@ -12,6 +12,7 @@ mod real_threads;
 mod reports;
 mod set_sink;
 mod several_calls;
+mod sound_server;
 mod stall;
 mod support;
 mod two_streams_one_element;

@@ -197,6 +197,37 @@ fn a_device_that_is_none_of_the_system_is_left_alone_unless_asked() {
 }
 
 #[test]
+fn what_is_enhanced_does_not_wait_for_the_next_tick() {
+    let tick = Duration::from_millis(10);
+    let device = SimulatedDevice { period: 480, ..SimulatedDevice::default() };
+    let mut simulation = Simulation::new(tick, device, None);
+    let (source, mut feeder) = pcm_source();
+    feeder.write(&synthetic_speech(Duration::from_secs(2), 3));
+    let microphone = simulation.open_microphone(source).unwrap();
+    let stream = simulation.engine().open_stream(&StreamConfig::default()).unwrap();
+    let mut port = stream.take_packet_port().unwrap();
+    stream.attach_microphone(&microphone);
+    for (processing, after_tick) in [(AudioProcessing::OFF, 0), (AudioProcessing::ON, 3)] {
+        microphone.set_processing(processing);
+        simulation.advance(Duration::from_millis(400));
+        while port.outgoing.pop().is_some() {}
+        let mut sent = [0; 10];
+        for millisecond in 0..200 {
+            sent[millisecond % 10] += std::iter::from_fn(|| port.outgoing.pop()).count();
+            simulation.advance(Duration::from_millis(1));
+        }
+        // A packet that was made within a millisecond is seen at the end of it.
+        let seen = (after_tick + 1) % 10;
+        assert!(
+            sent[seen] + sent[after_tick] >= 19 && sent.iter().sum::<usize>() <= 21,
+            "{processing:?}: {sent:?}"
+        );
+    }
+    let stats = simulation.engine().stats();
+    assert_eq!(stats.devices[0].unprocessed_blocks, 0);
+}
+
+#[test]
 fn on_threads_of_its_own_the_worker_is_found_when_it_is_needed_and_ends_with_the_engine() {
     let engine = Engine::builder().real_time(false).build().unwrap();
     let (source, mut feeder) = pcm_source();

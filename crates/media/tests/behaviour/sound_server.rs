@@ -1,0 +1,135 @@
+//! Devices without a thread of their own, as those of a sound server are: the media thread moves their sound in its ticks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use offhook_media::device::{Backend, OpenDevice, Pump};
+use offhook_media::simulation::Simulation;
+use offhook_media::threads::{CaptureCallback, RenderCallback};
+use offhook_media::{AudioProcessing, Device, DeviceId, Direction, OpenDeviceError};
+
+use crate::support::End;
+
+const TICK: Duration = Duration::from_millis(5);
+/// What a server hands out in a second, and a block of it.
+const SECOND: usize = 48_000;
+const BLOCK: usize = 480;
+
+/// How often each side was asked, and how many samples the speaker took.
+#[derive(Debug, Default)]
+struct Asked {
+    microphone: AtomicUsize,
+    speaker: AtomicUsize,
+}
+
+/// All of its devices are a server's but the silent one.
+struct Server(Arc<Asked>);
+
+struct Opened(Option<Box<dyn Pump>>);
+
+impl OpenDevice for Opened {
+    fn sample_rate(&self) -> u32 {
+        48_000
+    }
+
+    fn follows_engine_clock(&self) -> bool {
+        false
+    }
+
+    fn take_pump(&mut self) -> Option<Box<dyn Pump>> {
+        self.0.take()
+    }
+}
+
+struct Pumped<F>(F);
+
+impl<F: FnMut() + Send> Pump for Pumped<F> {
+    fn pump(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Backend for Server {
+    fn open_capture(
+        &mut self,
+        device: &Device,
+        mut callback: CaptureCallback,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        let asked = Arc::clone(&self.0);
+        let pump = Pumped(move || {
+            asked.microphone.fetch_add(1, Relaxed);
+            callback.deliver(&[0.25; BLOCK]);
+        });
+        Ok(Box::new(Opened((*device != Device::Null).then(|| Box::new(pump) as Box<dyn Pump>))))
+    }
+
+    fn open_render(
+        &mut self,
+        device: &Device,
+        mut callback: RenderCallback,
+    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
+        let asked = Arc::clone(&self.0);
+        let pump = Pumped(move || {
+            asked.speaker.fetch_add(1, Relaxed);
+            callback.fill(&mut [0.0; BLOCK]);
+        });
+        Ok(Box::new(Opened((*device != Device::Null).then(|| Box::new(pump) as Box<dyn Pump>))))
+    }
+
+    fn default_id(&mut self, _: Direction) -> Option<DeviceId> {
+        None
+    }
+
+    fn is_present(&mut self, _: Direction, _: &Device) -> bool {
+        true
+    }
+}
+
+fn asked_in_a_second(simulation: &mut Simulation, asked: &Asked) -> [usize; 2] {
+    let counters = [&asked.microphone, &asked.speaker];
+    let before = counters.map(|counter| counter.load(Relaxed));
+    simulation.advance(Duration::from_secs(1));
+    [0, 1].map(|side| counters[side].load(Relaxed) - before[side])
+}
+
+#[test]
+fn every_second_tick_is_left_out_while_all_devices_are_a_sound_servers() {
+    let asked = Arc::<Asked>::default();
+    let mut simulation = Simulation::with_backend(TICK, Box::new(Server(Arc::clone(&asked))));
+    let microphone = simulation.open_microphone(Device::Default).expect("it opens");
+    let _element = simulation.open_element(Device::Default).expect("it opens");
+    assert_eq!(asked_in_a_second(&mut simulation, &asked), [SECOND / BLOCK; 2]);
+    let silent = simulation.open_microphone(Device::Null).expect("it opens");
+    let both = asked_in_a_second(&mut simulation, &asked);
+    assert!(both.iter().all(|times| (198..=200).contains(times)), "{both:?}");
+    drop((silent, microphone));
+    simulation.advance(Duration::from_millis(200));
+    assert_eq!(asked_in_a_second(&mut simulation, &asked), [0, SECOND / BLOCK]);
+}
+
+#[test]
+fn what_a_server_brings_is_sent_in_the_same_tick_and_what_it_wants_is_there() {
+    let asked = Arc::<Asked>::default();
+    let mut simulation = Simulation::with_backend(TICK, Box::new(Server(Arc::clone(&asked))));
+    let microphone = simulation.open_microphone(Device::Default).expect("it opens");
+    microphone.set_processing(AudioProcessing::OFF);
+    let element = simulation.open_element(Device::Default).expect("it opens");
+    let (mut near, mut far) = (End::open(&simulation), End::open(&simulation));
+    near.stream.attach_microphone(&microphone);
+    element.set_src_object(Some(&far.stream.incoming()));
+    let mut packets = 0;
+    for _ in 0..1000 {
+        simulation.advance(Duration::from_millis(10));
+        packets += usize::from(near.stream.stats().send.packets > 0);
+        let now = simulation.now();
+        near.carry(&mut far, now, |_| true);
+    }
+    let stats = simulation.engine().stats();
+    let xruns: u64 = stats.devices.iter().map(|device| device.xruns).sum();
+    assert!(xruns <= 3, "{stats:?}");
+    let sent = near.stream.stats().send.packets;
+    assert!((985..=1000).contains(&sent) && packets > 980, "{sent}");
+    let receive = far.stream.stats().receive;
+    assert!(receive.decoded > 450_000, "{receive:?}");
+}
