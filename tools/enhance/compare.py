@@ -130,7 +130,9 @@ def table(results):
     yield "| noise and ratio in dB | before | Offhook gains | libwebrtc gains |"
     yield "|---|---|---|---|"
     yield from rows("noise", "%.2f")
-    yield ""
+
+
+def times(results):
     yield "Time per 10 ms, microseconds (by the wall clock for Offhook; libwebrtc's is CPU time with Python's share):"
     yield ""
     yield "| what | mean |"
@@ -143,7 +145,7 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="rooms and noises of so many seeds")
-    parser.add_argument("--write", type=pathlib.Path, help="put the tables between the marks of this page")
+    parser.add_argument("--write", type=pathlib.Path, help="put the tables, but for the times, between the marks of this page")
     arguments = parser.parse_args()
     results = {"echo": {}, "talk": {}, "noise": {}, "cpu": {}}
     for seed in range(1, arguments.seeds + 1):
@@ -152,7 +154,7 @@ def main():
             example("scenes", folder, seed)
             measure(pathlib.Path(folder), results)
     text = "\n".join(table(results))
-    print(text)
+    print(text, "", *times(results), sep="\n")
     if arguments.write:
         pages.replace(arguments.write, BEGIN, END, f"\n{text}\n")
 
