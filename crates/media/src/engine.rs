@@ -66,8 +66,7 @@ impl EngineBuilder {
         self
     }
 
-    /// How often the media thread ticks: 0.5 to 20 ms, 5 ms by default. Every second one of 4 ms and more is left
-    /// out while all devices are a sound server's, which hand out 10 ms at once.
+    /// How often the media thread ticks: 0.5 to 20 ms, 5 ms by default.
     #[must_use]
     pub fn period(mut self, period: Duration) -> Self {
         self.period = period.clamp(SHORTEST, LONGEST);

@@ -6,8 +6,7 @@ use std::time::Duration;
 /// each side of a call chooses for the sound it sends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LatencyMode {
-    /// About 30 ms from mouth to ear plus the path: ticks and device periods of 5 ms; with a sound server, ticks of
-    /// 10 ms.
+    /// About 30 ms from mouth to ear plus the path: ticks of 5 ms, 5 ms device periods.
     #[default]
     Normal,
     /// About 15 ms from mouth to ear plus the path, for playing music together and the like: ticks of 1.25 ms, 2.5 ms device periods, where the

@@ -36,10 +36,6 @@ const MOST_UNDER_WAY: usize = 512;
 const PUBLISH_EVERY: u32 = 4;
 /// From one tick to the next, from which on what was enhanced does not wait for the next.
 const LONG_TICK: Duration = Duration::from_millis(8);
-/// Where every second tick can be left out: those are as long as what a sound server hands out.
-const LONGEST_REST: Duration = Duration::from_millis(10);
-/// Shorter ones are wanted for their own sake.
-const LEAST_REST: Duration = Duration::from_millis(8);
 /// A command leaves at most so many things to be freed.
 const MOST_GARBAGE: usize = 3;
 
@@ -114,7 +110,6 @@ impl MediaProcessor {
     pub fn tick(&mut self, now: MediaTime) {
         let mut cx = RtContext::new(now);
         self.obey(now);
-        let step = self.period * self.periods_to_next();
         for (_, microphone) in self.microphones.iter_mut() {
             microphone.capture();
         }
@@ -126,7 +121,7 @@ impl MediaProcessor {
             stream.tell(key, &mut self.news);
         }
         for (key, element) in self.elements.iter_mut() {
-            element.render(key, now, step, self.margin, &mut self.streams, &mut self.reference);
+            element.render(key, now, self.period, self.margin, &mut self.streams, &mut self.reference);
         }
         let publish = self.ticks.is_multiple_of(PUBLISH_EVERY);
         self.ticks = self.ticks.wrapping_add(1);
@@ -141,25 +136,10 @@ impl MediaProcessor {
         }
     }
 
-    /// How many periods after this tick the next one is due. A sound server hands out 10 ms at once, and what it wants it wants early enough: while all
-    /// devices are such, there is nothing to do in between.
-    pub fn periods_to_next(&self) -> u32 {
-        let rest = self.period * 2;
-        let mut devices = self.microphones.iter().map(|(_, microphone)| microphone.is_pumped());
-        let mut speakers = self.elements.iter().map(|(_, element)| element.is_pumped());
-        let is_served = self.has_devices() && devices.all(|pumped| pumped) && speakers.all(|pumped| pumped);
-        if is_served && (LEAST_REST..=LONGEST_REST).contains(&rest) { 2 } else { 1 }
-    }
-
-    fn has_devices(&self) -> bool {
-        self.microphones.iter().next().is_some() || self.elements.iter().next().is_some()
-    }
-
     /// How long after a tick [`collect`](Self::collect) is to be called; `None` while there is nothing to collect, or the next tick comes as soon.
     pub fn collects_after(&self) -> Option<Duration> {
         let is_enhanced = || self.microphones.iter().any(|(_, microphone)| microphone.is_enhanced());
-        let step = self.period * self.periods_to_next();
-        (step >= LONG_TICK && is_enhanced()).then(|| step * 3 / 10)
+        (self.period >= LONG_TICK && is_enhanced()).then(|| self.period * 3 / 10)
     }
 
     /// Sends what was enhanced since the tick. Real-time safe.

@@ -203,7 +203,7 @@ impl Simulation {
         self.devices.run_due(now);
         if self.next_tick <= now {
             self.tick();
-            self.next_tick += self.period * self.processor.periods_to_next();
+            self.next_tick += self.period;
             if !self.enhancer_held {
                 self.enhancer.work();
             }

@@ -48,11 +48,6 @@ impl MicrophoneSlot {
         }
     }
 
-    /// Whether the media thread itself fetches its sound.
-    pub(super) fn is_pumped(&self) -> bool {
-        self.edge.is_pumped()
-    }
-
     /// Whether what is captured comes back from the worker, after the tick.
     pub(super) fn is_enhanced(&self) -> bool {
         self.port.as_ref().is_some_and(|port| port.is_routed())

@@ -75,11 +75,6 @@ impl CaptureEdge {
         Ok(Self { ring, health, rate, converter, pump })
     }
 
-    /// Whether its device has no thread of its own.
-    pub(crate) fn is_pumped(&self) -> bool {
-        self.pump.is_some()
-    }
-
     /// Fills `block`, which holds [`MOST_TAKEN`], with what has come; returns how many samples that are.
     pub(crate) fn take(&mut self, block: &mut [f32]) -> usize {
         if let Some(pump) = &mut self.pump {
@@ -222,11 +217,6 @@ impl RenderEdge {
         }
         let wanted = (wanted as u64 * u64::from(SAMPLE_RATE)).div_ceil(u64::from(self.rate));
         usize::try_from(wanted).unwrap_or(0).next_multiple_of(STEP)
-    }
-
-    /// Whether its device has no thread of its own.
-    pub(crate) fn is_pumped(&self) -> bool {
-        self.pump.is_some()
     }
 
     /// All that is given in this tick was given.

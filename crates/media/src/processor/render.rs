@@ -103,11 +103,6 @@ impl ElementSlot {
         std::mem::replace(&mut self.edge, edge)
     }
 
-    /// Whether the media thread itself brings its sound to the device.
-    pub(super) fn is_pumped(&self) -> bool {
-        self.edge.is_pumped()
-    }
-
     /// Whether it sounds here now; not when too many do.
     pub(super) fn add_source(&mut self, source: Key) -> bool {
         if self.sources.contains(&Some(source)) {

@@ -2,7 +2,7 @@
 //! |---|---|
 //! | started by | `Engine` |
 //! | priority | real-time where granted; what was granted is in the stats |
-//! | period | 5 ms, settable; 10 ms with a sound server's devices, and once more in between while a microphone is enhanced |
+//! | period | 5 ms, settable; of 8 ms and more once more in between while a microphone is enhanced |
 //! | may | run `media-core`, move samples and packets through rings, read the clock |
 //! | must not | allocate, lock, log, make a system call but its own wait |
 
@@ -117,7 +117,6 @@ pub(crate) fn run(
             processor.collect(clock.now());
             probe.leave(before);
         }
-        pacer.pass_over(processor.periods_to_next() - 1);
         pacer.skip_missed(clock.now());
     }
 }

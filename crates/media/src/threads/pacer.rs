@@ -40,11 +40,6 @@ impl Pacer {
         self.due
     }
 
-    /// Leaves out so many ticks.
-    pub(crate) fn pass_over(&mut self, ticks: u32) {
-        self.due += self.period * ticks;
-    }
-
     /// Waits until so long after the present tick; the next one comes when it would have come.
     pub(crate) fn wait_on(&self, later: Duration) {
         self.sleep_until(self.due + later);
