@@ -85,7 +85,7 @@ reliability: setup-test ## calls through deaths, outages and partitions, and a s
 soak: setup-build ## random clients and faults for SOAK_SECONDS (1800); SEED repeats a run
 	$(call say,soak: $(SOAK_SECONDS) seconds)
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test -p offhook-server --test behaviour -- --ignored --exact --nocapture chaos::every_promise_holds_for_long_and_memory_comes_back
-	$(call say,memory after crowds of clients: five minutes)
+	$(call say,memory after crowds of clients: six minutes)
 	cargo test -p offhook-cli --test command -- --ignored --exact --nocapture memory::a_second_crowd_leaves_no_more_behind_than_the_first
 
 fuzz: setup-build ## every fuzz target for FUZZ_SECONDS (default 600) each; needs a nightly tool chain

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::support::{KEY, Running, SECRET, run};
 
 const CLIENTS: &str = "3000";
-/// Sessions wait for their clients, and the allocator keeps pages for ten seconds.
-const SETTLED: Duration = Duration::from_secs(60);
+/// Sessions wait a minute for their clients, limits remember them, and the allocator keeps pages for ten seconds.
+const SETTLED: Duration = Duration::from_secs(100);
 /// Of memory that the allocator keeps, and of what the kernel counts late.
 const SLACK_BYTES: u64 = 1 << 20;
 
