@@ -9,6 +9,7 @@ mod drift;
 mod media_clock;
 mod packet_buffer;
 mod picture;
+mod runs;
 mod stats;
 mod target_delay;
 mod time_stretch;

@@ -1,6 +1,7 @@
 //! The wanted playout offset: the one that costs least, in delay and in concealed sound, on what the network did of late.
 
 use super::picture::{BIN, BINS, Picture, Prices};
+use super::runs::Runs;
 use crate::units::MediaTime;
 
 /// The recent picture holds the last one to two of these, in microseconds; then it has forgotten.
@@ -10,10 +11,9 @@ const LONG_SECONDS: f32 = 40.0;
 /// The network is better than the long picture remembers once that asks for so much more than the recent one.
 const BETTER_RATIO: usize = 5;
 const BETTER_BINS: usize = 10;
-/// And so many packets later than the recent one asks for would have come meanwhile, had nothing changed.
-const EVIDENCE: f32 = 3.0;
-/// With so many of them, little better is enough, in bins: copies that are needed no more, or come sooner.
-const MUCH_EVIDENCE: f32 = 8.0;
+/// And so many packets later than the recent one asks for would have come meanwhile, had nothing changed: those that are lost in a run are one.
+const EVIDENCE: f32 = 8.0;
+/// When hardly any of them came, little better is enough, in bins: copies that are needed no more, or come sooner.
 const LITTLE_BETTER: usize = 8;
 /// So many offsets in a row outside of what is known are a new route.
 const STEP_PACKETS: u32 = 25;
@@ -61,6 +61,7 @@ pub struct TargetDelay {
     lates: [MediaTime; LATES_TO_RAISE],
     late_count: u32,
     lates_in_a_row: u32,
+    restored: Runs,
 }
 
 impl TargetDelay {
@@ -90,6 +91,7 @@ impl TargetDelay {
             lates: [MediaTime::ZERO; LATES_TO_RAISE],
             late_count: 0,
             lates_in_a_row: 0,
+            restored: Runs::default(),
         }
     }
 
@@ -105,6 +107,11 @@ impl TargetDelay {
     pub fn available(&mut self, now: MediaTime, offset: i64, length: i64, share: f32) {
         self.prices.packet_bins = usize::try_from(length / BIN).unwrap_or(0).max(1);
         self.count(now, offset, share);
+    }
+
+    /// The packet of this number was lost, and came again in another one.
+    pub fn restored(&mut self, sequence: i64) {
+        self.restored.take(sequence);
     }
 
     /// The wanted offset in microseconds, without what the pull itself needs; `None` before the first packet.
@@ -145,6 +152,7 @@ impl TargetDelay {
         self.last_stalled = None;
         self.late_count = 0;
         self.lates_in_a_row = 0;
+        self.restored = Runs::default();
     }
 
     fn count(&mut self, now: MediaTime, offset: i64, share: f32) {
@@ -204,12 +212,7 @@ impl TargetDelay {
         let present = usize::try_from((self.wanted - anchor) / BIN).unwrap_or(0);
         let recent = self.both.cheapest(&self.prices, present);
         let long = self.long.cheapest(&self.prices, present);
-        let missed = self.long.share_above(recent.min(BINS - 1)) * self.both.count();
-        let much_better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS;
-        let seen = self.both.share_above(recent.min(BINS - 1)) * self.both.count();
-        let better = (much_better && missed >= EVIDENCE)
-            || (long >= recent + LITTLE_BETTER && missed >= MUCH_EVIDENCE && 4.0 * seen <= missed);
-        let bin = if better && !self.stalls_often(now) {
+        let bin = if self.is_better(recent, long) && !self.stalls_often(now) {
             // What was before is over: it must not come back when the recent picture holds less evidence.
             self.long.clear();
             self.own.clear();
@@ -221,6 +224,17 @@ impl TargetDelay {
             long
         };
         self.wanted = anchor + bin as i64 * BIN;
+    }
+
+    /// Whether the recent picture, which asks for bin `recent`, is of a better network than the long one, which asks for `long`.
+    fn is_better(&self, recent: usize, long: usize) -> bool {
+        let above = |picture: &Picture| picture.share_above(recent.min(BINS - 1)) * self.both.count();
+        let (missed, seen) = (above(&self.long), above(&self.both));
+        let late = missed.min(above(&self.own));
+        let evidence = late + (missed - late) / self.restored.length();
+        let much_better = 2 * long > BETTER_RATIO * recent + 2 * BETTER_BINS;
+        let little_better = long >= recent + LITTLE_BETTER && 4.0 * seen <= missed;
+        evidence >= EVIDENCE && (much_better || little_better)
     }
 
     fn stalls_often(&self, now: MediaTime) -> bool {
@@ -317,6 +331,32 @@ mod tests {
         let mut target = TargetDelay::new(40.0);
         feed(&mut target, 0, 10_000, |ms| 5000 + noise(ms, 300));
         assert!((5000..=6500).contains(&target.wanted().unwrap()), "{:?}", target.wanted());
+    }
+
+    #[test]
+    fn a_while_without_losses_says_little_where_they_come_in_runs() {
+        // Of sixty packets ten in a row are lost and come again 120 ms later.
+        let runs = |target: &mut TargetDelay, from_ms: i64, to_ms: i64, ends_ms: i64, run: i64| {
+            for ms in (from_ms..to_ms).step_by(20) {
+                let now = MediaTime::from_micros(ms * 1000);
+                let lost = ms < ends_ms && (ms / 20) % (6 * run) < run;
+                target.arrived(now, 5000);
+                if lost {
+                    target.restored(ms / 20);
+                } else {
+                    target.came(now, 5000);
+                }
+                target.available(now, if lost { 125_000 } else { 5000 }, 20_000, 1.0);
+            }
+        };
+        let wanted_after = |run| {
+            let mut target = TargetDelay::new(46.0);
+            runs(&mut target, 0, 31_200, 30_000, run);
+            target.wanted().unwrap()
+        };
+        assert!(wanted_after(10) >= 125_000, "{}", wanted_after(10));
+        // Single ones would have come: they are over.
+        assert!(wanted_after(1) < 20_000, "{}", wanted_after(1));
     }
 
     #[test]

@@ -208,6 +208,7 @@ impl<D: SlotDecoder> Playout<D> {
             return;
         }
         let offset = self.clock.offset(arrival, timestamp);
+        self.target.restored(sequence);
         self.target.available(cx.now(), offset, micros(samples as i64), gain);
         let overwritten = self.packets.overwritten();
         self.packets.insert_copy(sequence, timestamp, arrival, payload);
