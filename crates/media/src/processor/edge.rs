@@ -186,8 +186,7 @@ impl RenderEdge {
             SAMPLE_RATE if follows_engine_clock => None,
             _ => Some((Converter::new(rate)?, Drift::new(rate))),
         };
-        // One that is pumped takes its sound right after a tick, whatever its clock.
-        let level = RenderLevel::new(rate, !follows_engine_clock && pump.is_none());
+        let level = RenderLevel::new(rate, !follows_engine_clock);
         Ok(Self { ring, health, rate, converter, level, is_heard, is_new: true, given: 0, pump })
     }
 
