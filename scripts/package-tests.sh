@@ -24,7 +24,12 @@ done
 unshare --net --mount --pid --fork --kill-child --mount-proc true 2>/dev/null || skip 'namespaces cannot be made here'
 if [ -z "${OFFHOOK_PACKAGE_INSIDE:-}" ]; then
     OFFHOOK_PACKAGE_INSIDE=$(mktemp -d) && export OFFHOOK_PACKAGE_INSIDE
-    trap 'rm -rf "$OFFHOOK_PACKAGE_INSIDE"' EXIT
+    leave() {
+        # The machines are gone; their control groups are empty.
+        find /sys/fs/cgroup -depth -type d -path "*/${OFFHOOK_PACKAGE_INSIDE##*/}-*" -exec rmdir {} + 2>/dev/null || true
+        rm -rf "$OFFHOOK_PACKAGE_INSIDE"
+    }
+    trap leave EXIT
     # What happens in there ends with it: mounts, network, processes.
     unshare --net --mount --pid --fork --kill-child --mount-proc "$0" "$@" && exit 0 || exit $?
 fi
@@ -62,8 +67,11 @@ boot() {
     # As its owner puts it there: docs/OPERATING.md says from where.
     rm -f "$root/usr/local/bin/nats-server"
     install -m 0755 .tools/venv/bin/nats-server "$root/usr/local/bin/nats-server"
-    systemd-nspawn --quiet --register=no --keep-unit --directory="$root" --machine="$name" --hostname="$name" --network-bridge=offhook0 --boot --console=passive \
-        systemd.unit=basic.target >"$work/$name.log" 2>&1 </dev/null &
+    (
+        own_cgroup "${work##*/}-$name"
+        exec systemd-nspawn --quiet --register=no --keep-unit --directory="$root" --machine="$name" --hostname="$name" --network-bridge=offhook0 --boot \
+            --console=passive systemd.unit=basic.target >"$work/$name.log" 2>&1 </dev/null
+    ) &
     local booted=$!
     for _ in $(seq 200); do
         leader[$name]=$(pgrep -P "$booted" | head -1) && [ "$(on "$name" 'systemctl is-system-running' 2>/dev/null)" = running ] && break
@@ -72,6 +80,19 @@ boot() {
     [ -n "${leader[$name]:-}" ] && on "$name" "ip addr add 10.0.0.$1/24 dev host0; ip link set host0 up" && return
     tail -n 30 "$work/$name.log" >&2
     skip "systemd does not boot in a container here"
+}
+# Machines that share a control group stop each other's services: each begins in one of its own, where that may be made.
+own_cgroup() {
+    local hierarchy path
+    for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+        [ -e "$hierarchy/cgroup.procs" ] || continue
+        case $hierarchy in
+            */systemd) path=$(sed -n 's/^[0-9]*:name=systemd://p' /proc/self/cgroup) ;;
+            *) path=$(sed -n 's/^0:://p' /proc/self/cgroup) ;;
+        esac
+        path=$hierarchy${path%/}/$1
+        mkdir -p "$path" 2>/dev/null && echo "$BASHPID" 2>/dev/null >"$path/cgroup.procs" || true
+    done
 }
 # A command as root on a machine, in an environment as after a log-in.
 on() {

@@ -24,6 +24,8 @@ mod wav_file;
 
 use std::path::PathBuf;
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::pulse_link::fuzz as fuzz_pulse_stream;
 pub use backend::{Backend, OpenDevice, Pump, Sighting};
 pub(crate) use direct::Stamps;
 pub use direct::{DeviceTimeline, DirectPlayback, DirectRecording};

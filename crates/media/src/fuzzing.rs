@@ -5,6 +5,15 @@ use crate::wav::read_wav;
 /// Larger inputs only take longer.
 const MOST_BYTES: usize = 4 * 1024;
 
+/// What a sound server sends a stream: what comes of it does not depend on how it is cut. The first byte says how.
+///
+/// # Panics
+/// When an invariant does not hold.
+#[cfg(target_os = "linux")]
+pub fn pulse_stream(data: &[u8]) {
+    crate::device::fuzz_pulse_stream(data);
+}
+
 /// The WAV reader: what it accepts is finite, in range, and not longer than its bytes can hold.
 ///
 /// # Panics

@@ -194,6 +194,53 @@ fn message_of(command: &[u8]) -> Option<Message<'static>> {
     killed.iter().any(|killed| code == *killed as u32).then_some(Message::Killed)
 }
 
+/// What came of a server's bytes, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Sound(u32, Vec<u8>),
+    Wanted(u32, usize),
+    Killed,
+    Broken,
+}
+
+/// Body of the fuzz target: what comes of a server's bytes does not depend on how they are cut, and is no more than they are.
+///
+/// # Panics
+/// When an invariant does not hold.
+pub(crate) fn fuzz(data: &[u8]) {
+    let Some((cut, data)) = data.split_first() else { return };
+    let data = &data[..data.len().min(BUFFER)];
+    let whole = told(data, data.len());
+    assert_eq!(whole, told(data, usize::from(*cut)));
+    let sound: usize =
+        whole.iter().map(|told| if let Told::Sound(_, bytes) = told { bytes.len() } else { 0 }).sum();
+    assert!(sound <= data.len());
+}
+
+#[expect(clippy::expect_used, reason = "a pair of sockets with room for a buffer")]
+fn told(data: &[u8], cut: usize) -> Vec<Told> {
+    let (mut server, socket) = UnixStream::pair().expect("two file descriptors are free");
+    socket.set_nonblocking(true).expect("it is open");
+    let mut link = Link { socket, buffer: Box::new([0; BUFFER]), filled: 0, part: Part::Head };
+    let mut all = Vec::new();
+    for piece in data.chunks(cut.max(1)) {
+        server.write_all(piece).expect("there is room for a buffer");
+        let received = link.receive(&mut |message| match (message, all.last_mut()) {
+            (Message::Sound { channel, bytes }, Some(Told::Sound(of, before))) if *of == channel => {
+                before.extend_from_slice(bytes)
+            }
+            (Message::Sound { channel, bytes }, _) => all.push(Told::Sound(channel, bytes.to_vec())),
+            (Message::Wanted { channel, bytes }, _) => all.push(Told::Wanted(channel, bytes)),
+            (Message::Killed, _) => all.push(Told::Killed),
+        });
+        if received.is_err() {
+            all.push(Told::Broken);
+            break;
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use pulseaudio::protocol::{
