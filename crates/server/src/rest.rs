@@ -7,6 +7,7 @@ mod access;
 mod calls;
 mod csv;
 mod devices;
+mod elsewhere;
 mod openapi;
 mod parameters;
 mod records;

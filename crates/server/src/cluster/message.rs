@@ -4,10 +4,10 @@
 //! must not bring the others down.
 
 use bytes::Bytes;
-use offhook_signaling::call::DeviceAddress;
-use offhook_signaling::message::{LiveCall, Resume, WireError};
+use offhook_signaling::call::{CallState, CallView, DeviceAddress, LegView};
+use offhook_signaling::message::{Headers, LiveCall, Resume, WireError};
 use offhook_signaling::session::SessionState;
-use offhook_signaling::wire::Message as _;
+use offhook_signaling::wire::{self, Message as _};
 use offhook_signaling::{
     ApplicationKey, CallId, ClientMessage, DeviceId, ServerMessage, UserId, message::Limits,
 };
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bus::MOST_MESSAGE;
 use super::node::NodeId;
+use crate::store::{CallDetailRecord, UnixMillis};
 
 const VERSION: u32 = 1;
 /// Devices of one user, calls of one device: more is no honest message.
@@ -120,9 +121,12 @@ pub(crate) enum Body {
     Attach { device: Device, live: LiveCall },
     /// Answers `Attach`.
     Attached { part: Part },
-    /// To the node of a device: tell it this.
+    /// To the node of a device: tell it this. Where it is asked, `Delivered` or `Adopted` answers, or `Nothing` when it was not told.
     Deliver { device: Device, owner: NodeId, call: CallTerm, message: Box<ServerMessage> },
-    /// To the nodes of both users: the call is mine from now on. To a node that takes itself for the owner in an earlier term: it is mine.
+    /// Answers `Deliver`: it is in the device's session, or on its way to it.
+    Delivered,
+    /// To the nodes of both users: the call is mine from now on. To a node that takes itself for the owner in an earlier term, also as an
+    /// answer to `Deliver`: it is mine.
     Adopted { call: CallTerm },
     /// To a node that was parted from this one: these calls are mine. Whoever has one of them in a later term says so likewise.
     Owns { calls: Vec<CallTerm> },
@@ -132,10 +136,58 @@ pub(crate) enum Body {
     Holds { calls: Vec<CallId> },
     /// The answer: these are not the owner's, or it does not know that the node has devices in them.
     Strange { calls: Vec<CallId> },
+    /// To the owner of a call: the application's back end, which asked me, wants this of it.
+    Control { call_id: CallId, wish: Wish },
+    /// Answers `Control`.
+    Controlled(Controlled),
     /// To every node, now and then: I live, and you can hear me.
     Here,
     /// To every node: end the sessions of this user, for this reason.
     Evict { user: UserId, device: Option<DeviceId>, reason: Eviction },
+}
+
+/// What an application's back end wants of a live call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Wish {
+    /// To see it.
+    Look,
+    /// To end it.
+    HangUp,
+    /// To ring somebody else, with these headers in place of the caller's.
+    Redirect { to: UserId, headers: Option<Headers> },
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Controlled {
+    /// The call.
+    Seen(Box<SeenCall>),
+    /// It is done, and on disk.
+    Done,
+    /// It is no live call of this node.
+    Unknown,
+    /// It is answered, so that it cannot be led elsewhere.
+    Answered,
+}
+
+/// A live call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SeenCall {
+    /// How far it is.
+    pub(crate) state: CallState,
+    /// The callee's devices that have heard of it; none after the answer.
+    pub(crate) legs: Vec<LegView>,
+    /// What its record would say if it ended now.
+    pub(crate) so_far: CallDetailRecord,
+}
+
+impl SeenCall {
+    pub(crate) fn new(view: CallView, now: UnixMillis) -> Self {
+        let CallView { state, legs, so_far } = view;
+        Self { state, legs, so_far: CallDetailRecord::new(so_far, now) }
+    }
 }
 
 /// Why sessions end everywhere.
@@ -224,7 +276,7 @@ impl Message {
 impl Body {
     fn check(&self) -> Result<(), MessageError> {
         let limits = Limits::default();
-        let over = |error: offhook_signaling::wire::ParseError| MessageError::Limit(error.to_string());
+        let over = |error: wire::ParseError| MessageError::Limit(error.to_string());
         let many = |count: usize| {
             if count > MOST_NAMED { Err(MessageError::Limit("too many of them".to_owned())) } else { Ok(()) }
         };
@@ -236,6 +288,11 @@ impl Body {
             Self::Session { parts, .. } => many(parts.len()),
             Self::Holds { calls } | Self::Strange { calls } => many(calls.len()),
             Self::Owns { calls } => many(calls.len()),
+            Self::Control { wish: Wish::Redirect { headers: Some(headers), .. }, .. } => {
+                let is_allowed = wire::header_bytes(headers) <= limits.header_bytes as usize;
+                if is_allowed { Ok(()) } else { Err(MessageError::Limit("headers are too large".to_owned())) }
+            }
+            Self::Controlled(Controlled::Seen(call)) => many(call.legs.len()),
             _ => Ok(()),
         }
     }

@@ -99,6 +99,19 @@ pub(crate) enum Answer {
     Silent,
 }
 
+/// A question that waits for its answer: whoever stops waiting forgets it.
+#[derive(Debug)]
+struct Asked {
+    cluster: Arc<Cluster>,
+    number: u64,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.cluster.asks().remove(&self.number);
+    }
+}
+
 /// This server's place in the cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -204,16 +217,12 @@ impl Cluster {
             let message = Message::new(self.node.clone(), application.clone(), body).asking(number);
             self.bus.publish(to, Some(number), message.bytes())
         };
-        let own = self.clone();
+        let asked = Asked { cluster: self.clone(), number };
         async move {
-            let answer = match is_sent {
-                true => timeout(PATIENCE, answered).await,
-                false => Ok(Ok(Answer::Silent)),
-            };
-            own.asks().remove(&number);
-            match answer {
-                Ok(Ok(answer)) => answer,
-                _ => Answer::Silent,
+            let _asked = asked;
+            match is_sent {
+                true => timeout(PATIENCE, answered).await.ok().and_then(Result::ok).unwrap_or(Answer::Silent),
+                false => Answer::Silent,
             }
         }
     }
@@ -369,5 +378,26 @@ async fn renew(shared: Arc<Shared>, cluster: Arc<Cluster>) {
                 tracing::warn!(%error, "the lease is not renewed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_of_which_nobody_waits_for_the_answer_is_forgotten() {
+        let bus = LocalBus::default();
+        let join = |name: &str| ClusterConfig::local(name.parse().unwrap(), bus.clone());
+        let (asking, _intake) = Cluster::join(&join("a")).await.unwrap();
+        let (silent, _intake) = Cluster::join(&join("b")).await.unwrap();
+        let nobody = ApplicationKey::new(NOBODY).unwrap();
+        let ask = || asking.ask(&Subject::node(silent.node()), &nobody, Body::Nothing);
+        let (given_up, waits) = (ask(), ask());
+        assert_eq!(asking.asks().len(), 2);
+        assert!(timeout(Duration::from_millis(1), given_up).await.is_err());
+        assert_eq!(asking.asks().len(), 1);
+        drop(waits);
+        assert!(asking.asks().is_empty());
     }
 }

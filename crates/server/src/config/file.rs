@@ -18,6 +18,9 @@ use crate::cluster::ClusterConfig;
 use crate::store::{StoreKeySource, millis};
 use crate::turn::TurnSecret;
 
+/// Of a server for people. A test that pings by itself may be quicker.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -168,7 +171,7 @@ struct FileLimits {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a rate like { interval_seconds = 1, burst = 30 }")]
 struct FileRate {
     interval_seconds: Seconds,
     burst: u32,
@@ -217,6 +220,10 @@ impl TryFrom<f64> for Seconds {
 /// Reads `text` over the defaults.
 pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     let file: File = toml::from_str(text)?;
+    if file.sessions.heartbeat_seconds.is_some_and(|seconds| seconds.0 < SHORTEST_HEARTBEAT) {
+        let rule = "at least a second: clients ping no more often, whatever they are told";
+        return Err(ConfigError::Range { name: "sessions.heartbeat", rule });
+    }
     let mut config = ServerConfig::default();
     set(&mut config.listen, file.listen);
     config.data = file.data;
@@ -243,6 +250,9 @@ pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
     config.metrics_listen = file.metrics.listen;
     config.otlp_endpoint = file.traces.otlp_endpoint;
     if let Some(FileCluster { nats, node, credentials }) = file.cluster {
+        if nats.is_empty() {
+            return Err(ConfigError::Range { name: "cluster.nats", rule: "at least one URL" });
+        }
         config.cluster = Some(ClusterConfig::nats(node.parse()?, nats).credentials(credentials));
     }
     times(&mut config, &file.sessions, &file.calls, &file.tokens);
@@ -438,12 +448,19 @@ mod tests {
         assert!(error("lisen = '127.0.0.1:1'").contains("lisen"));
         assert!(error("[sessions]\nhello_seconds = -1").contains("negative"));
         assert!(error("[sessions]\nhello_seconds = 0").contains("sessions.hello"));
+        assert!(error("[sessions]\nheartbeat_seconds = 0.5").contains("sessions.heartbeat must be at least"));
+        assert!(error("[calls]\nsetup_seconds = 61").contains("calls.setup must be at most"));
+        assert!(ServerConfig::from_toml("[calls]\nresume_seconds = 202").is_ok());
+        assert!(error("[calls]\nresume_seconds = 203").contains("calls.resume must be at most 240 s"));
+        assert!(error("[sessions]\nheartbeat_seconds = 49").contains("calls.resume must be at most 240 s"));
         assert!(error("[echo]\ncalls = 31").contains("echo.calls"));
         assert!(error("[echo]\ndelay_seconds = 2").contains("echo.delay"));
         assert!(error("[echo]\nuser = 'a b'").contains("A-Z"));
         assert!(error("[push]\nsubject = 'me'").contains("push.subject"));
         assert!(error("[admin]\nname = 'ada'\npassword = 'short'").contains("12 to 256"));
         assert!(error("[cluster]\nnats = ['nats://a']\nnode = 'A b'").contains("a-z"));
+        assert!(error("[cluster]\nnats = []\nnode = 'a'").contains("cluster.nats must be at least one URL"));
+        assert!(error("[limits]\ncalls_per_user = 3").contains("a rate like { interval_seconds"));
         assert!(error("[limits]\nconnections = 0").contains("limits.connections"));
         assert!(error("[[application]]\nkey = 'x'\nsecret = 'y'").contains("application x"));
         assert!(error("[tls]\nkey = 'k.pem'").contains("certificate"));

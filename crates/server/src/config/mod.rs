@@ -24,6 +24,10 @@ use crate::cluster::{ClusterConfig, NodeNameError};
 use crate::store::{PostgresUrl, PostgresUrlError, StoreKeySource};
 use crate::turn::TurnSecret;
 
+/// Clients give up an unanswered call five seconds later.
+const LONGEST_SETUP: Duration = Duration::from_secs(60);
+/// Clients wait so long for what the caller reveals after the answer.
+const LONGEST_REVEAL: Duration = Duration::from_secs(240);
 /// The port without a configuration.
 const PORT: u16 = 7070;
 
@@ -451,8 +455,23 @@ impl ServerConfig {
                 return Err(ConfigError::Range { name, rule: "between a millisecond and a day" });
             }
         }
+        self.validate_beside_clients()?;
         if self.credential_lifetime < Duration::from_secs(1) {
             return Err(ConfigError::Range { name: "credential_lifetime", rule: "at least a second" });
+        }
+        Ok(())
+    }
+
+    /// Clients have times of their own: what a server waits for beyond them does not come.
+    fn validate_beside_clients(&self) -> Result<(), ConfigError> {
+        if self.calls.setup > LONGEST_SETUP {
+            let rule = "at most a minute: clients end a call that nobody has answered five seconds later";
+            return Err(ConfigError::Range { name: "calls.setup", rule });
+        }
+        if self.calls.resume + self.sessions.heartbeat * 5 / 2 > LONGEST_REVEAL {
+            let rule = "at most 240 s together with two and a half of sessions.heartbeat: for so long a callee waits for a caller who \
+                        vanished at the answer, then its authentication string has failed";
+            return Err(ConfigError::Range { name: "calls.resume", rule });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::ServerConfig;
 use crate::admin::AdminCredentials;
-use crate::cluster::ClusterConfig;
+use crate::cluster::{ClusterConfig, NodeName};
 
 impl ServerConfig {
     /// Who operates the server: with these credentials metrics and the operator's page are served where clients connect. Without them
@@ -34,5 +34,25 @@ impl ServerConfig {
     pub fn cluster(mut self, cluster: Option<ClusterConfig>) -> Self {
         self.cluster = cluster;
         self
+    }
+
+    /// Names this node of the cluster, for nodes that share a configuration. `None` for a server that is alone.
+    #[must_use]
+    pub fn node_name(mut self, name: NodeName) -> Option<Self> {
+        self.cluster.as_mut()?.name = name;
+        Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_node_of_a_cluster_is_named() {
+        let name: NodeName = "b".parse().unwrap();
+        let shared = ServerConfig::from_toml("[cluster]\nnats = ['nats://x']\nnode = 'a'").unwrap();
+        assert_eq!(shared.node_name(name.clone()).and_then(|own| own.cluster).unwrap().name(), &name);
+        assert!(ServerConfig::default().node_name(name).is_none());
     }
 }

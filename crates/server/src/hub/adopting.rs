@@ -256,6 +256,7 @@ impl Hub {
 
     /// What happened meanwhile is not known: every call that has to do with other nodes, or with this one, is looked at.
     pub(super) fn bus_back(&mut self, node: Option<&NodeId>) {
+        self.look_who_is_blocked();
         let Some(far) = &mut self.far else { return };
         let is_theirs = |owner: &NodeId| node.is_none_or(|node| node == owner);
         let theirs = far.attached.iter().filter(|(_, attached)| is_theirs(&attached.owner));

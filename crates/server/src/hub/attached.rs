@@ -22,52 +22,72 @@ const MOST_WAITING: usize = 64;
 const SPREADING: Duration = Duration::from_millis(500);
 
 impl Hub {
-    /// Tells a device of this node what the owner of a call has for it.
+    /// Tells a device of this node what the owner of a call has for it. Gives the answer for an owner that asks.
     pub(super) fn deliver(
         &mut self,
         owner: NodeId,
         device: Device,
         call: CallTerm,
         mut message: ServerMessage,
-    ) {
+    ) -> Body {
         let address = device.address(&self.application);
-        let Some(far) = &mut self.far else { return };
+        let Some(far) = &mut self.far else { return Body::Nothing };
         if self.sessions.get(&address).is_none() {
-            let early = Early { owner: owner.clone(), call: call.clone(), message: message.clone() };
-            if far.keep_early(&device, early) {
-                return;
-            }
-            let own = far.cluster.node().clone();
-            match far.moved_to(&device).cloned() {
-                Some(node) if node != own => {
-                    let body = Body::Deliver { device, owner, call, message: Box::new(message) };
-                    self.tell_node(&node, body);
-                }
-                _ if owner != own => {
-                    let (event, only) = (DeviceEvent::Disconnected, Some(call.call_id));
-                    self.tell_node(&owner, Body::Happened { device, event, only });
-                }
-                _ => {}
-            }
-            return;
+            return self.deliver_to_absent(owner, device, call, message);
         }
         if owner != *far.cluster.node() && !self.follow(owner, &device, &call, &message) {
-            return;
+            return self.later_term(&call).map_or(Body::Nothing, |call| Body::Adopted { call });
         }
         let call_id = call.call_id;
         self.issuer.fill_in(environment::wall(), &address, &call_id, &mut message);
         if let Some(entry) = self.sessions.get_mut(&address) {
             entry.event(call_id, message);
         }
+        Body::Delivered
+    }
+
+    /// The session of the device is on its way here, at another node by now, or gone.
+    fn deliver_to_absent(
+        &mut self,
+        owner: NodeId,
+        device: Device,
+        call: CallTerm,
+        message: ServerMessage,
+    ) -> Body {
+        let Some(far) = &mut self.far else { return Body::Nothing };
+        let early = Early { owner: owner.clone(), call: call.clone(), message: message.clone() };
+        if far.keep_early(&device, early) {
+            return Body::Delivered;
+        }
+        let own = far.cluster.node().clone();
+        match far.moved_to(&device).cloned() {
+            Some(node) if node != own => {
+                let body = Body::Deliver { device, owner, call, message: Box::new(message) };
+                self.tell_node(&node, body);
+                Body::Delivered
+            }
+            _ => {
+                if owner != own {
+                    let (event, only) = (DeviceEvent::Disconnected, Some(call.call_id));
+                    self.tell_node(&owner, Body::Happened { device, event, only });
+                }
+                Body::Nothing
+            }
+        }
+    }
+
+    /// The term in which a call is this node's, when it is a later one.
+    fn later_term(&self, call: &CallTerm) -> Option<CallTerm> {
+        let own = self.far.as_ref()?.owned.get(&call.call_id)?;
+        (own.epoch > call.epoch).then(|| CallTerm { call_id: call.call_id.clone(), epoch: own.epoch })
     }
 
     /// Keeps in step what is known of a device's part in a call of another node; false for what an earlier owner says.
     fn follow(&mut self, owner: NodeId, device: &Device, call: &CallTerm, message: &ServerMessage) -> bool {
         let call_id = &call.call_id;
         let Some(far) = &mut self.far else { return false };
-        if let Some(own) = far.owned.get(call_id) {
-            if call.epoch < own.epoch {
-                let call = CallTerm { call_id: call_id.clone(), epoch: own.epoch };
+        if far.owned.contains_key(call_id) {
+            if let Some(call) = self.later_term(call) {
                 self.tell_node(&owner, Body::Adopted { call });
             }
             return false;
@@ -206,15 +226,17 @@ impl Hub {
         let (Some(far), Some(call_id), false) = (&mut self.far, frame.call_id.clone(), is_here) else {
             return Some(frame);
         };
+        let key = (device.clone(), frame.id.clone());
+        if let Some(asked) = far.asked.get_mut(&key) {
+            // It was repeated: the outcome goes where it was repeated.
+            *asked = line.clone();
+            return None;
+        }
         let Some(attached) = far.attached.get_mut(&call_id).filter(|call| call.sides.contains_key(&device))
         else {
             return Some(frame);
         };
-        let key = (device.clone(), frame.id.clone());
-        if far.asked.insert(key.clone(), line.clone()).is_some() {
-            // It was repeated: the outcome goes where it was repeated.
-            return None;
-        }
+        far.asked.insert(key.clone(), line.clone());
         if let Some(waiting) = attached.waiting.as_mut().filter(|waiting| waiting.len() < MOST_WAITING) {
             waiting.push((line.clone(), frame));
             return None;

@@ -7,6 +7,7 @@ use offhook_signaling::message::{Empty, IssuedCredential, Outcome, Registered, W
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage};
 
+use super::passing::Speaker;
 use super::records::Held;
 use super::{Hub, Line};
 use crate::environment;
@@ -35,12 +36,19 @@ impl Hub {
                 }
                 let frame = Frame { id, seq, ack, call_id, message };
                 let Some(frame) = self.forward(line, frame) else { return };
+                let passed = frame.call_id.as_ref().and_then(|call_id| {
+                    let speaker = || Speaker::Here { line: line.clone(), frame: Box::new(frame.clone()) };
+                    self.may_pass(call_id, &frame.message, speaker)
+                });
                 let message = frame.message;
                 let late = self.records.hold_end_of(frame.call_id.as_ref());
                 let allowed =
                     if self.may_say(now, line, &message) { Ok(()) } else { Err(WireError::RateLimited) };
                 let error =
                     allowed.and_then(|()| self.execute(now, &line.address, frame.call_id, message)).err();
+                if let (Some(speaker), None) = (passed, error) {
+                    return self.pass_on(speaker);
+                }
                 let outcome = Held::Outcome { line: line.clone(), of: frame.id, error };
                 // Who learns that a call is unknown has been told that it ended.
                 let outcome = if late { self.records.hold(outcome) } else { Some(outcome) };

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::records::Held;
 use super::{Command, Hub};
 use crate::close::CloseReason;
-use crate::cluster::message::Eviction;
+use crate::cluster::message::{Body, Controlled, Eviction, Message, SeenCall, Wish};
+use crate::cluster::node::NodeId;
+use crate::environment;
 use crate::server::Shared;
 
 /// A question and where its answer goes. Whoever asked may be gone by then.
@@ -169,6 +171,40 @@ impl Hub {
             Err(error) => {
                 let _ = answer.send(Err(error));
             }
+        }
+    }
+
+    /// What a back end wants that asked another node. Answered when all records that are on their way are written.
+    pub(super) fn handle_control(
+        &mut self,
+        now: Instant,
+        (from, ask): (&NodeId, Option<u64>),
+        call_id: &CallId,
+        wish: Wish,
+    ) {
+        let result = match wish {
+            Wish::Look => {
+                let view = self.board.call(now, &self.application, call_id).ok_or(ControlError::UnknownCall);
+                view.map(|view| Controlled::Seen(Box::new(SeenCall::new(view, environment::wall_millis()))))
+            }
+            Wish::HangUp => self
+                .board
+                .handle_hang_up(now, &self.application, call_id, EndedBy::Control)
+                .map(|()| Controlled::Done),
+            Wish::Redirect { to, headers } => {
+                self.redirect(now, call_id, to, headers).map(|()| Controlled::Done)
+            }
+        };
+        let result = result.unwrap_or_else(|error| match error {
+            ControlError::Answered => Controlled::Answered,
+            ControlError::UnknownCall | ControlError::NotAsked => Controlled::Unknown,
+        });
+        self.route();
+        let Some(far) = &self.far else { return };
+        let body = Body::Controlled(result);
+        let message = Message::new(far.cluster.node().clone(), self.application.clone(), body).answering(ask);
+        if let Some(held) = self.records.hold(Held::Far(Box::new(message), from.clone())) {
+            self.tell(held);
         }
     }
 

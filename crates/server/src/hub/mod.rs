@@ -5,6 +5,7 @@
 
 mod adopting;
 mod attached;
+mod blocking;
 mod commands;
 mod control;
 mod draining;
@@ -13,6 +14,7 @@ mod hooks;
 mod locate;
 mod opening;
 mod owning;
+mod passing;
 mod peers;
 mod pushing;
 mod records;
@@ -24,16 +26,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_signaling::call::{DeviceAddress, Switchboard, SwitchboardOutput, Verdict};
+use offhook_signaling::call::{CallRecord, DeviceAddress, Switchboard, SwitchboardOutput, Verdict};
 use offhook_signaling::message::{IssuedCredential, LiveCall, Outcome, Resume, WireError};
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::adopting::Found;
+pub(crate) use self::blocking::Blocks;
 pub(crate) use self::control::{Gone, Question, SeenDevice, SeenUser};
-use self::far::Far;
+use self::far::{Far, Owned};
 pub(crate) use self::locate::Resolved;
+pub(crate) use self::passing::Passed;
 use self::records::{Held, Records};
 use self::sessions::Sessions;
 use crate::applications::Applications;
@@ -109,6 +113,10 @@ pub(crate) enum Command {
     Located(Box<Found>),
     /// What the owner of a call answered to what a device said.
     Forwarded(Line, Box<Frame<ClientMessage>>, Answer),
+    /// What the node of the other side answered to what was passed on to it.
+    Passed(Passed),
+    /// What the store says of blocks.
+    Blocks(Blocks),
 }
 
 /// A device that proved itself and wants its session.
@@ -175,6 +183,15 @@ struct Hub {
     metrics: Arc<Metrics>,
     /// Other nodes; none where this server is alone.
     far: Option<Far>,
+}
+
+/// What the switchboard wants.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// To be told.
+    events: Vec<(DeviceAddress, CallId, ServerMessage)>,
+    /// Calls that are over, what waits for their records, and what other nodes had to do with them.
+    ended: BTreeMap<CallId, (CallRecord, Vec<Held>, Option<Owned>)>,
 }
 
 impl Hub {
@@ -268,6 +285,8 @@ impl Hub {
             Command::Fenced(call_id, owner, epoch) => self.fenced(&call_id, &owner, epoch),
             Command::Located(found) => self.located(now, *found),
             Command::Forwarded(line, frame, answer) => self.forwarded(now, line, *frame, answer),
+            Command::Passed(passed) => self.passed(now, passed),
+            Command::Blocks(blocks) => self.take_blocks(now, blocks),
         }
     }
 
@@ -359,7 +378,13 @@ impl Hub {
     /// Carries out what the switchboard wants, after the outcome of the command it comes from. What tells that a call is over
     /// waits for the call's record.
     fn carry_out(&mut self, outcome: Option<Held>) {
-        let (mut events, mut ended) = (Vec::new(), BTreeMap::new());
+        let wanted = self.wanted();
+        self.carry_out_these(wanted, outcome);
+    }
+
+    /// What the switchboard wants to be told, and which calls are over.
+    fn wanted(&mut self) -> Wanted {
+        let Wanted { mut events, mut ended } = Wanted::default();
         while let Some(output) = self.board.poll_output() {
             match output {
                 SwitchboardOutput::Send { to, call_id, message } => {
@@ -382,7 +407,11 @@ impl Hub {
                 }
             }
         }
-        let mut outcome = outcome;
+        Wanted { events, ended }
+    }
+
+    fn carry_out_these(&mut self, wanted: Wanted, mut outcome: Option<Held>) {
+        let Wanted { events, mut ended } = wanted;
         if ended.is_empty()
             && let Some(outcome) = outcome.take()
         {

@@ -145,7 +145,7 @@ impl Hub {
         }
     }
 
-    fn delivery(
+    pub(super) fn delivery(
         &self,
         owner: &NodeId,
         device: Device,

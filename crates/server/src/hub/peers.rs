@@ -9,6 +9,7 @@ use offhook_signaling::{CallId, ClientMessage, DeviceId, UserId};
 
 use super::Hub;
 use super::far::own_part;
+use super::passing::Speaker;
 use super::records::Held;
 use crate::close::CloseReason;
 use crate::cluster::message::{Body, CallTerm, ClaimedSession, Device, DeviceEvent, Eviction, Message, Part};
@@ -50,7 +51,12 @@ impl Hub {
                 let part = self.attach_again(&from, &device, &live);
                 self.answer_node(&from, ask, part.map_or(Body::Nothing, |part| Body::Attached { part }));
             }
-            Body::Deliver { device, owner, call, message } => self.deliver(owner, device, call, *message),
+            Body::Deliver { device, owner, call, message } => {
+                let taken = self.deliver(owner, device, call, *message);
+                if ask.is_some() {
+                    self.answer_node(&from, ask, taken);
+                }
+            }
             Body::Adopted { call } => {
                 let own = self.handle_adopted(&from, &call);
                 own.into_iter().for_each(|call| self.tell_node(&from, Body::Adopted { call }));
@@ -62,17 +68,20 @@ impl Hub {
             Body::Released { call } => self.handle_released(&from, &call),
             Body::Holds { calls } => self.handle_holds(&from, calls),
             Body::Strange { calls } => self.handle_strange(&from, &calls),
+            Body::Control { call_id, wish } => self.handle_control(now, (&from, ask), &call_id, wish),
             Body::Evict { user, device, reason } => self.evict(now, &user, device, reason),
             // Answers go to whoever asked, and that a node lives has been noted.
             Body::Session { .. }
             | Body::Nothing
             | Body::Outcome { .. }
             | Body::Attached { .. }
+            | Body::Delivered
+            | Body::Controlled(_)
             | Body::Here => {}
         }
     }
 
-    fn answer_node(&self, to: &NodeId, ask: Option<u64>, body: Body) {
+    pub(super) fn answer_node(&self, to: &NodeId, ask: Option<u64>, body: Body) {
         if let Some(far) = &self.far {
             far.cluster.answer(to, ask, &self.application, body);
         }
@@ -195,10 +204,14 @@ impl Hub {
             self.overtaken(call_id);
         }
         let late = self.records.hold_end_of(Some(call_id));
+        let passed = self.may_pass(call_id, &message, || Speaker::There { node: from.clone(), ask });
         let error = match message {
             ClientMessage::CallStart(_) | ClientMessage::CallReport(_) => Some(WireError::OutOfOrder),
             message => self.execute(now, &address, Some(call_id.clone()), message).err(),
         };
+        if let (Some(speaker), None) = (passed, error) {
+            return self.pass_on(speaker);
+        }
         let Some(far) = &self.far else { return };
         let body = Body::Outcome { error };
         let message = Message::new(far.cluster.node().clone(), self.application.clone(), body);
@@ -263,7 +276,7 @@ impl Hub {
     }
 
     /// Sessions of a user end here because another node was told so.
-    fn evict(&mut self, now: Instant, user: &UserId, device: Option<DeviceId>, reason: Eviction) {
+    pub(super) fn evict(&mut self, now: Instant, user: &UserId, device: Option<DeviceId>, reason: Eviction) {
         let close = match reason {
             Eviction::Unblocked => {
                 self.blocked.remove(user);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use offhook_signaling::call::{CallEndCause, CallState, CallView, EndedBy, LegState};
+use offhook_signaling::call::{CallEndCause, CallState, ControlError, EndedBy, LegState, LegView};
 use offhook_signaling::message::{Headers, WireError};
 use offhook_signaling::{ApplicationKey, CallId, DeviceId, UserId};
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Refusal;
 use super::access::Access;
 use super::parameters::{Parameters, Segments, cut, limit};
+use crate::cluster::message::{Controlled, SeenCall, Wish};
 use crate::environment;
 use crate::hub::Question;
 use crate::server::Shared;
@@ -121,14 +122,12 @@ impl From<CallDetailRecord> for Call {
 }
 
 impl Call {
-    fn live(view: CallView, now: UnixMillis) -> Self {
-        let device =
-            |leg: offhook_signaling::call::LegView| CallDevice { device: leg.device, state: leg.state };
-        let so_far = CallDetailRecord::new(view.so_far, now);
+    fn live(SeenCall { state, legs, so_far }: SeenCall) -> Self {
+        let device = |leg: LegView| CallDevice { device: leg.device, state: leg.state };
         Self {
             status: CallStatus::Ongoing,
-            state: view.state,
-            devices: view.legs.into_iter().map(device).collect(),
+            state,
+            devices: legs.into_iter().map(device).collect(),
             ended: None,
             ended_by: None,
             result: "N/A",
@@ -179,7 +178,8 @@ pub(super) async fn list(
     let found = shared.ask(&access.application, question).await?;
     let (found, next) = cut(found, limit, |view| view.so_far.call_id.to_string());
     let now = environment::wall_millis();
-    Ok(Json(CallsAnswer { calls: found.into_iter().map(|view| Call::live(view, now)).collect(), next }))
+    let calls = found.into_iter().map(|view| Call::live(SeenCall::new(view, now))).collect();
+    Ok(Json(CallsAnswer { calls, next }))
 }
 
 async fn ended(
@@ -206,10 +206,19 @@ pub(super) async fn one(
     let wanted = call_id.clone();
     let live = shared.ask(&access.application, |answer| Question::Call { call_id: wanted, answer }).await?;
     if let Some(view) = live {
-        return Ok(Json(Call::live(view, environment::wall_millis())));
+        return Ok(Json(Call::live(SeenCall::new(view, environment::wall_millis()))));
     }
-    let record = shared.store.record(&access.application, &call_id).await?;
-    record.map(|record| Json(record.into())).ok_or(Refusal::NotFound)
+    let record = || shared.store.record(&access.application, &call_id);
+    let mut found = record().await?;
+    if found.is_none() && shared.cluster.is_some() {
+        let seen = shared.control_elsewhere(&access.application, &call_id, Wish::Look).await?;
+        if let Some(Controlled::Seen(call)) = seen {
+            return Ok(Json(Call::live(*call)));
+        }
+        // It may have ended meanwhile.
+        found = record().await?;
+    }
+    found.map(|record| Json(record.into())).ok_or(Refusal::NotFound)
 }
 
 /// Ends a live call. Answers when its record is on disk.
@@ -219,7 +228,39 @@ pub(super) async fn hang_up(
     access: Access,
 ) -> Result<StatusCode, Refusal> {
     let call_id = CallId::new(call_id).map_err(|_| Refusal::NotFound)?;
-    shared.ask(&access.application, |answer| Question::HangUp { call_id, answer }).await??;
+    carry_out(&shared, access, call_id, Wish::HangUp).await
+}
+
+/// Carries out what is wanted of a live call, here or at the node that owns it.
+async fn carry_out(
+    shared: &Shared,
+    access: Access,
+    call_id: CallId,
+    wish: Wish,
+) -> Result<StatusCode, Refusal> {
+    let application = &access.application;
+    let wanted = call_id.clone();
+    let done = match wish.clone() {
+        Wish::HangUp => {
+            shared.ask(application, |answer| Question::HangUp { call_id: wanted, answer }).await?
+        }
+        Wish::Redirect { to, headers } => {
+            let question = |answer| Question::Redirect { call_id: wanted, to, headers, answer };
+            shared.ask(application, question).await?
+        }
+        Wish::Look => Ok(()),
+    };
+    let done = match done {
+        Err(ControlError::UnknownCall) => {
+            match shared.control_elsewhere(application, &call_id, wish).await? {
+                None => Err(ControlError::UnknownCall),
+                Some(Controlled::Answered) => Err(ControlError::Answered),
+                Some(_) => Ok(()),
+            }
+        }
+        here => here,
+    };
+    done?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -231,20 +272,14 @@ pub(super) async fn change(
 ) -> Result<StatusCode, Refusal> {
     let call_id = CallId::new(call_id).map_err(|_| Refusal::NotFound)?;
     let action = svaml::parse(&access.body).map_err(|error| Refusal::parameter(error.to_string()))?;
-    let done = match action {
-        Some(Action::HangUp) => {
-            shared.ask(&access.application, |answer| Question::HangUp { call_id, answer }).await?
-        }
-        Some(Action::Connect { to: Some(to), headers }) => {
-            let question = |answer| Question::Redirect { call_id, to, headers, answer };
-            shared.ask(&access.application, question).await?
-        }
+    let wish = match action {
+        Some(Action::HangUp) => Wish::HangUp,
+        Some(Action::Connect { to: Some(to), headers }) => Wish::Redirect { to, headers },
         Some(Action::Continue { .. } | Action::Connect { to: None, .. }) | None => {
             return Err(Refusal::parameter(
                 "the action must be hangup, or connectMxp with a destination like {\"endpoint\": \"alice\"}",
             ));
         }
     };
-    done?;
-    Ok(StatusCode::NO_CONTENT)
+    carry_out(&shared, access, call_id, wish).await
 }

@@ -125,7 +125,9 @@ impl Operation {
                     "40100 no usable Authorization, 40101 the time, 40102 the signature, 40108 application or secret"
                 }
                 404 => "40400 not found",
-                _ => "50300 the store does not work, or the server is shutting down",
+                _ => {
+                    "50300 the store does not work, another node cannot be reached, or the server is shutting down"
+                }
             };
             let schema = shapes.of::<ErrorAnswer>();
             self = self.answers(*status, description, json!({ JSON: { "schema": schema } }));

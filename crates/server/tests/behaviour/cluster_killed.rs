@@ -10,7 +10,7 @@ use offhook_signaling::message::{Credential, SdpKind, Update};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::nodes::{Carrier, Nodes};
+use crate::nodes::{Nodes, talk};
 use crate::support::{Phone, config, hello, live, token};
 
 const URL: &str = "OFFHOOK_TEST_CLUSTER_URL";
@@ -46,21 +46,15 @@ async fn start(url: &str) -> (Child, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_of_a_killed_node_are_taken_over_and_those_that_ring_fail() {
-    let Some(nodes) = Nodes::nats(1).await else { return };
-    let Carrier::Nats(nats) = &nodes.carrier else { return };
-    let (mut killed, url) = start(&nats.urls().remove(0)).await;
+    let Some(mut nodes) = Nodes::nats(1).await else { return };
+    let (mut killed, url) = start(&nodes.nats_servers().urls().remove(0)).await;
     let (b, c) = (nodes.node("b").await, nodes.node("c").await);
     let token = token("alice", "alice");
     let mut alice = Phone::try_connect(&url, None).await.unwrap();
     alice.greet(hello("alice", "a1", Credential::Token(token.clone()))).await;
     let mut bob = Phone::register(&b, "bob", "b1").await;
     let mut dora = Phone::register(&b, "dora", "d1").await;
-    alice.call("talk", "bob").await;
-    alice.expect("progressing").await;
-    bob.expect("incoming from alice").await;
-    bob.answer("talk").await;
-    bob.expect("answered").await;
-    alice.expect("answered").await;
+    talk(&mut alice, &mut bob, ("alice", "bob"), "talk").await;
     alice.call("ring", "dora").await;
     alice.expect("progressing").await;
     dora.expect("incoming from alice").await;

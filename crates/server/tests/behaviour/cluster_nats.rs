@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::nodes::{Nats, Nodes};
+use crate::nodes::{Nats, Nodes, talk};
 use crate::support::{Phone, SOON, config, word};
 
 async fn join(url: String) -> ClusterError {
@@ -68,13 +68,8 @@ async fn a_nats_server_without_jetstream_is_refused() {
 }
 
 /// A whole call between two phones that have heard nothing yet.
-async fn call(caller: &mut Phone, callee: &mut Phone, (from, to): (&str, &str), call: &str) {
-    caller.call(call, to).await;
-    caller.expect("progressing").await;
-    callee.expect(&format!("incoming from {from}")).await;
-    callee.answer(call).await;
-    callee.expect("answered").await;
-    caller.expect("answered").await;
+async fn call(caller: &mut Phone, callee: &mut Phone, people: (&str, &str), call: &str) {
+    talk(caller, callee, people, call).await;
     caller.hang_up(call, CallEndCause::HungUp, None).await;
     caller.expect("ended HungUp").await;
     callee.expect("ended HungUp").await;
@@ -87,12 +82,7 @@ async fn without_nats_calls_within_a_node_go_on_the_rest_fails_clearly_and_all_c
     let mut alice = Phone::register(&a, "alice", "a1").await;
     let mut carol = Phone::register(&a, "carol", "c1").await;
     let mut bob = Phone::register(&b, "bob", "b1").await;
-    alice.call("across", "bob").await;
-    alice.expect("progressing").await;
-    bob.expect("incoming from alice").await;
-    bob.answer("across").await;
-    bob.expect("answered").await;
-    alice.expect("answered").await;
+    talk(&mut alice, &mut bob, ("alice", "bob"), "across").await;
 
     nodes.nats_servers().kill();
     // Both notice that the connection is gone.
@@ -187,12 +177,7 @@ async fn a_hang_up_that_was_on_its_way_when_a_nats_server_died_is_told_all_the_s
         let (caller, callee, call) = (format!("a{index}"), format!("b{index}"), format!("c{index}"));
         let mut callee_phone = Phone::register(&b, &callee, "d1").await;
         let mut phone = Phone::register(&a, &caller, "d1").await;
-        phone.call(&call, &callee).await;
-        phone.expect("progressing").await;
-        callee_phone.expect(&format!("incoming from {caller}")).await;
-        callee_phone.answer(&call).await;
-        callee_phone.expect("answered").await;
-        phone.expect("answered").await;
+        talk(&mut phone, &mut callee_phone, (&caller, &callee), &call).await;
         pairs.push((call, phone, callee_phone));
     }
     // The two nodes are at some two of the three, or at the same one.

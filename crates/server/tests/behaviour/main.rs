@@ -11,6 +11,7 @@ mod authentication_string;
 mod backend;
 mod chaos;
 mod cluster;
+mod cluster_control;
 mod cluster_failover;
 mod cluster_killed;
 mod cluster_nats;

@@ -228,6 +228,13 @@ impl Nodes {
         }
     }
 
+    pub(crate) fn local_bus(&self) -> &LocalBus {
+        match &self.carrier {
+            Carrier::Local(bus) => bus,
+            Carrier::Nats(_) => panic!("NATS carries the messages here"),
+        }
+    }
+
     pub(crate) fn cluster(&self, name: &str) -> ClusterConfig {
         let name: NodeName = name.parse().unwrap();
         match &self.carrier {
@@ -259,6 +266,16 @@ impl Nodes {
         let page = self.store.records(&query).await.unwrap();
         page.records.into_iter().filter(|record| record.call_id.as_str() == call).collect()
     }
+}
+
+/// A call between two phones that have heard nothing yet, until both know that it is answered.
+pub(crate) async fn talk(caller: &mut Phone, callee: &mut Phone, (from, to): (&str, &str), call: &str) {
+    caller.call(call, to).await;
+    caller.expect("progressing").await;
+    callee.expect(&format!("incoming from {from}")).await;
+    callee.answer(call).await;
+    callee.expect("answered").await;
+    caller.expect("answered").await;
 }
 
 /// A device comes back, here, with the calls it remembers.

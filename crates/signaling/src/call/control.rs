@@ -22,7 +22,7 @@ pub enum LegState {
 }
 
 /// One device of the callee, before the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegView {
     /// The device.
     pub device: DeviceId,
