@@ -1,7 +1,7 @@
 //! `offhook serve`: the signaling server until a signal ends it.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
@@ -118,6 +118,11 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     }
     if let Some(cluster) = arguments.cluster.config() {
         config = config.cluster(Some(cluster));
+    } else if let Some(name) = &arguments.cluster.node_name {
+        config = config.node_name(name.clone()).ok_or_else(|| {
+            Failure::usage("--node-name: this server is alone")
+                .advice("name the cluster with --cluster nats://… or [cluster] of the configuration file")
+        })?;
     }
     if let Some(subject) = &arguments.push_subject {
         config = config.push(Some(PushConfig::new(subject)));
@@ -154,11 +159,9 @@ fn with_turn(config: ServerConfig, arguments: &ServeArguments) -> ServerConfig {
 fn not_started(error: &StartError) -> Failure {
     let what = error.to_string();
     match error {
-        StartError::Listen { address, .. } => Failure::failed(what).advice(format!(
-            "another program may use port {}: stop it, or choose another with --listen {}:0",
-            address.port(),
-            address.ip()
-        )),
+        StartError::Listen { address, source } => {
+            Failure::failed(what).advice(listen_advice(*address, source.kind()))
+        }
         StartError::Tls(_) => {
             Failure::usage(what).advice("--tls-cert and --tls-key take PEM files that belong together")
         }
@@ -170,6 +173,23 @@ fn not_started(error: &StartError) -> Failure {
             .advice("--cluster takes the addresses of nats-server 2.12 or later, started with -js"),
         StartError::Echo(_) => Failure::failed(what).advice("start with --no-echo-user"),
         StartError::Push(_) | StartError::Entropy => Failure::failed(what),
+    }
+}
+
+fn listen_advice(address: SocketAddr, why: ErrorKind) -> String {
+    match why {
+        ErrorKind::AddrNotAvailable => format!(
+            "{} is no address of this machine: `ip address` lists them, and 0.0.0.0 or [::] means all of them",
+            address.ip()
+        ),
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are for root, or for a service with CAP_NET_BIND_SERVICE like that of the package".to_owned()
+        }
+        _ => format!(
+            "another program may use port {}: stop it, or choose another with --listen {}:0",
+            address.port(),
+            address.ip()
+        ),
     }
 }
 

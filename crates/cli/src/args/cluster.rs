@@ -17,7 +17,7 @@ pub(crate) struct ClusterArguments {
         requires = "node_name"
     )]
     pub(crate) cluster: Vec<String>,
-    /// What this node is called: 1 to 32 of a-z, 0-9 and -; no two nodes the same.
+    /// What this node is called: 1 to 32 of a-z, 0-9 and -; no two nodes the same. In place of the configuration file's name.
     #[arg(long, env = "OFFHOOK_NODE_NAME", value_name = "NAME")]
     pub(crate) node_name: Option<NodeName>,
     /// File with the credentials that NATS wants (.creds).

@@ -149,3 +149,18 @@ fn a_port_in_use_is_an_error_that_says_so() {
     assert_eq!(refused.code(), 1);
     assert!(refused.stderr.contains(address) && refused.stderr.contains("--listen"), "{}", refused.stderr);
 }
+
+#[test]
+fn what_keeps_it_from_listening_is_told_apart() {
+    // Of a network for documents: nobody has it.
+    let elsewhere = run(&["serve", "--listen", "192.0.2.1:7070"]);
+    assert!(elsewhere.stderr.contains("192.0.2.1 is no address of this machine"), "{}", elsewhere.stderr);
+    assert!(!elsewhere.stderr.contains("another program"), "{}", elsewhere.stderr);
+}
+
+#[test]
+fn a_server_that_is_alone_has_no_node_name() {
+    let alone = run(&["serve", "--listen", "127.0.0.1:0", "--node-name", "a"]);
+    assert_eq!(alone.code(), 2, "{}", alone.stderr);
+    assert!(alone.stderr.contains("--cluster"), "{}", alone.stderr);
+}
