@@ -6,10 +6,12 @@
 //! thread's end: raw blocks out, enhanced blocks in. What was put before the loudspeakers comes to the worker through the `link` too, and waits
 //! in the `reference` until the microphone could have heard it.
 
+mod align;
 mod chain;
 mod echo;
 mod follower;
 mod gain;
+mod interpolation;
 pub(crate) mod link;
 mod noise;
 pub(crate) mod port;

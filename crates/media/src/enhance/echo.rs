@@ -9,6 +9,7 @@ use sonora_aec3::block::Block;
 use sonora_aec3::block_processor::BlockProcessor;
 use sonora_aec3::config::EchoCanceller3Config;
 
+use super::align::{Aligned, Alignment};
 use super::stage::{BLOCK, Stage};
 
 const BANDS: usize = 3;
@@ -19,6 +20,8 @@ const STEP: usize = 64;
 /// Of the two and a half steps in a block, half a step has to wait: 2 ms.
 const AHEAD: usize = STEP / 2;
 const ROOM: usize = STEP + BAND_BLOCK;
+/// What the core takes at once.
+type Step = [[f32; STEP]; BANDS];
 /// The core counts as 16-bit sound does.
 const SCALE: f32 = 32_768.0;
 /// At this level the microphone clips, and its echo is no longer what the filter learned.
@@ -29,6 +32,7 @@ pub(super) const DELAY: usize = 335;
 
 /// The echo stage.
 pub(super) struct EchoCanceller {
+    alignment: Alignment,
     core: BlockProcessor,
     near: Bands,
     far: Bands,
@@ -42,7 +46,8 @@ impl EchoCanceller {
         let mut made = Fifo::default();
         made.push(&[[0.0; AHEAD]; BANDS]);
         Self {
-            core: BlockProcessor::new(&config(), 48_000, 1, 1),
+            alignment: Alignment::new(),
+            core: core(),
             near: Bands::new(),
             far: Bands::new(),
             made,
@@ -53,20 +58,55 @@ impl EchoCanceller {
 
     /// Begins to learn anew, without a gap in the sound.
     pub(super) fn forget_path(&mut self) {
-        self.core = BlockProcessor::new(&config(), 48_000, 1, 1);
+        self.alignment = Alignment::new();
+        self.core = core();
+    }
+
+    /// Begins to learn anew after this far end, of which the microphone is taken to have heard nothing. As many steps go out of `far` as blocks go in.
+    fn begin_after(&mut self, before: &[[f32; BLOCK]]) {
+        self.core = core();
+        for far in before {
+            self.far.split(far);
+            while let Some(far) = self.far.waiting.pop::<STEP>() {
+                self.step(&[[0.0; STEP]; BANDS], &far, false);
+            }
+        }
+    }
+
+    /// Four milliseconds through the core.
+    fn step(&mut self, near: &Step, far: &Step, clipped: bool) -> Step {
+        for band in 0..BANDS {
+            self.near_step.view_mut(band, 0).copy_from_slice(&near[band]);
+            self.far_step.view_mut(band, 0).copy_from_slice(&far[band]);
+        }
+        self.core.buffer_render(&self.far_step);
+        self.core.process_capture(false, clipped, None, &mut self.near_step);
+        let mut step = [[0.0; STEP]; BANDS];
+        for (band, step) in step.iter_mut().enumerate() {
+            step.copy_from_slice(self.near_step.view(band, 0));
+        }
+        step
     }
 
     /// The echo path between reference and microphone as it is estimated now, in steps of 4 ms.
     #[cfg(test)]
     pub(super) fn delay(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(u64::try_from(self.core.get_metrics().delay_ms).unwrap_or(0))
+        let in_core = u64::try_from(self.core.get_metrics().delay_ms).unwrap_or(0);
+        std::time::Duration::from_millis(in_core)
+            + std::time::Duration::from_secs_f64(self.alignment.held_back() / 48_000.0)
     }
 }
 
-/// The defaults of AEC3, but for double talk: while the person here is the louder one, less of what they say is taken away. At the defaults it was
-/// 6 to 10 dB, with these 5 to 8 dB, while as much echo is cancelled.
+fn core() -> BlockProcessor {
+    BlockProcessor::new(&config(), 48_000, 1, 1)
+}
+
+/// The defaults of AEC3, but for where the echo lies before it searched, which is where the alignment puts it, and for double talk: while the person
+/// here is the louder one, less of what they say is taken away. At the defaults it was 6 to 10 dB, with these 5 to 8 dB, while as much echo is
+/// cancelled.
 fn config() -> EchoCanceller3Config {
     let mut config = EchoCanceller3Config::default();
+    config.delay.default_delay = 4;
     let near = &mut config.suppressor.nearend_tuning;
     (near.mask_lf.enr_transparent, near.mask_lf.enr_suppress) = (2.0, 2.5);
     (near.mask_hf.enr_transparent, near.mask_hf.enr_suppress) = (0.3, 0.9);
@@ -79,20 +119,15 @@ impl Stage for EchoCanceller {
 
     fn process(&mut self, block: &mut [f32; BLOCK], far: &[f32; BLOCK]) {
         let clipped = block.iter().any(|sample| sample.abs() >= CLIPPED);
+        let Aligned { far, before } = self.alignment.process(block, far);
+        if let Some(before) = before {
+            self.begin_after(&before);
+        }
         self.near.split(block);
-        self.far.split(far);
+        self.far.split(&far);
         while let (Some(near), Some(far)) = (self.near.waiting.pop::<STEP>(), self.far.waiting.pop::<STEP>())
         {
-            for band in 0..BANDS {
-                self.near_step.view_mut(band, 0).copy_from_slice(&near[band]);
-                self.far_step.view_mut(band, 0).copy_from_slice(&far[band]);
-            }
-            self.core.buffer_render(&self.far_step);
-            self.core.process_capture(false, clipped, None, &mut self.near_step);
-            let mut step = [[0.0; STEP]; BANDS];
-            for (band, step) in step.iter_mut().enumerate() {
-                step.copy_from_slice(self.near_step.view(band, 0));
-            }
+            let step = self.step(&near, &far, clipped);
             self.made.push(&step);
         }
         if let Some(made) = self.made.pop::<BAND_BLOCK>() {

@@ -3,6 +3,7 @@
 use offhook_media_core::units::MediaTime;
 
 use super::follower::Follower;
+use super::interpolation::interpolated;
 use super::link::ReferencePiece;
 use super::stage::BLOCK;
 use crate::key::Key;
@@ -71,14 +72,7 @@ impl Reference {
 
     /// What is played at `position` and after it, each sample `pace` after the one before; silence where nothing is known.
     pub(super) fn read(&self, position: f64, pace: f64) -> [f32; BLOCK] {
-        std::array::from_fn(|n| {
-            let at = position + n as f64 * pace;
-            let whole = at.floor();
-            interpolate(
-                std::array::from_fn(|tap| self.at(whole as i64 + tap as i64 - 2)),
-                (at - whole) as f32,
-            )
-        })
+        std::array::from_fn(|n| interpolated(position + n as f64 * pace, |index| self.at(index)))
     }
 
     fn at(&self, index: i64) -> f32 {
@@ -117,17 +111,6 @@ impl Reference {
 
 fn slot(index: i64) -> usize {
     index.rem_euclid(KEPT) as usize
-}
-
-/// The polynomial through six samples, between the third and the fourth.
-fn interpolate(y: [f32; 6], at: f32) -> f32 {
-    let x: [f32; 6] = std::array::from_fn(|tap| at + 2.0 - tap as f32);
-    let below = [x[0], x[0] * x[1], x[0] * x[1] * x[2], x[0] * x[1] * x[2] * x[3]];
-    let above = [x[5], x[5] * x[4], x[5] * x[4] * x[3], x[5] * x[4] * x[3] * x[2]];
-    -y[0] * x[1] * above[3] / 120.0 + y[1] * below[0] * above[3] / 24.0 - y[2] * below[1] * above[2] / 12.0
-        + y[3] * below[2] * above[1] / 12.0
-        - y[4] * below[3] * above[0] / 24.0
-        + y[5] * below[3] * x[4] / 120.0
 }
 
 #[cfg(test)]
@@ -188,16 +171,5 @@ mod tests {
             reference.write(&ReferencePiece::new(KEY, 0, at, 0, true, &[0.5; 120]));
         }
         assert!(reference.read(0.0, 1.0).iter().all(|sample| sample.is_finite()));
-    }
-
-    #[test]
-    fn between_samples_it_is_the_tone() {
-        for hertz in [500.0, 3000.0, 6000.0] {
-            let tone = |at: f64| (at * hertz / 48_000.0 * std::f64::consts::TAU).sin();
-            for at in [0.0, 0.1, 0.5, 0.77] {
-                let y = std::array::from_fn(|tap| tone(tap as f64 - 2.0) as f32);
-                assert!((f64::from(interpolate(y, at as f32)) - tone(at)).abs() < 3e-3, "{hertz} {at}");
-            }
-        }
     }
 }
