@@ -16,7 +16,7 @@ use oxc_span::SourceType;
 
 /// Members that nobody outside of the modules sees, by which no browser and no server knows anything: they get short names. So do those that
 /// begin with `_`, but for the one that tests look at.
-const INNER: [&str; 47] = [
+const INNER: [&str; 49] = [
     "acknowledged",
     "addTracks",
     "armOnce",
@@ -50,10 +50,12 @@ const INNER: [&str; 47] = [
     "owesAck",
     "phase",
     "postponeRenewal",
+    "refuseBusy",
     "remoteCandidates",
     "renewIceServers",
     "renewing",
     "requireToken",
+    "resumption",
     "scheduleRenewal",
     "secondsLeft",
     "sendUpdate",
@@ -68,13 +70,14 @@ const INNER: [&str; 47] = [
 const LOOKED_AT: &str = "_media";
 
 /// In the order in which they need each other.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "errors",
     "frames",
     "refusals",
     "verification",
     "call",
     "link",
+    "connection",
     "signaling",
     "quality",
     "media",

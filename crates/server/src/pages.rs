@@ -11,13 +11,14 @@ use sha2::{Digest as _, Sha256};
 use crate::admin::Admin;
 
 /// The script for browsers as it is written: modules.
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     ("/source/errors.js", include_str!("../../web/errors.js")),
     ("/source/frames.js", include_str!("../../web/frames.js")),
     ("/source/refusals.js", include_str!("../../web/refusals.js")),
     ("/source/verification.js", include_str!("../../web/verification.js")),
     ("/source/call.js", include_str!("../../web/call.js")),
     ("/source/link.js", include_str!("../../web/link.js")),
+    ("/source/connection.js", include_str!("../../web/connection.js")),
     ("/source/signaling.js", include_str!("../../web/signaling.js")),
     ("/source/quality.js", include_str!("../../web/quality.js")),
     ("/source/media.js", include_str!("../../web/media.js")),
