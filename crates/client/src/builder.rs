@@ -182,7 +182,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Sound per packet: less is less latency and more packets. 10 ms by default.
+    /// Sound per packet: less is less latency and more packets. By default 10 ms where the far end is Offhook too; any other gets as much as it
+    /// asks for (`ptime`), 10 to 60 ms, 20 ms where it asks for nothing (RFC 7587, section 4.2), and is asked for 20 ms. With a length set here,
+    /// all get that, and are asked for it.
     #[must_use]
     pub fn packet_time(mut self, packet_time: PacketTime) -> Self {
         self.packet_time = Some(packet_time);
@@ -322,6 +324,7 @@ impl ClientBuilder {
             microphone: self.microphone.unwrap_or(Device::Default),
             processing: self.processing,
             flight_recording: self.flight_recording,
+            follows_ptime: self.packet_time.is_none() && self.latency == LatencyMode::Normal,
             packet_time: self.packet_time.unwrap_or(match self.latency {
                 LatencyMode::Low => PacketTime::Ms5,
                 LatencyMode::Normal if self.light => PacketTime::Ms20,
@@ -386,6 +389,8 @@ pub(crate) struct Settings {
     pub(crate) microphone: Device,
     pub(crate) processing: Option<AudioProcessing>,
     pub(crate) packet_time: PacketTime,
+    /// Whether a far end that is not Offhook chooses how long packets are, and is asked for the usual length.
+    pub(crate) follows_ptime: bool,
     pub(crate) bitrate: Option<BitsPerSecond>,
     pub(crate) redundancy: Redundancy,
     pub(crate) plain_rtp: bool,

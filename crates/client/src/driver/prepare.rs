@@ -142,6 +142,8 @@ fn session_config(settings: &Settings, role: Role) -> Result<SessionConfig, Cert
     config.dtls = settings.dtls;
     config.opus = OpusParams {
         packet_time: match settings.packet_time {
+            // An Offhook at the other end sends as it was told to, whatever is asked. Others make packets of 10 ms two at a time.
+            _ if settings.follows_ptime => OpusParams::default().packet_time,
             // RFC 7587, section 6.1: "ptime" is at least 3.
             PacketTime::Ms2_5 => Duration::from_millis(3),
             other => other.duration(),

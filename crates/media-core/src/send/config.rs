@@ -23,6 +23,8 @@ pub struct SendConfig {
     pub red_payload_type: Option<u8>,
     /// What may protect the sound against loss.
     pub redundancy: Redundancy,
+    /// Whether the far end is known to restore sound from deep redundancy (DRED): to any other it is bits and work for nothing.
+    pub deep_redundancy: bool,
     /// RTP timestamp of the first sample.
     pub initial_timestamp: u32,
 }
@@ -37,6 +39,7 @@ impl Default for SendConfig {
             dtmf_payload_type: None,
             red_payload_type: None,
             redundancy: Redundancy::Auto,
+            deep_redundancy: true,
             initial_timestamp: 0,
         }
     }
@@ -53,7 +56,7 @@ impl SendConfig {
             redundancy: self.redundancy,
             in_band_fec: in_band_fec && voice,
             red: self.red_payload_type.is_some(),
-            dred: voice && complexity >= LEAST_COMPLEXITY_WITH_DRED,
+            dred: self.deep_redundancy && voice && complexity >= LEAST_COMPLEXITY_WITH_DRED,
         }
     }
 }

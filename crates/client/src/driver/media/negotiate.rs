@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use offhook_media_core::recording::Settings;
+use offhook_media_core::send::SendConfig;
 use offhook_media_core::units::PacketTime;
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::message::{Candidate, SdpKind, Update};
@@ -240,7 +241,7 @@ impl MediaDriver {
     fn negotiated(&mut self) {
         let Some(media) = self.session.media() else { return };
         let (mut send, mut receive) = (self.wanted.send, self.wanted.receive);
-        agree(&mut send, media);
+        agree(&mut send, media, self.shared.settings.follows_ptime);
         receive.opus_payload_type = media.opus;
         receive.red_payload_type = media.red;
         receive.dtmf_payload_types = [media.telephone_event_48k, media.telephone_event_8k];
@@ -267,8 +268,14 @@ impl MediaDriver {
     }
 }
 
-/// What the other side asks for, within what this side wants.
-fn agree(send: &mut offhook_media_core::send::SendConfig, media: &Media) {
+/// What the other side asks for, within what this side wants. `follows_ptime`: a peer that is not Offhook chooses the packet time.
+fn agree(send: &mut SendConfig, media: &Media, follows_ptime: bool) {
+    // Who makes use of deep redundancy tells how its packets come: others do neither.
+    send.deep_redundancy &= media.short_reports;
+    if follows_ptime && !media.short_reports {
+        let asked = media.packet_time.unwrap_or(PacketTime::Ms20.duration());
+        send.packet_time = at_most(PacketTime::Ms60, asked.max(PacketTime::Ms10.duration()));
+    }
     send.opus_payload_type = media.opus;
     send.red_payload_type = media.red;
     send.dtmf_payload_type = media.telephone_event_48k;
@@ -331,6 +338,51 @@ mod tests {
             Some(Wanted::Restart),
             "a path is still to be found"
         );
+    }
+
+    /// A peer that knows short reports, or does not, and asks for so much sound in a packet, and takes no more than so much.
+    fn peer(short_reports: bool, packet_time: Option<u64>, max_packet_time: Option<u64>) -> Media {
+        Media {
+            opus: 96,
+            red: None,
+            telephone_event_48k: None,
+            telephone_event_8k: None,
+            direction: Direction::SendRecv,
+            packet_time: packet_time.map(Duration::from_millis),
+            max_packet_time: max_packet_time.map(Duration::from_millis),
+            in_band_fec: true,
+            dtx: false,
+            max_average_bitrate: None,
+            audio_level_id: None,
+            transport_sequence_id: None,
+            reduced_size_rtcp: true,
+            short_reports,
+        }
+    }
+
+    #[test]
+    fn a_peer_of_another_kind_gets_packets_as_it_asks_for_and_nothing_that_it_cannot_use() {
+        let agreed = |media: &Media, follows_ptime| {
+            let mut send = SendConfig::default();
+            agree(&mut send, media, follows_ptime);
+            (send.packet_time, send.deep_redundancy)
+        };
+        for (asked, most, sent) in [
+            (None, None, PacketTime::Ms20),
+            (Some(10), None, PacketTime::Ms10),
+            (Some(3), None, PacketTime::Ms10),
+            (Some(30), None, PacketTime::Ms20),
+            (Some(60), None, PacketTime::Ms60),
+            (Some(60), Some(40), PacketTime::Ms40),
+            (None, Some(10), PacketTime::Ms10),
+        ] {
+            let media = peer(false, asked, most);
+            assert_eq!(agreed(&media, true), (sent, false), "{asked:?} {most:?}");
+            assert_eq!(agreed(&media, false), (PacketTime::Ms10, false), "chosen by the application");
+        }
+        for asked in [None, Some(20)] {
+            assert_eq!(agreed(&peer(true, asked, None), true), (PacketTime::Ms10, true), "another Offhook");
+        }
     }
 
     #[test]
