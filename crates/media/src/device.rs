@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::pulse_link::fuzz as fuzz_pulse_stream;
-pub use backend::{Backend, OpenDevice, Pump, Sighting};
+pub use backend::{Backend, OpenDevice, Pump, Sighting, Standing};
 pub(crate) use direct::Stamps;
 pub use direct::{DeviceTimeline, DirectPlayback, DirectRecording};
 pub use error::OpenDeviceError;

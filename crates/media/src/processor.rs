@@ -4,6 +4,7 @@ mod budget;
 mod capture;
 mod command;
 mod edge;
+mod pumped_level;
 mod render;
 mod render_level;
 mod stream;
@@ -36,6 +37,8 @@ const MOST_UNDER_WAY: usize = 512;
 const PUBLISH_EVERY: u32 = 4;
 /// From one tick to the next, from which on what was enhanced does not wait for the next.
 const LONG_TICK: Duration = Duration::from_millis(8);
+/// Longest time between ticks where nothing needs them sooner: half of what a sound server keeps.
+const LONGEST_STEP: Duration = Duration::from_millis(10);
 /// A command leaves at most so many things to be freed.
 const MOST_GARBAGE: usize = 3;
 
@@ -56,6 +59,8 @@ pub struct MediaProcessor {
     elements: Slots<ElementSlot>,
     reference: ReferenceTap,
     period: Duration,
+    /// From the tick before to the one that comes.
+    step: Duration,
     margin: Duration,
     budget: TickBudget,
     ticks: u32,
@@ -81,6 +86,7 @@ impl MediaProcessor {
             elements: Slots::new(MOST_OPEN),
             reference,
             period,
+            step: period,
             budget: TickBudget::new(period),
             margin: margin_of(Priority::Normal, period),
             ticks: 0,
@@ -121,8 +127,9 @@ impl MediaProcessor {
             stream.tell(key, &mut self.news);
         }
         for (key, element) in self.elements.iter_mut() {
-            element.render(key, now, self.period, self.margin, &mut self.streams, &mut self.reference);
+            element.render(key, now, self.step, self.margin, &mut self.streams, &mut self.reference);
         }
+        self.step = if self.can_wait() { self.period * 2 } else { self.period };
         let publish = self.ticks.is_multiple_of(PUBLISH_EVERY);
         self.ticks = self.ticks.wrapping_add(1);
         for (key, stream) in self.streams.iter_mut() {
@@ -134,6 +141,21 @@ impl MediaProcessor {
                 stream.publish();
             }
         }
+    }
+
+    /// How long after this tick the next one is wanted: one period; or two, while all sound is a sound server's, which keeps more than that, and no
+    /// packet can be complete sooner. A wake costs as much as all else in a tick that makes no packet.
+    pub fn step(&self) -> Duration {
+        self.step
+    }
+
+    fn can_wait(&self) -> bool {
+        let samples = render::samples_in(self.period);
+        self.period * 2 <= LONGEST_STEP
+            && self.streams.iter().next().is_some()
+            && self.streams.iter().all(|(_, stream)| stream.can_wait(samples))
+            && self.microphones.iter().all(|(_, microphone)| microphone.can_wait())
+            && self.elements.iter().all(|(_, element)| element.can_wait())
     }
 
     /// How long after a tick [`collect`](Self::collect) is to be called; `None` while there is nothing to collect, or the next tick comes as soon.

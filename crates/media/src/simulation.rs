@@ -52,7 +52,6 @@ pub struct Simulation {
     supervisor: Supervisor,
     requests: Receiver<Request>,
     devices: SharedDevices,
-    period: Duration,
     now: MediaTime,
     next_tick: MediaTime,
     next_collect: Option<MediaTime>,
@@ -108,7 +107,6 @@ impl Simulation {
             supervisor,
             requests,
             devices,
-            period,
             now: zero,
             next_tick: zero + period,
             next_collect: None,
@@ -203,7 +201,7 @@ impl Simulation {
         self.devices.run_due(now);
         if self.next_tick <= now {
             self.tick();
-            self.next_tick += self.period;
+            self.next_tick += self.processor.step();
             if !self.enhancer_held {
                 self.enhancer.work();
             }

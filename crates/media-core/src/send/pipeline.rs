@@ -107,6 +107,11 @@ impl SendPipeline {
         }
     }
 
+    /// Media time of the packet that is being filled, and how many samples it lacks.
+    pub const fn filling(&self) -> (PacketTime, usize) {
+        (self.packet_time, self.packet_time.samples() - self.filled)
+    }
+
     /// Mutes or unmutes without a click; silence goes on being sent, so that the connection stays warm.
     pub fn set_muted(&mut self, muted: bool) {
         self.enhancer.set_muted(muted);

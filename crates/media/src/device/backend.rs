@@ -68,4 +68,18 @@ pub trait OpenDevice {
 pub trait Pump: Send {
     /// Moves what there is to move now.
     fn pump(&mut self);
+
+    /// Where a speaker stands that asks for sound and keeps some; `None` when it takes what it wants in each tick and keeps nothing.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+}
+
+/// Where a speaker stands that asks for sound, in samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What it asked for and was not given yet.
+    pub owed: usize,
+    /// What it keeps when it is owed nothing.
+    pub kept: usize,
 }

@@ -21,7 +21,7 @@ use pulseaudio::protocol::{
 
 use super::pulse_link::{Broken, Link, Message, SAMPLE_BYTES};
 use super::pulse_server::{AskError, Connection};
-use super::{Device, DeviceHealth, ErrorSeverity, OpenDevice, OpenDeviceError, Pump};
+use super::{Device, DeviceHealth, ErrorSeverity, OpenDevice, OpenDeviceError, Pump, Standing};
 use crate::latency::LatencyMode;
 use crate::threads::{CaptureCallback, RenderCallback};
 
@@ -29,6 +29,8 @@ use crate::threads::{CaptureCallback, RenderCallback};
 const PERIOD: u32 = 480;
 /// Samples handed on at once at most.
 const PIECE: usize = 960;
+/// A server that says that it keeps more than 200 ms is not believed.
+const MOST_KEPT: usize = 9600;
 /// Pieces that a speaker is given in a row; one that wants more gets it after the next tick.
 const MOST_PIECES: usize = 4;
 
@@ -103,6 +105,7 @@ impl PulseStream {
             channel: reply.channel,
             callback,
             wanted: reply.requested_bytes as usize,
+            kept: (reply.buffer_attr.target_length as usize / SAMPLE_BYTES).min(MOST_KEPT),
             samples: [0.0; PIECE],
             message: [0; DESCRIPTOR_SIZE + PIECE * SAMPLE_BYTES],
             unsent: 0..0,
@@ -216,13 +219,15 @@ impl Pump for Recorder {
     }
 }
 
-/// Gives a speaker what it asks for: all that it asked for by then.
+/// Gives a speaker what it asks for, as it is made: at a steady pace, whatever the pace of the questions.
 struct Player {
     line: Line,
     channel: u32,
     callback: RenderCallback,
     /// Bytes.
     wanted: usize,
+    /// Samples that the server keeps when it was given all it wants.
+    kept: usize,
     samples: [f32; PIECE],
     message: [u8; DESCRIPTOR_SIZE + PIECE * SAMPLE_BYTES],
     /// What of the message found no room yet.
@@ -246,7 +251,10 @@ impl Player {
             if !self.unsent.is_empty() || self.wanted < SAMPLE_BYTES {
                 break;
             }
-            let count = (self.wanted / SAMPLE_BYTES).min(PIECE);
+            let count = self.callback.due(self.wanted / SAMPLE_BYTES, self.kept * 3 / 4).min(PIECE);
+            if count == 0 {
+                break;
+            }
             self.callback.fill(&mut self.samples[..count]);
             self.unsent = 0..encode(self.channel, &self.samples[..count], &mut self.message);
             self.wanted -= count * SAMPLE_BYTES;
@@ -262,6 +270,10 @@ impl Pump for Player {
             let moved = self.give();
             self.line.note(moved);
         }
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        Some(Standing { owed: self.wanted / SAMPLE_BYTES, kept: self.kept })
     }
 }
 

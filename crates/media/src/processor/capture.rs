@@ -53,6 +53,10 @@ impl MicrophoneSlot {
         self.port.as_ref().is_some_and(|port| port.is_routed())
     }
 
+    pub(super) fn can_wait(&self) -> bool {
+        self.edge.is_pumped() && !self.is_enhanced()
+    }
+
     /// Takes what has come back from the worker since.
     pub(super) fn collect(&mut self) {
         self.filled = 0;

@@ -9,6 +9,7 @@ use offhook_media_core::units::{MediaTime, Ppm, SAMPLE_RATE};
 use ringbuf::traits::{Consumer, Observer, Producer};
 use ringbuf::{HeapCons, HeapProd};
 
+use super::pumped_level::PumpedLevel;
 use super::render_level::{DeviceView, RenderLevel};
 use crate::device::{DeviceHealth, Pump};
 use crate::enhance::link::{MOST_PIECE, ReferencePiece, ReferenceTap};
@@ -73,6 +74,11 @@ impl CaptureEdge {
             _ => Some((Resampler::new(rate, SAMPLE_RATE)?, Drift::new(rate))),
         };
         Ok(Self { ring, health, rate, converter, pump })
+    }
+
+    /// Whether a server keeps what is captured until it is asked.
+    pub(crate) const fn is_pumped(&self) -> bool {
+        self.pump.is_some()
     }
 
     /// Fills `block`, which holds [`MOST_TAKEN`], with what has come; returns how many samples that are.
@@ -164,6 +170,8 @@ pub(crate) struct RenderEdge {
     rate: u32,
     converter: Option<(Converter, Drift)>,
     level: RenderLevel,
+    /// The pace of what a server asks for.
+    pace: Option<PumpedLevel>,
     /// Whether a microphone could hear it.
     is_heard: bool,
     is_new: bool,
@@ -182,18 +190,28 @@ impl RenderEdge {
         is_heard: bool,
         pump: Option<Box<dyn Pump>>,
     ) -> Result<Self, ResamplerError> {
+        // What a server asks for comes at its own clock's pace: that is followed by how much is made, not by how fast it is played.
+        let is_asked = pump.as_ref().is_some_and(|pump| pump.standing().is_some());
+        let pace = (rate == SAMPLE_RATE && is_asked).then(PumpedLevel::default);
         let converter = match rate {
-            SAMPLE_RATE if follows_engine_clock => None,
+            SAMPLE_RATE if follows_engine_clock || pace.is_some() => None,
             _ => Some((Converter::new(rate)?, Drift::new(rate))),
         };
         let level = RenderLevel::new(rate, !follows_engine_clock);
-        Ok(Self { ring, health, rate, converter, level, is_heard, is_new: true, given: 0, pump })
+        Ok(Self { ring, health, rate, converter, level, pace, is_heard, is_new: true, given: 0, pump })
     }
 
     /// How many samples at 48 kHz the device is to be given now, for a tick every `period`.
     pub(crate) fn wanted(&mut self, now: MediaTime, period: Duration, margin: Duration) -> usize {
         // The ring is looked at before the time: who sees that the device took something also sees when.
         let ready = self.ring.occupied_len();
+        if let (Some(pace), Some(standing)) =
+            (&mut self.pace, self.pump.as_ref().and_then(|pump| pump.standing()))
+        {
+            // Before its first callback nobody knows when the device begins: sound made now would only grow old.
+            let begun = self.health.last_callback().is_some();
+            return if begun { pace.wanted(period, standing, ready).min(self.ring.vacant_len()) } else { 0 };
+        }
         let view = DeviceView {
             ready,
             room: self.ring.vacant_len(),
@@ -216,6 +234,11 @@ impl RenderEdge {
         }
         let wanted = (wanted as u64 * u64::from(SAMPLE_RATE)).div_ceil(u64::from(self.rate));
         usize::try_from(wanted).unwrap_or(0).next_multiple_of(STEP)
+    }
+
+    /// Whether a server asks for what it plays, and keeps enough meanwhile.
+    pub(crate) const fn is_asked_for(&self) -> bool {
+        self.pace.is_some()
     }
 
     /// All that is given in this tick was given.

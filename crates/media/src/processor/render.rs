@@ -47,6 +47,10 @@ impl ElementSlot {
         }
     }
 
+    pub(super) fn can_wait(&self) -> bool {
+        self.edge.is_asked_for()
+    }
+
     /// Fills the device's ring as far as it is to be filled now, and tells `reference` what is played.
     pub(super) fn render(
         &mut self,
@@ -124,6 +128,6 @@ impl ElementSlot {
 }
 
 /// Samples of a tick.
-fn samples_in(period: Duration) -> usize {
+pub(super) fn samples_in(period: Duration) -> usize {
     usize::try_from(period.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000).unwrap_or(MOST_PIECE)
 }

@@ -9,7 +9,7 @@ use offhook_media_core::dsp::RampedGain;
 use offhook_media_core::recv::{ReceivePipeline, ReceiveStats};
 use offhook_media_core::rt_context::RtContext;
 use offhook_media_core::send::{QueueDtmfError, SendPipeline, SendStats};
-use offhook_media_core::units::{MediaTime, SampleCount};
+use offhook_media_core::units::{MediaTime, PacketTime, SampleCount};
 use ringbuf::traits::{Consumer, Producer};
 
 use super::NewsSender;
@@ -112,6 +112,12 @@ impl StreamSlot {
         self.gain = RampedGain::new(0.0);
         self.gain.set(self.volume);
         self.recent.fill(0.0);
+    }
+
+    /// Whether its packets are long, and none can be complete after `samples` more.
+    pub(super) fn can_wait(&self, samples: usize) -> bool {
+        let (packet_time, lacking) = self.send.filling();
+        packet_time >= PacketTime::Ms20 && (self.microphone.is_none() || lacking > samples)
     }
 
     /// Microphone sound to packets.

@@ -2,7 +2,7 @@
 //! |---|---|
 //! | started by | `Engine` |
 //! | priority | real-time where granted; what was granted is in the stats |
-//! | period | 5 ms, settable; of 8 ms and more once more in between while a microphone is enhanced |
+//! | period | 5 ms, settable, and every other one left out where nothing needs it; of 8 ms and more once more in between while a microphone is enhanced |
 //! | may | run `media-core`, move samples and packets through rings, read the clock |
 //! | must not | allocate, lock, log, make a system call but its own wait |
 
@@ -103,7 +103,7 @@ pub(crate) fn run(
     processor.expect_lateness_of(priority);
     let clock = pacer.clock();
     while !counters.stop.load(Relaxed) {
-        let due = pacer.wait();
+        let due = pacer.wait_for(processor.step());
         let before = probe.enter();
         let begin = clock.now();
         processor.tick(begin);

@@ -40,6 +40,13 @@ impl Pacer {
         self.due
     }
 
+    /// Waits for the tick that comes `step` after the last, a multiple of the period.
+    pub(crate) fn wait_for(&mut self, step: Duration) -> MediaTime {
+        self.due += step;
+        self.sleep_until(self.due);
+        self.due
+    }
+
     /// Waits until so long after the present tick; the next one comes when it would have come.
     pub(crate) fn wait_on(&self, later: Duration) {
         self.sleep_until(self.due + later);

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use ringbuf::HeapCons;
-use ringbuf::traits::Consumer;
+use ringbuf::traits::{Consumer, Observer};
 
 use super::EngineClock;
 use crate::device::{DeviceHealth, RealTimeProbe, Stamps};
@@ -44,6 +44,12 @@ impl RenderCallback {
         samples[given..].fill(0.0);
         self.finish(samples.len(), given);
         self.probe.leave(before);
+    }
+
+    /// How many of the samples that a server asks for it is given now: those that are ready, for it has others to play meanwhile; but never so few
+    /// that it is owed more than `most`. Before the first sound all of them, because a server waits for them before it begins.
+    pub fn due(&self, asked: usize, most: usize) -> usize {
+        if self.primed { self.ring.occupied_len().min(asked).max(asked.saturating_sub(most)) } else { asked }
     }
 
     /// Fills interleaved samples of `channels` channels, all with the same sound; `convert` makes one from a number in -1..=1.

@@ -1,6 +1,7 @@
 //! How the engine behaves: one file per behaviour.
 
 mod allocations;
+mod asking_server;
 mod clocks;
 mod corpus;
 mod device_loss;
