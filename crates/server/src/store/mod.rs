@@ -153,6 +153,12 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Another server has this outbox: give each server a data folder of its own.
+    #[error("the outbox {path} belongs to another server that runs")]
+    InUse {
+        /// The file.
+        path: String,
+    },
     /// The database does not answer: see that it runs, and that address and firewalls let this machine reach it.
     #[error("cannot reach PostgreSQL at {address}: {reason}")]
     Unreachable {

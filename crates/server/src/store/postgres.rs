@@ -73,7 +73,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Unreachable`], [`StoreError::Refused`], [`StoreError::TooNew`] for a database of a newer release,
-    /// [`StoreError::Key`] or [`StoreError::WrongKey`], [`StoreError::Open`] for the outbox.
+    /// [`StoreError::Key`] or [`StoreError::WrongKey`], [`StoreError::Open`] or [`StoreError::InUse`] for the outbox.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         let PostgresOptions { url, key, folder, outbox } = options;
         let (writing, reading) = (Link::open(&url, "write").await?, Link::open(&url, "read").await?);

@@ -215,6 +215,17 @@ async fn until_ended(phone: &mut Phone) {
 }
 
 #[tokio::test]
+async fn an_outbox_belongs_to_one_server() {
+    let Some(database) = Database::start(&[]).await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let first = PostgresStore::connect(options(database.url("offhook"), folder.path())).await.unwrap();
+    let second = refusal(options(database.url("offhook"), folder.path())).await;
+    assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
+    drop(first);
+    drop(PostgresStore::connect(options(database.url("offhook"), folder.path())).await.unwrap());
+}
+
+#[tokio::test]
 async fn an_outbox_outlives_its_server() {
     let Some(mut database) = Database::start(&[]).await else { return };
     let folder = tempfile::tempdir().unwrap();
