@@ -53,6 +53,8 @@ def run(program, options, folder, tls):
         url = json.loads(server.stdout.readline())["url"]
         before = memory(server.pid, "VmRSS")
         done = subprocess.run([*load, "--server", url, "--server-pid", str(server.pid)], stdout=subprocess.PIPE, text=True)
+        if not done.stdout:
+            sys.exit(f"the load did not begin (status {done.returncode}), see above")
         measured = json.loads(done.stdout)
         # Sessions wait a minute for clients that left without a word.
         time.sleep(AFTERWARDS)

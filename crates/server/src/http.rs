@@ -24,8 +24,8 @@ use crate::pages;
 use crate::rest;
 use crate::server::Shared;
 
-/// The default of 128 KiB would be paid by every idle connection.
-const READ_BUFFER: usize = 4096;
+/// Every idle connection pays for it: the default is 128 KiB. Most messages are shorter; longer ones are read in pieces.
+const READ_BUFFER: usize = 2048;
 const MOST_WRITE_BUFFER: usize = 256 * 1024;
 /// How long plain HTTP may go on on one connection, in times of the hello: a minute by default. Whoever does not read what they asked for is
 /// not waited for; WebSockets have left by then.
