@@ -118,13 +118,13 @@ impl Alignment {
 /// The last samples that were played.
 struct DelayLine {
     samples: Box<[f32]>,
-    end: usize,
+    end: u64,
 }
 
 impl DelayLine {
     fn push(&mut self, block: &[f32; BLOCK]) {
         for sample in block {
-            self.samples[self.end % KEPT] = *sample;
+            self.samples[(self.end % KEPT as u64) as usize] = *sample;
             self.end += 1;
         }
     }
