@@ -51,7 +51,7 @@ def main():
                 print(line.strip(), flush=True)
     if process.returncode:
         sys.exit(process.returncode)
-    build = "" if options.profile == "release" else ", a development build"
+    build = "" if options.profile == "release" else ", the clients a development build"
     text = f"{os.cpu_count()} processors for three nodes, three NATS servers and all clients{build}.\n\n{HEAD}{rows}"
     if options.write:
         pages.replace(options.write, BEGIN, END, merged(options.write.read_text(), rows) if options.faults else f"\n{text}")
