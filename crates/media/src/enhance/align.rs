@@ -1,5 +1,5 @@
 //! Keeps what was played in step with its echo: finds the echo by correlation, holds the far end back until it is just ahead of it, follows clocks
-//! that are apart, and after a change of the delay is there in a quarter of a second, where AEC3's own search takes one to two. What AEC3 learned
+//! that are apart, and after a change of the delay is there in a third of a second, where AEC3's own search takes up to one and a half. What AEC3 learned
 //! of the room still holds then.
 
 mod correlator;
@@ -16,7 +16,7 @@ use super::stage::BLOCK;
 /// Blocks from one look to the next: 40 ms.
 const LOOK_EVERY: u64 = 4;
 /// What is left of the lag for the canceller: 20 ms, that is a block of AEC3's filter more than the delay it begins with. Its filter models best
-/// what begins with a block: half a block more or less costs 4 dB where the loudspeaker bends. A shorter lag is left as it is.
+/// what begins with a block: half a block more or less costs some dB where the loudspeaker bends. A shorter lag is left as it is.
 const REMAINS: f64 = 960.0;
 /// What is played is held back by this much at least: to read between samples takes the ones after.
 const LEAST: f64 = AFTER as f64 + 1.0;
