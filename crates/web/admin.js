@@ -66,6 +66,7 @@ function show(now) {
     ['Calls since the start', whole.format(now.calls_started)],
     ['Waiting inside', whole.format(waiting)],
   ];
+  if (now.nodes) figures.unshift(['Nodes', whole.format(now.nodes.length)]);
   if (process) figures.push(['Memory', `${whole.format(Math.round(process.resident_bytes / 1048576))} MiB`]);
   $('figures').replaceChildren(...figures.map(figure));
   $('live').replaceChildren(...now.live.map((call) =>
@@ -86,10 +87,11 @@ async function look() {
     try {
       const answer = await fetch('/admin/now', { cache: 'no-store' });
       if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-      show(await answer.json());
+      const now = await answer.json();
+      show(now);
       $('state').textContent = 'Live';
       $('presence').classList.remove('away');
-      $('notice').textContent = '';
+      $('notice').textContent = now.unreachable_nodes ? `Without nodes that do not answer: ${now.unreachable_nodes.join(', ')}` : '';
     } catch (error) {
       $('state').textContent = 'Not reached';
       $('presence').classList.add('away');

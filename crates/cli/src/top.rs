@@ -5,6 +5,7 @@ mod fetch;
 mod fuzzing;
 mod sample;
 mod screen;
+mod servers;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use crossterm::{cursor, execute, terminal as crossterm_terminal};
 use self::fetch::Source;
 use self::sample::Sample;
 use self::screen::{Screen, render};
+use self::servers::{Look, Servers};
 use crate::args::TopArguments;
 use crate::failure::Failure;
 use crate::terminal;
@@ -27,10 +29,13 @@ const USUAL_COLUMNS: usize = 100;
 
 /// Shows metrics until `q`, or prints one snapshot.
 pub(crate) async fn run(arguments: &TopArguments) -> Result<ExitCode, Failure> {
-    let source = Source::new(&arguments.server, arguments.admin.as_deref(), arguments.ca.as_deref())?;
-    let first = Sample::parse(&source.fetch().await?);
+    let source = |server| Source::new(server, arguments.admin.as_deref(), arguments.ca.as_deref());
+    let sources: Vec<Source> =
+        arguments.server.iter().map(|server| source(server)).collect::<Result<_, _>>()?;
+    let (servers, first) = Servers::first_look(sources).await?;
     if arguments.json {
-        terminal::print_json(&first.snapshot());
+        let unreachable = first.failures.into_iter().map(|(server, _)| server).collect();
+        terminal::print_json(&first.sample.snapshot(unreachable));
         return Ok(ExitCode::SUCCESS);
     }
     if !std::io::stdout().is_terminal() {
@@ -39,10 +44,10 @@ pub(crate) async fn run(arguments: &TopArguments) -> Result<ExitCode, Failure> {
     }
     let _raw =
         Raw::enter().map_err(|error| Failure::failed(format!("the terminal cannot be used: {error}")))?;
-    watch(&source, first, arguments.interval).await
+    watch(servers, first.sample, arguments.interval).await
 }
 
-async fn watch(source: &Source, first: Sample, interval: Duration) -> Result<ExitCode, Failure> {
+async fn watch(mut servers: Servers, first: Sample, interval: Duration) -> Result<ExitCode, Failure> {
     let mut last = (Instant::now(), first);
     loop {
         if wait_or_quit(interval).await {
@@ -50,13 +55,13 @@ async fn watch(source: &Source, first: Sample, interval: Duration) -> Result<Exi
         }
         let now = Instant::now();
         // A server that restarts is shown again as soon as it answers.
-        let (before, problem) = match source.fetch().await {
-            Ok(text) => (std::mem::replace(&mut last, (now, Sample::parse(&text))), None),
-            Err(failure) => (last.clone(), Some(failure.to_string())),
-        };
+        let Look { sample, failures } = servers.look().await;
+        let before = std::mem::replace(&mut last, (now, sample));
+        let problems: Vec<String> = failures.iter().map(|(_, failure)| failure.to_string()).collect();
+        let problem = (!problems.is_empty()).then(|| problems.join("\n"));
         let columns = crossterm_terminal::size().map_or(USUAL_COLUMNS, |(columns, _)| usize::from(columns));
         let screen = Screen {
-            server: source.server(),
+            server: &servers.names(),
             before: &before.1,
             now: &last.1,
             elapsed: now.saturating_duration_since(before.0),

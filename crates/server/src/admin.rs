@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use self::now::now;
+pub(crate) use self::now::{Glance, now};
 use crate::accept::Guest;
 use crate::config::Rate;
 use crate::environment;

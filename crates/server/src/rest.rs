@@ -8,6 +8,7 @@ mod calls;
 mod csv;
 mod devices;
 mod elsewhere;
+mod everywhere;
 mod openapi;
 mod parameters;
 mod records;
@@ -61,7 +62,10 @@ fn routes() -> Vec<Route> {
 /// The routes under `/v1`.
 pub(crate) fn router() -> Router<Arc<Shared>> {
     let add = |router: Router<Arc<Shared>>, (path, _, route): Route| router.route(path, route);
-    routes().into_iter().fold(Router::new(), add).route("/v1/{*rest}", any(nothing_here))
+    let router = routes().into_iter().fold(Router::new(), add);
+    let nothing = ["/v1", "/v1/", "/v1/{*rest}"];
+    let router = nothing.into_iter().fold(router, |router, path| router.route(path, any(nothing_here)));
+    router.method_not_allowed_fallback(async || Refusal::Method)
 }
 
 async fn nothing_here() -> Refusal {
@@ -85,6 +89,8 @@ pub(crate) enum Refusal {
     Credentials,
     /// It does not exist, or is not this application's.
     NotFound,
+    /// The path has no such method: `Allow` names those it has.
+    Method,
     /// The address showed wrong credentials too often, or the application asks too much.
     Limited,
     /// The store failed, or the server stops: try again later.
@@ -123,6 +129,9 @@ impl Refusal {
                 (StatusCode::UNAUTHORIZED, 40108, "the application is unknown or the secret is wrong")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, 40400, "not found"),
+            Self::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, 40500, "there is no such method here: see Allow")
+            }
             Self::Limited => (
                 StatusCode::TOO_MANY_REQUESTS,
                 42900,

@@ -8,9 +8,10 @@ const BEFORE_1970: u64 = 719_468;
 /// The Gregorian calendar repeats after 400 years.
 const CYCLE: u64 = 146_097;
 
-/// Reads a time, with or without a fraction of a second.
+/// Reads a time of UTC, with or without a fraction of a second.
 pub(crate) fn parse_iso8601(text: &str) -> Option<UnixSeconds> {
-    let whole = text.strip_suffix('Z')?;
+    // Some libraries write UTC as an offset.
+    let whole = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
     let (whole, fraction) = whole.split_once('.').unwrap_or((whole, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let shape = whole.bytes().enumerate().all(|(index, byte)| match index {
@@ -68,10 +69,13 @@ mod tests {
         assert_eq!(seconds("2014-06-04T13:41:58Z"), Some(1_401_889_318));
         assert_eq!(seconds("2018-01-02T03:04:05.678Z"), Some(1_514_862_245));
         assert_eq!(seconds("2024-02-29T00:00:00Z"), Some(1_709_164_800));
+        assert_eq!(seconds("2024-02-29T00:00:00.123456+00:00"), Some(1_709_164_800));
         for wrong in [
             "",
             "Z",
             "2014-06-04T13:41:58",
+            "2014-06-04T13:41:58+01:00",
+            "2014-06-04T13:41:58+00:00Z",
             "2014-06-04 13:41:58Z",
             "2014-13-04T13:41:58Z",
             "2014-06-04T13:41:58.Z",

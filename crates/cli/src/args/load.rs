@@ -61,9 +61,16 @@ pub(crate) struct LoadArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct TopArguments {
-    /// The server, as it prints itself, or the address of its metrics.
-    #[arg(long, env = "OFFHOOK_SERVER", default_value = "http://127.0.0.1:7070", value_name = "URL")]
-    pub(crate) server: String,
+    /// The server, as it prints itself, or the address of its metrics. Of a cluster name every node, each with its own --server or with
+    /// commas between: what they count is added up.
+    #[arg(
+        long,
+        env = "OFFHOOK_SERVER",
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub(crate) server: Vec<String>,
     /// The operator, as the server knows it. Not needed on a development server, nor where metrics have an address of their own.
     #[arg(long, env = "OFFHOOK_ADMIN", hide_env_values = true, value_name = "NAME:PASSWORD")]
     pub(crate) admin: Option<String>,

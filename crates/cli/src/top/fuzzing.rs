@@ -8,7 +8,13 @@ pub(crate) fn metrics_text(data: &[u8]) {
     let sample = Sample::parse(text);
     let ever = sample.quantile(&Sample::default(), "x", 0.5);
     assert!(ever.is_none_or(|value| value.is_finite()), "{ever:?}");
-    let _ = (sample.snapshot(), sample.version(), sample.has("x"), sample.value("x"), sample.sum("x", "le"));
+    let _ = (
+        sample.snapshot(Vec::new()),
+        sample.version(),
+        sample.has("x"),
+        sample.value("x"),
+        sample.sum("x", "le"),
+    );
     // Nothing came since.
     assert_eq!(sample.quantile(&sample, "x", 0.99), None);
 }

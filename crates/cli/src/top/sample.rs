@@ -21,6 +21,15 @@ impl Sample {
         Self(lines.filter_map(read).collect())
     }
 
+    /// What several servers say, added up.
+    pub(super) fn together<'a>(samples: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum: BTreeMap<String, f64> = BTreeMap::new();
+        for (name, value) in samples.into_iter().flat_map(|sample| &sample.0) {
+            *sum.entry(name.clone()).or_default() += value;
+        }
+        Self(sum)
+    }
+
     /// One sample; 0 when it is not there.
     pub(super) fn value(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
@@ -83,7 +92,7 @@ impl Sample {
     }
 
     /// What `--json` prints.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self, unreachable_servers: Vec<String>) -> Snapshot {
         let family = |name: &str, label: &str| -> BTreeMap<String, u64> {
             self.family(name, label).map(|(key, value)| (key.to_owned(), value as u64)).collect()
         };
@@ -95,6 +104,7 @@ impl Sample {
         };
         Snapshot {
             version: self.version().to_owned(),
+            unreachable_servers,
             connections: whole("offhook_connections"),
             sessions: family("offhook_sessions", "state"),
             calls: family("offhook_calls", "state"),
@@ -115,6 +125,9 @@ impl Sample {
 #[derive(Debug, Serialize)]
 pub(super) struct Snapshot {
     version: String,
+    /// Those of several that did not answer: what they count is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable_servers: Vec<String>,
     connections: u64,
     sessions: BTreeMap<String, u64>,
     calls: BTreeMap<String, u64>,
@@ -185,6 +198,15 @@ mod tests {
     }
 
     #[test]
+    fn servers_are_added_up() {
+        let (one, other) = (Sample::parse(TEXT), Sample::parse("offhook_connections 3\nonly_here 1\n"));
+        let sum = Sample::together([&one, &other]);
+        assert_eq!((sum.value("offhook_connections"), sum.value("only_here")), (15.0, 1.0));
+        assert_eq!((sum.version(), sum.value("offhook_calls_started_total")), ("0.1.0", 40.0));
+        assert_eq!(Sample::together([&one]), one);
+    }
+
+    #[test]
     fn seeds() {
         offhook_sim::corpus::replay("metrics_text", crate::top::fuzzing::metrics_text);
     }
@@ -195,7 +217,7 @@ mod tests {
             ["", " ", "a", "a b", "a{ 1", "\u{e9} 1", "x NaN", "x inf", "x{le=\"} 1", "# x 1", "x 1e999"]
         {
             let sample = Sample::parse(text);
-            assert!(serde_json::to_string(&sample.snapshot()).is_ok(), "{text:?}");
+            assert!(serde_json::to_string(&sample.snapshot(Vec::new())).is_ok(), "{text:?}");
             let _ = sample.quantile(&sample, "x", 0.5);
         }
     }

@@ -13,6 +13,10 @@ use super::node::NodeId;
 pub(crate) const RENEWAL: Duration = Duration::from_secs(2);
 /// How long one lives.
 const LIFE: Duration = Duration::from_secs(7);
+/// How long a node that is taken for dead is missed: it may only be parted from this one, and serve people where it is.
+const MISSED: Duration = Duration::from_secs(300);
+/// Names of runs that are over need not be remembered for ever.
+const MOST_GONE: usize = 1024;
 
 /// The leases as one node sees them.
 #[derive(Debug)]
@@ -22,13 +26,65 @@ pub(crate) struct Leases {
     /// Since when the own lease has been seen without a gap.
     watching_since: Option<Instant>,
     seen: BTreeMap<NodeId, Instant>,
-    /// Those that were declared dead and were not seen again.
-    dead: BTreeSet<NodeId>,
+    /// Those that were declared dead and were not seen again, and when they were seen last.
+    dead: BTreeMap<NodeId, Instant>,
+    /// Those that said that they leave.
+    left: BTreeSet<NodeId>,
+}
+
+/// The nodes that there should be beside this one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Others {
+    /// They were heard a moment ago.
+    pub(crate) alive: Vec<NodeId>,
+    /// They are taken for dead, and nothing of them came back.
+    pub(crate) missed: Vec<NodeId>,
 }
 
 impl Leases {
     pub(crate) const fn new(own: NodeId) -> Self {
-        Self { own, own_seen: None, watching_since: None, seen: BTreeMap::new(), dead: BTreeSet::new() }
+        Self {
+            own,
+            own_seen: None,
+            watching_since: None,
+            seen: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            left: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a node has never been heard of.
+    pub(crate) fn is_new(&self, node: &NodeId) -> bool {
+        *node != self.own && !self.seen.contains_key(node) && !self.dead.contains_key(node)
+    }
+
+    /// A node leaves, and nothing of it is missing after this.
+    pub(crate) fn handle_left(&mut self, node: NodeId) {
+        self.left.insert(node);
+        while self.left.len() > MOST_GONE {
+            self.left.pop_first();
+        }
+    }
+
+    /// Who else there should be at `now`. Of several runs of a node the last counts.
+    pub(crate) fn others(&self, now: Instant) -> Others {
+        let dead = self.dead.iter().filter(|(_, seen)| now.duration_since(**seen) < MISSED);
+        let mut runs: BTreeMap<&str, (Instant, &NodeId)> = BTreeMap::new();
+        for (node, seen) in self.seen.iter().chain(dead) {
+            let last = runs.entry(node.name()).or_insert((*seen, node));
+            if *seen >= last.0 {
+                *last = (*seen, node);
+            }
+        }
+        let mut others = Others::default();
+        for (_, node) in runs.into_values() {
+            let is_dead = self.dead.contains_key(node);
+            if node.name() != self.own.name() && !self.left.contains(node) {
+                let known = if is_dead { &mut others.missed } else { &mut others.alive };
+                known.push(node.clone());
+            }
+        }
+        others
     }
 
     /// A renewal was seen, or the node was heard. Whether this node and that one were parted before: it had been taken for dead or was silent
@@ -43,7 +99,7 @@ impl Leases {
         }
         let was_silent =
             self.seen.insert(node.clone(), now).is_some_and(|seen| now.duration_since(seen) > LIFE);
-        self.dead.remove(&node) || was_silent
+        self.dead.remove(&node).is_some() || was_silent
     }
 
     /// The nodes that have just been found dead.
@@ -54,26 +110,18 @@ impl Leases {
         if watched.is_none_or(|watched| watched < LIFE) {
             return Vec::new();
         }
-        let gone: Vec<NodeId> = self
-            .seen
-            .iter()
-            .filter(|(_, seen)| now.duration_since(**seen) > LIFE)
-            .map(|(node, _)| node.clone())
-            .collect();
-        for node in &gone {
-            self.seen.remove(node);
-            self.dead.insert(node.clone());
-            // Names of runs that are over need not be remembered for ever.
-            while self.dead.len() > 1024 {
-                self.dead.pop_first();
-            }
+        let silent = self.seen.extract_if(.., |_, seen| now.duration_since(*seen) > LIFE);
+        let gone: Vec<(NodeId, Instant)> = silent.collect();
+        self.dead.extend(gone.iter().cloned());
+        while self.dead.len() > MOST_GONE {
+            self.dead.pop_first();
         }
-        gone
+        gone.into_iter().map(|(node, _)| node).collect()
     }
 
     /// Whether a node is known to be dead.
     pub(crate) fn is_dead(&self, node: &NodeId) -> bool {
-        self.dead.contains(node)
+        self.dead.contains_key(node)
     }
 }
 
@@ -117,6 +165,37 @@ mod tests {
         assert!(leases.handle_timeout(at(40)).is_empty() && !leases.is_dead(&node("b")));
         assert!(leases.handle_lease(at(40), node("b")));
         assert!(!leases.handle_lease(at(41), node("b")));
+    }
+
+    #[test]
+    fn a_node_that_is_taken_for_dead_is_missed_for_a_while_unless_it_left_or_runs_again() {
+        let (mut leases, start) = (Leases::new(node("a")), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        let others =
+            |alive: &[NodeId], missed: &[NodeId]| Others { alive: alive.into(), missed: missed.into() };
+        renew(&mut leases, start, 0..20, &["a", "b", "c", "d"]);
+        assert_eq!(leases.others(at(20)), others(&[node("b"), node("c"), node("d")], &[]));
+        leases.handle_left(node("d"));
+        assert_eq!(leases.others(at(20)), others(&[node("b"), node("c")], &[]), "one that left is not asked");
+        renew(&mut leases, start, 20..28, &["a", "c"]);
+        assert_eq!(leases.handle_timeout(at(26)), [node("b"), node("d")], "its calls are looked for still");
+        assert_eq!(leases.others(at(27)), others(&[node("c")], &[node("b")]));
+        let again: NodeId = "b_00000000000000ff".parse().unwrap();
+        assert!(leases.is_new(&again) && !leases.is_new(&node("b")) && !leases.is_new(&node("a")));
+        let mut runs_again = leases;
+        runs_again.handle_lease(at(28), again.clone());
+        assert_eq!(runs_again.others(at(29)), others(&[again, node("c")], &[]));
+    }
+
+    #[test]
+    fn a_node_is_not_missed_for_ever() {
+        let (mut leases, start) = (Leases::new(node("a")), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        renew(&mut leases, start, 0..20, &["a", "b"]);
+        renew(&mut leases, start, 20..28, &["a"]);
+        leases.handle_timeout(at(27));
+        assert_eq!(leases.others(at(300)).missed, [node("b")]);
+        assert_eq!(leases.others(at(330)), Others::default());
     }
 
     #[test]

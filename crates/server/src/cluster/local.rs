@@ -80,7 +80,7 @@ impl State {
     fn write(&mut self, bucket: Bucket, key: String, value: Option<Bytes>) -> u64 {
         self.revision += 1;
         let revision = self.revision;
-        if bucket == Bucket::Nodes {
+        if bucket == Bucket::Nodes && value.is_some() {
             for (number, node) in &self.nodes {
                 if !self.parting.aside.contains_key(number) {
                     // A node that does not keep up misses one of many.

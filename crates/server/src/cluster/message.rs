@@ -14,8 +14,10 @@ use offhook_signaling::{
 use serde::{Deserialize, Serialize};
 
 use super::bus::MOST_MESSAGE;
+use super::listing::{List, Listed};
 use super::node::NodeId;
-use crate::store::{CallDetailRecord, UnixMillis};
+use crate::admin::Glance;
+use crate::store::{CallDetailRecord, MOST_RECORDS, UnixMillis};
 
 const VERSION: u32 = 1;
 /// Devices of one user, calls of one device: more is no honest message.
@@ -140,8 +142,18 @@ pub(crate) enum Body {
     Control { call_id: CallId, wish: Wish },
     /// Answers `Control`.
     Controlled(Controlled),
-    /// To every node, now and then: I live, and you can hear me.
+    /// To a node: the application's back end, which asked another one, wants to see your part of this list.
+    List { list: List, limit: usize },
+    /// Answers `List`.
+    Listed(Listed),
+    /// To a node: the operator wants to see what you have.
+    Glance,
+    /// Answers `Glance`.
+    Seen(Box<Glance>),
+    /// To every node, now and then, and to one that was not known: I live, and you can hear me.
     Here,
+    /// To every node: what I had is with others now, or over. I am not to be missed.
+    Left,
     /// To every node: end the sessions of this user, for this reason.
     Evict { user: UserId, device: Option<DeviceId>, reason: Eviction },
 }
@@ -293,6 +305,13 @@ impl Body {
                 if is_allowed { Ok(()) } else { Err(MessageError::Limit("headers are too large".to_owned())) }
             }
             Self::Controlled(Controlled::Seen(call)) => many(call.legs.len()),
+            Self::List { limit, .. } if !(1..=MOST_RECORDS).contains(limit) => {
+                Err(MessageError::Limit("the limit is none".to_owned()))
+            }
+            Self::Listed(listed) if !listed.is_sane(MOST_RECORDS) => {
+                Err(MessageError::Limit("no page of a list".to_owned()))
+            }
+            Self::Seen(glance) => many(glance.count()),
             _ => Ok(()),
         }
     }
@@ -350,6 +369,24 @@ mod tests {
             let message = Message { ask: Some(7), ..message(body) };
             assert_eq!(Message::parse(&message.bytes()), Ok(message));
         }
+    }
+
+    #[test]
+    fn every_seed_of_the_fuzzer_is_a_message() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/cluster_message");
+        let mut kinds = std::collections::BTreeSet::new();
+        for seed in std::fs::read_dir(folder).unwrap() {
+            let path = seed.unwrap().path();
+            let read = Message::parse(&std::fs::read(&path).unwrap());
+            match path.file_name().unwrap().to_str().unwrap() {
+                "version" => assert_eq!(read, Err(MessageError::Version(2))),
+                name => {
+                    let message = read.unwrap_or_else(|error| panic!("{name}: {error}"));
+                    kinds.insert(serde_json::to_value(&message).unwrap()["type"].to_string());
+                }
+            }
+        }
+        assert_eq!(kinds.len(), 29, "each kind has one: {kinds:?}");
     }
 
     #[test]

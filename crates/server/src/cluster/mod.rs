@@ -8,6 +8,7 @@
 pub(crate) mod bus;
 pub(crate) mod journal;
 pub(crate) mod lease;
+pub(crate) mod listing;
 mod local;
 pub(crate) mod message;
 mod nats;
@@ -15,23 +16,25 @@ pub(crate) mod node;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use offhook_signaling::ApplicationKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 
 use self::bus::{Bucket, Bus, Delivery};
 use self::journal::{CallKey, Entry};
-use self::lease::Leases;
+use self::lease::{Leases, Others};
 pub use self::local::LocalBus;
 use self::message::{Body, Message};
 pub use self::nats::ClusterError;
 use self::nats::{NatsAddress, NatsBus};
 use self::node::{NodeId, Subject};
 pub use self::node::{NodeName, NodeNameError};
+use crate::admin::Glance;
 use crate::environment::{self, OsEntropy};
 use crate::hub::Command;
 use crate::server::Shared;
@@ -40,10 +43,10 @@ use crate::server::Shared;
 const MOST_DELIVERIES: usize = 8192;
 /// After it was back, until what other nodes have is looked at.
 const SETTLING: Duration = Duration::from_secs(1);
-/// The application of what nodes say for themselves: no server has it.
-const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 /// A node that does not answer for so long is not asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For what every node is asked: whoever waits for it is told who did not answer.
+const GATHERING: Duration = Duration::from_secs(1);
 
 /// How a server takes part in a cluster.
 #[derive(Debug, Clone)]
@@ -121,6 +124,25 @@ pub(crate) struct Cluster {
     last_ask: AtomicU64,
     leases: Mutex<Leases>,
     journal: mpsc::UnboundedSender<(CallKey, Entry)>,
+    /// It renews its lease no more.
+    leaves: AtomicBool,
+}
+
+/// What every other node was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Who answered what.
+    pub(crate) answers: Vec<(NodeId, Body)>,
+    /// The names of those that did not answer in time.
+    pub(crate) unreachable: Vec<String>,
+}
+
+/// The application of what nodes say for themselves: no server has it.
+pub(crate) fn nobody() -> &'static ApplicationKey {
+    static NOBODY: LazyLock<ApplicationKey> = LazyLock::new(|| {
+        ApplicationKey::new("00000000-0000-0000-0000-000000000000").expect("it has the form of a key")
+    });
+    &NOBODY
 }
 
 /// What the tasks of a cluster work on; taken once.
@@ -149,8 +171,8 @@ impl Cluster {
         let (overtake, overtaken) = mpsc::unbounded_channel();
         tokio::spawn(journal::run(bus.clone(), entries, overtake));
         let leases = Mutex::new(Leases::new(node.clone()));
-        let cluster =
-            Self { node, bus, asks: Mutex::default(), last_ask: AtomicU64::new(0), leases, journal };
+        let (asks, last_ask, leaves) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
+        let cluster = Self { node, bus, asks, last_ask, leases, journal, leaves };
         Ok((Arc::new(cluster), Intake { deliveries, overtaken }))
     }
 
@@ -191,6 +213,11 @@ impl Cluster {
         self.say(&Subject::node(to), application, body);
     }
 
+    /// Says something that has to do with no application.
+    fn say_for_itself(&self, to: &Subject, body: Body) {
+        self.say(to, nobody(), body);
+    }
+
     /// Answers a question.
     pub(crate) fn answer(&self, to: &NodeId, ask: Option<u64>, application: &ApplicationKey, body: Body) {
         let message = Message::new(self.node.clone(), application.clone(), body);
@@ -227,6 +254,25 @@ impl Cluster {
         }
     }
 
+    /// Asks every other node, and waits a second for them.
+    pub(crate) async fn gather(self: &Arc<Self>, application: &ApplicationKey, body: &Body) -> Gathered {
+        let Others { alive, missed } = self.leases().others(environment::now());
+        let asked = alive.into_iter().map(|node| {
+            let answer = self.ask(&Subject::node(&node), application, body.clone());
+            async move { (node, timeout(GATHERING, answer).await.unwrap_or(Answer::Silent)) }
+        });
+        let mut gathered = Gathered::default();
+        gathered.unreachable.extend(missed.iter().map(|node| node.name().to_owned()));
+        for (node, answer) in join_all(asked).await {
+            match answer {
+                Answer::Body(body) => gathered.answers.push((node, body)),
+                Answer::Unheard | Answer::Silent => gathered.unreachable.push(node.name().to_owned()),
+            }
+        }
+        gathered.unreachable.sort();
+        gathered
+    }
+
     fn answered(&self, ask: u64, answer: Answer) {
         if let Some(asked) = self.asks().remove(&ask) {
             // Whoever asked may not wait any more.
@@ -236,6 +282,16 @@ impl Cluster {
 
     /// Is heard no more; what was said is on its way.
     pub(crate) async fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+        self.say_for_itself(&Subject::every_node(), Body::Left);
+        let key = self.node.as_str().to_owned();
+        let forget = async {
+            if let Ok(Some(lease)) = self.bus.get(Bucket::Nodes, key.clone()).await {
+                let _ = self.bus.take(Bucket::Nodes, key, lease.revision).await;
+            }
+        };
+        // Whoever comes now need not know of it; where it cannot be taken away it ends by itself.
+        let _ = timeout(GATHERING, forget).await;
         self.bus.unsubscribe(&Subject::node(&self.node));
         // A bus that does not answer is left behind.
         let _ = timeout(PATIENCE, self.bus.flush()).await;
@@ -280,7 +336,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cluster: Arc<Cluster>, mut intake: 
     speaking.abort();
 }
 
-async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
+async fn handle(shared: &Arc<Shared>, cluster: &Arc<Cluster>, delivery: Delivery) {
     let message = match delivery {
         Delivery::Message(bytes) => match Message::parse(&bytes) {
             Ok(message) => message,
@@ -307,22 +363,50 @@ async fn handle(shared: &Arc<Shared>, cluster: &Cluster, delivery: Delivery) {
         return cluster.answered(ask, Answer::Body(message.body));
     }
     // What an own message says to others has been done here already.
-    if message.from == cluster.node || !shared.applications.contains(&message.application) {
+    if message.from == cluster.node {
         return;
     }
+    match message.body {
+        Body::Left => return cluster.leases().handle_left(message.from),
+        Body::Glance => {
+            let (shared, cluster) = (shared.clone(), cluster.clone());
+            tokio::spawn(async move {
+                let seen = Body::Seen(Box::new(Glance::of(&shared).await));
+                cluster.answer(&message.from, message.ask, &message.application, seen);
+            });
+            return;
+        }
+        _ => {}
+    }
+    let is_known = shared.applications.contains(&message.application);
     let hub = match shared.stop().is_draining() {
+        _ if !is_known => None,
         false => Some(shared.hub(&message.application)),
         true => shared.running_hub(&message.application),
     };
-    if let Some(hub) = hub {
-        // A hub that is gone has nothing of it.
-        let _ = hub.send(Command::Peer(Box::new(message))).await;
+    match (hub, &message.body) {
+        (Some(hub), _) => {
+            // A hub that is gone has nothing of it.
+            let _ = hub.send(Command::Peer(Box::new(message))).await;
+        }
+        // Whoever asks need not wait for what is not there.
+        (None, Body::List { .. }) => {
+            cluster.answer(&message.from, message.ask, &message.application, Body::Nothing);
+        }
+        (None, _) => {}
     }
 }
 
 /// Nodes that were parted may have taken over each other's calls, and each may have taken the other's devices for gone.
 fn note_alive(shared: &Arc<Shared>, cluster: &Cluster, node: NodeId) {
-    let was_parted = cluster.leases().handle_lease(environment::now(), node.clone());
+    let (is_new, was_parted) = {
+        let mut leases = cluster.leases();
+        (leases.is_new(&node), leases.handle_lease(environment::now(), node.clone()))
+    };
+    if is_new {
+        // It asks all it knows of when somebody asks it: the sooner it knows of this one the better.
+        cluster.say_for_itself(&Subject::node(&node), Body::Here);
+    }
     if was_parted {
         tracing::warn!(%node, "a node is back");
         let other = (node != cluster.node).then_some(node);
@@ -346,12 +430,11 @@ fn compare(shared: &Arc<Shared>, node: Option<NodeId>) {
 /// Lets the others hear that this node lives. After a partition of the network they do so long before the shared memory has a leader
 /// again, and with it leases.
 async fn speak(cluster: Arc<Cluster>) {
-    let Ok(nobody) = ApplicationKey::new(NOBODY) else { return };
     let mut ticks = interval(lease::RENEWAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        cluster.say(&Subject::every_node(), &nobody, Body::Here);
+        cluster.say_for_itself(&Subject::every_node(), Body::Here);
     }
 }
 
@@ -362,6 +445,9 @@ async fn renew(shared: Arc<Shared>, cluster: Arc<Cluster>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if cluster.leaves.load(Ordering::Relaxed) {
+            return;
+        }
         let renewed =
             cluster.bus.renew(Bucket::Nodes, cluster.node.as_str().to_owned(), listen.clone().into()).await;
         let now = environment::now();
@@ -391,8 +477,7 @@ mod tests {
         let join = |name: &str| ClusterConfig::local(name.parse().unwrap(), bus.clone());
         let (asking, _intake) = Cluster::join(&join("a")).await.unwrap();
         let (silent, _intake) = Cluster::join(&join("b")).await.unwrap();
-        let nobody = ApplicationKey::new(NOBODY).unwrap();
-        let ask = || asking.ask(&Subject::node(silent.node()), &nobody, Body::Nothing);
+        let ask = || asking.ask(&Subject::node(silent.node()), nobody(), Body::Nothing);
         let (given_up, waits) = (ask(), ask());
         assert_eq!(asking.asks().len(), 2);
         assert!(timeout(Duration::from_millis(1), given_up).await.is_err());

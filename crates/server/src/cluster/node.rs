@@ -62,6 +62,12 @@ impl NodeId {
         Self(format!("{name}_{:016x}", u64::from_be_bytes(boot)))
     }
 
+    /// What the operator calls the node, the same in each of its runs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.split_once('_').map_or(&self.0, |(name, _)| name)
+    }
+
     /// The identity as text: name, `_`, and 16 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

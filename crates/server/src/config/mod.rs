@@ -424,6 +424,11 @@ impl ServerConfig {
             let rule = "given beside a database: call records wait in that folder while the database is away";
             return Err(ConfigError::Range { name: "data", rule });
         }
+        let is_kept = self.store.is_some() || self.data.is_some();
+        if matches!(self.store_key, StoreKeySource::File(_)) && !is_kept {
+            let rule = "given with data or store: without either nothing is kept that a key could seal";
+            return Err(ConfigError::Range { name: "store_key_file", rule });
+        }
         if let Some(echo) = &self.echo {
             echo.validate()?;
         }

@@ -78,7 +78,7 @@ impl Hub {
             Located::Unknown => {
                 for (line, frame) in waiting {
                     self.leave_word(&call_id, &line, &frame);
-                    self.give_up(&line, frame, WireError::Unreachable);
+                    self.refuse(line, frame, WireError::Unreachable);
                 }
                 return self.start_locating(&call_id, None);
             }
@@ -257,6 +257,7 @@ impl Hub {
     /// What happened meanwhile is not known: every call that has to do with other nodes, or with this one, is looked at.
     pub(super) fn bus_back(&mut self, node: Option<&NodeId>) {
         self.look_who_is_blocked();
+        self.look_who_is_registered();
         let Some(far) = &mut self.far else { return };
         let is_theirs = |owner: &NodeId| node.is_none_or(|node| node == owner);
         let theirs = far.attached.iter().filter(|(_, attached)| is_theirs(&attached.owner));

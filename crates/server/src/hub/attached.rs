@@ -242,9 +242,8 @@ impl Hub {
             return None;
         }
         if !far.cluster.is_up() {
-            far.asked.remove(&key);
             self.leave_word(&call_id, line, &frame);
-            self.settle(line, frame.id, Some(WireError::Unreachable));
+            self.refuse(line.clone(), frame, WireError::Unreachable);
             return None;
         }
         let call = CallTerm { call_id, epoch: attached.epoch };
@@ -288,11 +287,12 @@ impl Hub {
                 if error == Some(WireError::UnknownCall) {
                     self.leave(&device, &call_id);
                 }
-                self.settle(&line, frame.id, error);
+                match error {
+                    Some(error) => self.refuse(line, frame, error),
+                    None => self.settle(&line, frame.id, None),
+                }
             }
-            Answer::Silent if !far.cluster.is_up() => {
-                self.settle(&line, frame.id, Some(WireError::Unreachable));
-            }
+            Answer::Silent if !far.cluster.is_up() => self.refuse(line, frame, WireError::Unreachable),
             // The owner may be gone: whoever has the call then carries it out.
             Answer::Unheard | Answer::Silent => {
                 far.asked.insert(key, line.clone());
@@ -300,17 +300,10 @@ impl Hub {
                 let attached = self.far.as_mut().and_then(|far| far.attached.get_mut(&call_id));
                 match attached.and_then(|attached| attached.waiting.as_mut()) {
                     Some(waiting) if waiting.len() < MOST_WAITING => waiting.push((line, frame)),
-                    _ => self.give_up(&line, frame, WireError::UnknownCall),
+                    _ => self.refuse(line, frame, WireError::UnknownCall),
                 }
             }
-            Answer::Body(_) => self.settle(&line, frame.id, Some(WireError::Unreachable)),
+            Answer::Body(_) => self.refuse(line, frame, WireError::Unreachable),
         }
-    }
-
-    pub(super) fn give_up(&mut self, line: &Line, frame: Frame<ClientMessage>, error: WireError) {
-        if let Some(far) = &mut self.far {
-            far.asked.remove(&(Device::of(&line.address), frame.id.clone()));
-        }
-        self.settle(line, frame.id, Some(error));
     }
 }

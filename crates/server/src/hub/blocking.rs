@@ -1,9 +1,10 @@
 //! Who is blocked, after other nodes could not be heard for a while: blocks and their ends may have been missed.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_signaling::{ApplicationKey, UserId};
+use tokio::time::sleep;
 
 use super::{Command, Hub};
 use crate::cluster::message::Eviction;
@@ -11,6 +12,9 @@ use crate::store::{Store, StoreError};
 
 /// Users in one look.
 const PAGE: usize = 1000;
+/// Between two looks into a store that does not answer.
+const PAUSE: Duration = Duration::from_secs(3);
+const TRIES: usize = 40;
 
 /// What the store says of blocks.
 #[derive(Debug)]
@@ -27,14 +31,10 @@ impl Hub {
         let (store, application) = (self.records.store(), self.application.clone());
         let (own, known) = (self.own.clone(), self.blocked.clone());
         tokio::spawn(async move {
-            match blocked_of(&*store, &application).await {
-                Ok(blocked) => {
-                    // A hub that is gone has no sessions.
-                    if let Some(own) = own.upgrade() {
-                        let _ = own.send(Command::Blocks(Blocks { known, blocked })).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "who was blocked meanwhile is not known"),
+            let Some(blocked) = patiently(|| blocked_of(&*store, &application)).await else { return };
+            // A hub that is gone has no sessions.
+            if let Some(own) = own.upgrade() {
+                let _ = own.send(Command::Blocks(Blocks { known, blocked })).await;
             }
         });
     }
@@ -50,6 +50,26 @@ impl Hub {
             }
         }
     }
+}
+
+/// What the store says, which may be a while behind a network that was parted, too; nothing when it does not come back.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+    look: impl Fn() -> F,
+) -> Option<T> {
+    for tries in 1.. {
+        match look().await {
+            Ok(found) => return Some(found),
+            Err(error) if tries < TRIES => {
+                tracing::debug!(%error, "what happened meanwhile is not known yet");
+                sleep(PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "who was blocked or revoked meanwhile is not known");
+                break;
+            }
+        }
+    }
+    None
 }
 
 async fn blocked_of(store: &dyn Store, application: &ApplicationKey) -> Result<HashSet<UserId>, StoreError> {

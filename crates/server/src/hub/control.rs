@@ -1,16 +1,17 @@
 //! What an application's back end asks of its hub, and what it is answered.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use offhook_signaling::call::{CallView, ControlError, EndedBy};
 use offhook_signaling::message::Headers;
-use offhook_signaling::{ApplicationKey, CallId, DeviceId, UserId};
+use offhook_signaling::{ApplicationKey, CallId, UserId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::records::Held;
 use super::{Command, Hub};
 use crate::close::CloseReason;
+use crate::cluster::listing::{List, Listed};
 use crate::cluster::message::{Body, Controlled, Eviction, Message, SeenCall, Wish};
 use crate::cluster::node::NodeId;
 use crate::environment;
@@ -19,13 +20,8 @@ use crate::server::Shared;
 /// A question and where its answer goes. Whoever asked may be gone by then.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// Live calls.
-    Calls {
-        user: Option<UserId>,
-        after: Option<CallId>,
-        limit: usize,
-        answer: oneshot::Sender<Vec<CallView>>,
-    },
+    /// Entries of a list, so many at most.
+    List { list: List, limit: usize, answer: oneshot::Sender<Listed> },
     /// One live call; `None` means that it has its record, or never was.
     Call { call_id: CallId, answer: oneshot::Sender<Option<CallView>> },
     /// End a call. Answered when its record is written.
@@ -37,10 +33,6 @@ pub(crate) enum Question {
         headers: Option<Headers>,
         answer: oneshot::Sender<Result<(), ControlError>>,
     },
-    /// Users with a connected device, by name.
-    Online { after: Option<UserId>, limit: usize, answer: oneshot::Sender<Vec<SeenUser>> },
-    /// The connected devices of one user.
-    User { user: UserId, answer: oneshot::Sender<SeenUser> },
     /// End the sessions of a user. Answered with whether there was one.
     EndUser { user: UserId, answer: oneshot::Sender<bool> },
     /// Let a user in no more. Answered when the records of their calls are written.
@@ -58,21 +50,6 @@ pub(crate) enum Reply {
     HungUp(oneshot::Sender<Result<(), ControlError>>),
     /// To [`Question::Block`].
     Blocked(oneshot::Sender<()>),
-}
-
-/// A user as the hub sees them.
-#[derive(Debug)]
-pub(crate) struct SeenUser {
-    pub(crate) user: UserId,
-    /// Those that are connected.
-    pub(crate) devices: Vec<SeenDevice>,
-}
-
-/// A connected device.
-#[derive(Debug)]
-pub(crate) struct SeenDevice {
-    pub(crate) device: DeviceId,
-    pub(crate) connected_for: Duration,
 }
 
 /// The hub has ended: the server is shutting down.
@@ -120,9 +97,8 @@ impl Hub {
     pub(super) fn answer(&mut self, now: Instant, question: Question) {
         // Whoever asked may not wait any more: then nobody needs to know.
         match question {
-            Question::Calls { user, after, limit, answer } => {
-                let calls = self.board.calls(now, &self.application, user.as_ref(), after.as_ref(), limit);
-                let _ = answer.send(calls);
+            Question::List { list, limit, answer } => {
+                let _ = answer.send(self.list(now, &list, limit));
             }
             Question::Call { call_id, answer } => match self.board.call(now, &self.application, &call_id) {
                 None if self.records.hold_end_of(Some(&call_id)) => self.reply(Reply::Over(answer)),
@@ -133,13 +109,6 @@ impl Hub {
             Question::HangUp { call_id, answer } => self.hang_up(now, &call_id, answer),
             Question::Redirect { call_id, to, headers, answer } => {
                 let _ = answer.send(self.redirect(now, &call_id, to, headers));
-            }
-            Question::Online { after, limit, answer } => {
-                let _ = answer.send(self.online(now, after.as_ref(), limit));
-            }
-            Question::User { user, answer } => {
-                let devices = self.sessions.seen_of(now, &user);
-                let _ = answer.send(SeenUser { user, devices });
             }
             Question::EndUser { user, answer } => {
                 let ended = self.detach_user(now, &user, CloseReason::Revoked);
@@ -223,14 +192,6 @@ impl Hub {
         }
         self.seek(call_id);
         Ok(())
-    }
-
-    fn online(&self, now: Instant, after: Option<&UserId>, limit: usize) -> Vec<SeenUser> {
-        let echo = self.config.echo.as_ref().map(|echo| &echo.user);
-        let others = self.sessions.users_after(after).filter(|user| Some(*user) != echo);
-        let seen =
-            others.map(|user| SeenUser { user: user.clone(), devices: self.sessions.seen_of(now, user) });
-        seen.filter(|seen| !seen.devices.is_empty()).take(limit).collect()
     }
 
     fn detach_user(&mut self, now: Instant, user: &UserId, reason: CloseReason) -> bool {

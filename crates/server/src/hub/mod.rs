@@ -11,6 +11,7 @@ mod control;
 mod draining;
 mod far;
 mod hooks;
+mod listing;
 mod locate;
 mod opening;
 mod owning;
@@ -18,6 +19,7 @@ mod passing;
 mod peers;
 mod pushing;
 mod records;
+mod revoking;
 mod sessions;
 mod sight;
 
@@ -34,11 +36,12 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::adopting::Found;
 pub(crate) use self::blocking::Blocks;
-pub(crate) use self::control::{Gone, Question, SeenDevice, SeenUser};
+pub(crate) use self::control::{Gone, Question};
 use self::far::{Far, Owned};
 pub(crate) use self::locate::Resolved;
 pub(crate) use self::passing::Passed;
 use self::records::{Held, Records};
+use self::revoking::{Looking, Session};
 use self::sessions::Sessions;
 use crate::applications::Applications;
 use crate::close::CloseReason;
@@ -115,8 +118,12 @@ pub(crate) enum Command {
     Forwarded(Line, Box<Frame<ClientMessage>>, Answer),
     /// What the node of the other side answered to what was passed on to it.
     Passed(Passed),
+    /// What a device said and could not be passed on is tried again.
+    Again(Device, Box<Frame<ClientMessage>>),
     /// What the store says of blocks.
     Blocks(Blocks),
+    /// Devices with a session here of which the store has no registration.
+    Unregistered(Vec<Session>),
 }
 
 /// A device that proved itself and wants its session.
@@ -174,6 +181,7 @@ struct Hub {
     connections: u64,
     /// Users that were blocked while this hub ran: one who proved themselves before may come through the door after.
     blocked: HashSet<UserId>,
+    looking: Looking,
     pushes: Option<mpsc::Sender<PushNews>>,
     applications: Arc<Applications>,
     notices: Option<mpsc::Sender<Notice>>,
@@ -230,6 +238,7 @@ impl Hub {
             }),
             connections: 0,
             blocked: HashSet::new(),
+            looking: Looking::default(),
             pushes,
             applications,
             notices,
@@ -286,6 +295,8 @@ impl Hub {
             Command::Located(found) => self.located(now, *found),
             Command::Forwarded(line, frame, answer) => self.forwarded(now, line, *frame, answer),
             Command::Passed(passed) => self.passed(now, passed),
+            Command::Again(device, frame) => self.again(now, device, *frame),
+            Command::Unregistered(gone) => self.take_unregistered(now, gone),
             Command::Blocks(blocks) => self.take_blocks(now, blocks),
         }
     }

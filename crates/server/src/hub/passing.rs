@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use offhook_signaling::message::WireError;
 use offhook_signaling::wire::Frame;
-use offhook_signaling::{CallId, ClientMessage};
-use tokio::time::timeout;
+use offhook_signaling::{CallId, ClientMessage, ServerMessage};
+use tokio::time::{sleep, timeout};
 
 use super::records::Held;
 use super::{Command, Hub, Line, Wanted};
@@ -16,6 +16,8 @@ use crate::cluster::node::{NodeId, Subject};
 
 /// For the other node to say that it has it: less than a node waits for the outcome of what it forwarded here.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tries of what cannot be passed on.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Who said it.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Passed {
     /// The node of the other side.
     to: NodeId,
     answer: Answer,
+    /// The call for which the caller revealed its nonce with it.
+    reveals: Option<CallId>,
 }
 
 impl Hub {
@@ -83,19 +87,25 @@ impl Hub {
             // Should it be repeated meanwhile, it waits for the same outcome.
             far.asked.insert((Device::of(&line.address), frame.id.clone()), line.clone());
         }
+        let reveals = match &body {
+            Body::Deliver { call, message, .. } if matches!(**message, ServerMessage::CallReveal(_)) => {
+                Some(call.call_id.clone())
+            }
+            _ => None,
+        };
         let answer = far.cluster.ask(&Subject::node(&to), &self.application, body);
         let own = self.own.clone();
         tokio::spawn(async move {
             let answer = timeout(PATIENCE, answer).await.unwrap_or(Answer::Silent);
             // A hub that is gone has no sessions.
             if let Some(own) = own.upgrade() {
-                let _ = own.send(Command::Passed(Passed { speaker, to, answer })).await;
+                let _ = own.send(Command::Passed(Passed { speaker, to, answer, reveals })).await;
             }
         });
     }
 
     pub(super) fn passed(&mut self, now: Instant, passed: Passed) {
-        let Passed { speaker, to, answer } = passed;
+        let Passed { speaker, to, answer, reveals } = passed;
         let speaker = match speaker {
             Speaker::Here { line, frame } => {
                 let key = (Device::of(&line.address), frame.id.clone());
@@ -117,8 +127,47 @@ impl Hub {
             }
             (_, speaker) => (Some(WireError::Unreachable), speaker),
         };
+        if let (Some(call_id), Some(_)) = (reveals, error) {
+            // The callee has not heard it: said again it is news.
+            self.board.handle_unheard_reveal(&self.application, &call_id);
+        }
+        if let (Speaker::Here { line, frame }, Some(error)) = (&speaker, error) {
+            return self.refuse(line.clone(), (**frame).clone(), error);
+        }
         if let Some(outcome) = self.outcome_for(speaker, error) {
             self.tell(outcome);
+        }
+    }
+
+    /// Refuses what a device said. What the caller reveals is said once and has no other way: where it cannot be passed on now it has no
+    /// outcome, and is tried again until it has one.
+    pub(super) fn refuse(&mut self, line: Line, frame: Frame<ClientMessage>, error: WireError) {
+        let is_tried_again =
+            error == WireError::Unreachable && matches!(frame.message, ClientMessage::CallReveal(_));
+        let key = (Device::of(&line.address), frame.id.clone());
+        let Some(far) = self.far.as_mut().filter(|_| is_tried_again) else {
+            if let Some(far) = &mut self.far {
+                far.asked.remove(&key);
+            }
+            return self.settle(&line, frame.id, Some(error));
+        };
+        // Should it be repeated meanwhile, it waits for the same outcome.
+        far.asked.insert(key.clone(), line);
+        let (own, device) = (self.own.clone(), key.0);
+        tokio::spawn(async move {
+            sleep(AGAIN).await;
+            // A hub that is gone has no sessions.
+            if let Some(own) = own.upgrade() {
+                let _ = own.send(Command::Again(device, Box::new(frame))).await;
+            }
+        });
+    }
+
+    /// Tries again what had no outcome, for whichever connection waits for it now.
+    pub(super) fn again(&mut self, now: Instant, device: Device, frame: Frame<ClientMessage>) {
+        let asked = self.far.as_mut().and_then(|far| far.asked.remove(&(device, frame.id.clone())));
+        if let Some(line) = asked {
+            self.handle_frame(now, &line, frame);
         }
     }
 

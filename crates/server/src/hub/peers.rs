@@ -28,8 +28,7 @@ impl Hub {
             Body::Glare { call_id } => self.board.handle_glare(now, &self.application, &call_id),
             Body::Arrived { device } => self.handle_arrived(now, &from, &device),
             Body::Opened { device } => {
-                let address = device.address(&self.application);
-                self.detach(now, &address, CloseReason::Replaced);
+                self.detach(now, &device.address(&self.application), CloseReason::Replaced);
             }
             Body::Claim { .. } if self.records.are_pending() => {
                 // What tells that a call is over waits for its record, also for whoever takes the session.
@@ -68,16 +67,21 @@ impl Hub {
             Body::Released { call } => self.handle_released(&from, &call),
             Body::Holds { calls } => self.handle_holds(&from, calls),
             Body::Strange { calls } => self.handle_strange(&from, &calls),
+            Body::List { list, limit } => self.answer_list(now, (&from, ask), &list, limit),
             Body::Control { call_id, wish } => self.handle_control(now, (&from, ask), &call_id, wish),
             Body::Evict { user, device, reason } => self.evict(now, &user, device, reason),
-            // Answers go to whoever asked, and that a node lives has been noted.
+            // Answers go to whoever asked, and what nodes say for themselves has been heard.
             Body::Session { .. }
             | Body::Nothing
             | Body::Outcome { .. }
             | Body::Attached { .. }
             | Body::Delivered
             | Body::Controlled(_)
-            | Body::Here => {}
+            | Body::Listed(_)
+            | Body::Glance
+            | Body::Seen(_)
+            | Body::Here
+            | Body::Left => {}
         }
     }
 

@@ -9,9 +9,11 @@ use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::session::ServerSession;
 use offhook_signaling::{CallId, DeviceId, EntropySource, ServerMessage, UserId};
 
-use super::{Line, SeenDevice};
+use super::Line;
 use crate::close::CloseReason;
+use crate::cluster::listing::SeenDevice;
 use crate::outbox::Outbox;
+use crate::store::millis;
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -73,7 +75,7 @@ impl Sessions {
         let seen = entries.filter_map(|entry| {
             let since = entry.connection.as_ref()?.since;
             let device = entry.address.device.clone();
-            Some(SeenDevice { device, connected_for: now.saturating_duration_since(since) })
+            Some(SeenDevice { device, connected_ms: millis(now.saturating_duration_since(since)) })
         });
         seen.collect()
     }

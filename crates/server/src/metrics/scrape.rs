@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -133,38 +133,38 @@ async fn census(shared: &Shared, most: usize) -> (Census, usize) {
 }
 
 /// The figures of the operator's page.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Overview {
     connections: usize,
     sessions: Sessions,
     calls: Calls,
     calls_started: u64,
     queues: Queues,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<ProcessFigures>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Sessions {
     connected: usize,
     waiting: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Calls {
     ringing: usize,
     answered: usize,
     established: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Queues {
     commands: usize,
     records: usize,
     store: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct ProcessFigures {
     resident_bytes: u64,
     open_files: u64,
@@ -189,6 +189,25 @@ impl Overview {
             }),
         };
         (overview, live)
+    }
+
+    /// Another server's figures with these.
+    pub(crate) const fn add(&mut self, other: Self) {
+        let Self { connections, sessions, calls, calls_started, queues, process } = other;
+        self.connections = self.connections.saturating_add(connections);
+        self.sessions.connected = self.sessions.connected.saturating_add(sessions.connected);
+        self.sessions.waiting = self.sessions.waiting.saturating_add(sessions.waiting);
+        self.calls.ringing = self.calls.ringing.saturating_add(calls.ringing);
+        self.calls.answered = self.calls.answered.saturating_add(calls.answered);
+        self.calls.established = self.calls.established.saturating_add(calls.established);
+        self.calls_started = self.calls_started.saturating_add(calls_started);
+        self.queues.commands = self.queues.commands.saturating_add(queues.commands);
+        self.queues.records = self.queues.records.saturating_add(queues.records);
+        self.queues.store = self.queues.store.saturating_add(queues.store);
+        if let (Some(own), Some(process)) = (&mut self.process, process) {
+            own.resident_bytes = own.resident_bytes.saturating_add(process.resident_bytes);
+            own.open_files = own.open_files.saturating_add(process.open_files);
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use super::access::Access;
-use super::parameters::{Parameters, Segments, cut, limit};
+use super::everywhere::Everywhere;
+use super::parameters::{Parameters, Segments, limit};
+use crate::cluster::listing::{Entry as _, List, Listed};
 use crate::cluster::message::{Controlled, SeenCall, Wish};
 use crate::environment;
 use crate::hub::Question;
@@ -159,6 +161,9 @@ pub(super) struct CallsAnswer {
     calls: Vec<Call>,
     /// The `after` of the next page; null on the last one.
     next: Option<String>,
+    /// Nodes of the cluster that did not answer within a second: their live calls are missing. Absent when all did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable_nodes: Vec<String>,
 }
 
 pub(super) async fn list(
@@ -173,13 +178,12 @@ pub(super) async fn list(
     }
     let after = parameters.after.map(CallId::new).transpose();
     let after = after.map_err(|_| Refusal::parameter("after must be the next of a page before"))?;
-    let user = parameters.user;
-    let question = |answer| Question::Calls { user, after, limit: limit + 1, answer };
-    let found = shared.ask(&access.application, question).await?;
-    let (found, next) = cut(found, limit, |view| view.so_far.call_id.to_string());
-    let now = environment::wall_millis();
-    let calls = found.into_iter().map(|view| Call::live(SeenCall::new(view, now))).collect();
-    Ok(Json(CallsAnswer { calls, next }))
+    let list = List::Calls { user: parameters.user, after };
+    let Everywhere { page, unreachable_nodes } =
+        shared.list(&access.application, list, limit, Listed::into_calls).await?;
+    let next = page.entries.last().filter(|_| page.more).map(|last| last.key().to_string());
+    let calls = page.entries.into_iter().map(|listed| Call::live(listed.call)).collect();
+    Ok(Json(CallsAnswer { calls, next, unreachable_nodes }))
 }
 
 async fn ended(
@@ -194,7 +198,8 @@ async fn ended(
     let query = RecordQuery { application, from: None, to: None, user, after, limit };
     let page = shared.store.records(&query).await?;
     let next = page.next.map(|next| next.to_string());
-    Ok(Json(CallsAnswer { calls: page.records.into_iter().map(Call::from).collect(), next }))
+    let calls = page.records.into_iter().map(Call::from).collect();
+    Ok(Json(CallsAnswer { calls, next, unreachable_nodes: Vec::new() }))
 }
 
 pub(super) async fn one(

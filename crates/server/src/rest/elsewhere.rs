@@ -10,7 +10,8 @@ use crate::cluster::message::{Body, Controlled, Wish};
 use crate::cluster::node::Subject;
 use crate::server::Shared;
 
-const AWAY: Refusal = Refusal::Unavailable("another node, which may have the call, cannot be reached now");
+pub(super) const AWAY: Refusal =
+    Refusal::Unavailable("another node, which may have it, cannot be reached now");
 
 impl Shared {
     /// What the owner of a call answers to a wish. `None` where no other node has such a call: it is over or never was.

@@ -1,6 +1,7 @@
 //! Users: who is online, who is blocked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,9 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use super::access::Access;
+use super::elsewhere::AWAY;
+use super::everywhere::Everywhere;
 use super::parameters::{Parameters, Segments, cut, limit};
+use crate::cluster::listing::{List, Listed, SeenDevice, SeenUser};
 use crate::environment;
-use crate::hub::{Question, SeenDevice, SeenUser};
+use crate::hub::Question;
 use crate::server::Shared;
 use crate::store::{DeviceRecord, UnixMillis};
 
@@ -70,6 +74,10 @@ pub(super) struct User {
     blocked: Option<UnixSeconds>,
     /// Their devices: in lists those that are connected, else also those that are registered.
     devices: Vec<UserDevice>,
+    /// Nodes of the cluster that did not answer within a second: whether the user is online there is not known. Absent when all did, and
+    /// in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable_nodes: Vec<String>,
 }
 
 /// A page of users.
@@ -79,6 +87,9 @@ pub(super) struct UsersAnswer {
     users: Vec<User>,
     /// The `after` of the next page; null on the last one.
     next: Option<String>,
+    /// Nodes of the cluster that did not answer within a second: who is online there is missing. Absent when all did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable_nodes: Vec<String>,
 }
 
 pub(super) async fn list(
@@ -88,21 +99,26 @@ pub(super) async fn list(
 ) -> Result<Json<UsersAnswer>, Refusal> {
     let Parameters(parameters) = parameters?;
     let limit = limit(parameters.limit)?;
-    let after = parameters.after;
-    let users: Vec<User> = match parameters.status {
-        Wanted::Online => {
-            let question = |answer| Question::Online { after, limit: limit + 1, answer };
-            shared.ask(&access.application, question).await?.into_iter().map(online).collect()
-        }
-        Wanted::Blocked => {
-            let found = shared.store.blocked_users(&access.application, after.as_ref(), limit + 1).await?;
-            let blocked =
-                |(user, since)| User { user, online: false, blocked: Some(since), devices: Vec::new() };
-            found.into_iter().map(blocked).collect()
-        }
-    };
-    let (users, next) = cut(users, limit, |user| user.user.to_string());
-    Ok(Json(UsersAnswer { users, next }))
+    let (application, after) = (&access.application, parameters.after);
+    if parameters.status == Wanted::Blocked {
+        let found = shared.store.blocked_users(application, after.as_ref(), limit + 1).await?;
+        let (found, next) = cut(found, limit, |(user, _)| user.to_string());
+        let blocked = |(user, since)| User { blocked: Some(since), ..User::new(user) };
+        let users = found.into_iter().map(blocked).collect();
+        return Ok(Json(UsersAnswer { users, next, unreachable_nodes: Vec::new() }));
+    }
+    let list = List::Online { after };
+    let Everywhere { page, unreachable_nodes } =
+        shared.list(application, list, limit, Listed::into_users).await?;
+    let next = page.entries.last().filter(|_| page.more).map(|last| last.user.to_string());
+    let users = page.entries.into_iter().map(online).collect();
+    Ok(Json(UsersAnswer { users, next, unreachable_nodes }))
+}
+
+impl User {
+    const fn new(user: UserId) -> Self {
+        Self { user, online: false, blocked: None, devices: Vec::new(), unreachable_nodes: Vec::new() }
+    }
 }
 
 fn online(seen: SeenUser) -> User {
@@ -110,15 +126,14 @@ fn online(seen: SeenUser) -> User {
     let device = |seen: SeenDevice| UserDevice {
         device: seen.device,
         online: true,
-        online_since: Some(now.before(seen.connected_for)),
+        online_since: Some(now.before(Duration::from_millis(seen.connected_ms))),
         issued: None,
         expires: None,
     };
     User {
         online: !seen.devices.is_empty(),
-        user: seen.user,
-        blocked: None,
         devices: seen.devices.into_iter().map(device).collect(),
+        ..User::new(seen.user)
     }
 }
 
@@ -132,13 +147,17 @@ pub(super) async fn one(
     let application = &access.application;
     let blocked = shared.store.blocked_since(application, &user).await?;
     let registered = shared.store.devices(application, Some(&user), environment::wall()).await?;
-    let seen = shared.ask(application, |answer| Question::User { user, answer }).await?;
-    let mut user = User { blocked, ..online(seen) };
+    let list = List::User { user: user.clone() };
+    let Everywhere { mut page, unreachable_nodes } =
+        shared.list(application, list, 1, Listed::into_users).await?;
+    let seen = page.entries.pop().map_or_else(|| User::new(user), online);
+    let mut user = User { blocked, unreachable_nodes, ..seen };
     registered.into_iter().for_each(|record| add(&mut user.devices, record));
-    if user.devices.is_empty() && user.blocked.is_none() {
-        return Err(Refusal::NotFound);
+    match (user.devices.is_empty() && user.blocked.is_none(), user.unreachable_nodes.is_empty()) {
+        (true, true) => Err(Refusal::NotFound),
+        (true, false) => Err(AWAY),
+        (false, _) => Ok(Json(user)),
     }
-    Ok(Json(user))
 }
 
 fn add(devices: &mut Vec<UserDevice>, record: DeviceRecord) {

@@ -5,7 +5,7 @@ use offhook_signaling::call::CallEndCause;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::nodes::{over_both, talk};
+use crate::nodes::{across, over_both, ringing};
 use crate::rest::{ask, json, own, send};
 use crate::support::{Phone, SOON};
 
@@ -20,13 +20,7 @@ async fn get(server: &RunningServer, path: &str) -> Value {
 over_both! {
     async fn a_call_is_seen_and_hung_up_at_any_node(nodes) {
         let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
-        let mut alice = Phone::register(&a, "alice", "a1").await;
-        let mut bob = Phone::register(&b, "bob", "b1").await;
-        alice.call("c", "bob").await;
-        alice.expect("progressing").await;
-        bob.expect("incoming from alice").await;
-        bob.ring("c").await;
-        alice.expect("ringing").await;
+        let (mut alice, mut bob) = ringing(&a, &b, "c").await;
         // It is written down in the background.
         sleep(SOON).await;
         for node in [&a, &b, &c] {
@@ -52,14 +46,8 @@ over_both! {
 
     async fn an_unanswered_call_is_led_to_another_user_by_a_node_that_has_nobody_of_it(nodes) {
         let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
-        let mut alice = Phone::register(&a, "alice", "a1").await;
-        let mut bob = Phone::register(&b, "bob", "b1").await;
         let mut carol = Phone::register(&b, "carol", "c1").await;
-        alice.call("c", "bob").await;
-        alice.expect("progressing").await;
-        bob.expect("incoming from alice").await;
-        bob.ring("c").await;
-        alice.expect("ringing").await;
+        let (mut alice, mut bob) = ringing(&a, &b, "c").await;
         sleep(SOON).await;
         assert_eq!(send(&c, "PATCH /v1/calls/c", &own(), TO_CAROL).await.0, 204);
         bob.expect("ended Canceled").await;
@@ -76,9 +64,7 @@ over_both! {
 async fn while_the_owner_cannot_be_reached_the_answer_is_to_try_again() {
     let nodes = crate::nodes::Nodes::local();
     let (a, b) = (nodes.node("a").await, nodes.node("b").await);
-    let mut alice = Phone::register(&a, "alice", "a1").await;
-    let mut bob = Phone::register(&b, "bob", "b1").await;
-    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
+    let (_alice, mut bob) = across(&a, &b, "c").await;
     sleep(SOON).await;
     assert_eq!(get(&b, "/v1/calls/c").await["state"], "answered");
     nodes.local_bus().part(1);

@@ -4,25 +4,8 @@ use offhook_signaling::ClientMessage;
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::message::{ByeAction, SdpKind, Update};
 
-use crate::nodes::{back, over_both};
-use crate::support::{Phone, candidate, live};
-
-/// A call of alice at `a` to bob at `b`, answered.
-async fn across(
-    a: &offhook_server::RunningServer,
-    b: &offhook_server::RunningServer,
-    call: &str,
-) -> (Phone, Phone) {
-    let mut alice = Phone::register(a, "alice", "a1").await;
-    let mut bob = Phone::register(b, "bob", "b1").await;
-    alice.call(call, "bob").await;
-    alice.expect("progressing").await;
-    bob.expect("incoming from alice").await;
-    bob.answer(call).await;
-    bob.expect("answered").await;
-    alice.expect("answered").await;
-    (alice, bob)
-}
+use crate::nodes::{across, back, over_both, ringing};
+use crate::support::{candidate, live};
 
 fn offer() -> ClientMessage {
     ClientMessage::CallUpdate(Update { kind: SdpKind::Offer, sdp: "v=0 again".to_owned() })
@@ -123,13 +106,7 @@ over_both! {
 
     async fn a_call_that_rings_when_its_owner_dies_fails_soon(nodes) {
         let (a, b) = (nodes.node("a").await, nodes.node("b").await);
-        let mut alice = Phone::register(&a, "alice", "a1").await;
-        let mut bob = Phone::register(&b, "bob", "b1").await;
-        alice.call("c", "bob").await;
-        alice.expect("progressing").await;
-        bob.expect("incoming from alice").await;
-        bob.ring("c").await;
-        alice.expect("ringing").await;
+        let (_alice, mut bob) = ringing(&a, &b, "c").await;
         // Its snapshot is written in the background.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let since = std::time::Instant::now();

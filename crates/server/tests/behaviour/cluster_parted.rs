@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use offhook_server::RunningServer;
 use offhook_signaling::call::CallEndCause;
-use offhook_signaling::message::{SdpKind, Update, WireError};
+use offhook_signaling::message::{Reveal, SdpKind, Update, WireError};
 use offhook_signaling::{ClientMessage, ServerMessage};
 use tokio::time::{sleep, timeout};
 
@@ -117,6 +117,67 @@ async fn who_was_blocked_or_unblocked_meanwhile_is_so_at_a_node_that_did_not_hea
     let (bye, _) = alice.end().await;
     assert_eq!(bye.and_then(|bye| bye.error), Some(WireError::UserBlocked));
     Phone::register(&a, "carol", "d2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_registration_was_ended_meanwhile_is_thrown_out_by_a_node_that_did_not_hear_of_it() {
+    let nodes = Nodes::local();
+    let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+    let mut alice = Phone::register(&a, "alice", "d1").await;
+    let mut other = Phone::register(&a, "alice", "d2").await;
+    let mut carol = Phone::register(&a, "carol", "d1").await;
+    sleep(Duration::from_secs(8)).await;
+    nodes.local_bus().part(1);
+    sleep(CUT).await;
+    assert_eq!(ask(&b, "DELETE /v1/devices/alice/d1", &own()).await.0, 204);
+    assert_eq!(ask(&b, "DELETE /v1/users/carol", &own()).await.0, 204);
+    alice.expect_silence().await;
+    nodes.local_bus().rejoin(1, true);
+    for phone in [&mut alice, &mut carol] {
+        let (bye, code) = phone.end().await;
+        assert_eq!(bye.and_then(|bye| bye.error), Some(WireError::CredentialRefused));
+        assert_eq!(code, Some(4008));
+    }
+    other.expect_silence().await;
+}
+
+/// Where `moves`, the call is owned by a third node, which is neither the caller's nor parted.
+async fn reveal_across_a_cut(moves: bool) {
+    let nodes = Nodes::local();
+    let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+    let mut alice = Phone::register(&a, "alice", "d1").await;
+    let mut bob = Phone::register(&b, "bob", "d1").await;
+    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
+    if moves {
+        alice = back(&c, ("alice", "d1"), &alice, vec![live("c", true, "bob")]).await;
+    }
+    nodes.local_bus().part(2);
+    let reveal = ClientMessage::CallReveal(Reveal { nonce: "the caller's".to_owned() });
+    let said = alice.send(Some("c"), reveal).await;
+    // Longer than a node waits for another one.
+    sleep(Duration::from_secs(4)).await;
+    alice.expect_silence().await;
+    nodes.local_bus().rejoin(2, true);
+    let (_, ServerMessage::CallReveal(told)) = bob.event().await else { panic!("it is revealed") };
+    assert_eq!(told.nonce, "the caller's");
+    loop {
+        if let ServerMessage::Outcome(outcome) = alice.next().await.message
+            && outcome.of.as_ref() == Some(&said)
+        {
+            break assert_eq!(outcome.error, None);
+        }
+    }
+    bob.expect_silence().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_reveals_during_a_cut_is_told_the_callee_after_it() {
+    reveal_across_a_cut(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_reveals_through_a_third_node_during_a_cut_is_told_the_callee_after_it() {
+    reveal_across_a_cut(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@ mod cluster;
 mod cluster_control;
 mod cluster_failover;
 mod cluster_killed;
+mod cluster_lists;
 mod cluster_nats;
 mod cluster_parted;
 mod control;

@@ -278,6 +278,33 @@ pub(crate) async fn talk(caller: &mut Phone, callee: &mut Phone, (from, to): (&s
     caller.expect("answered").await;
 }
 
+/// alice at one node calls bob at another, whose device has not said yet that it rings.
+pub(crate) async fn reaching(a: &RunningServer, b: &RunningServer, call: &str) -> (Phone, Phone) {
+    let mut alice = Phone::register(a, "alice", "a1").await;
+    let mut bob = Phone::register(b, "bob", "b1").await;
+    alice.call(call, "bob").await;
+    alice.expect("progressing").await;
+    bob.expect("incoming from alice").await;
+    (alice, bob)
+}
+
+/// As [`reaching`], and it rings.
+pub(crate) async fn ringing(a: &RunningServer, b: &RunningServer, call: &str) -> (Phone, Phone) {
+    let (mut alice, mut bob) = reaching(a, b, call).await;
+    bob.ring(call).await;
+    alice.expect("ringing").await;
+    (alice, bob)
+}
+
+/// As [`reaching`], and it is answered.
+pub(crate) async fn across(a: &RunningServer, b: &RunningServer, call: &str) -> (Phone, Phone) {
+    let (mut alice, mut bob) = reaching(a, b, call).await;
+    bob.answer(call).await;
+    bob.expect("answered").await;
+    alice.expect("answered").await;
+    (alice, bob)
+}
+
 /// A device comes back, here, with the calls it remembers.
 pub(crate) async fn back(
     server: &RunningServer,

@@ -105,3 +105,28 @@ async fn who_does_not_prove_an_application_gets_nothing_and_the_published_code()
     let (status, body) = ask(&server, "GET /v1/records?limit=0", &basic(KEY, SECRET)).await;
     assert_eq!((status, json(&body)["errorCode"].as_u64()), (400, Some(40001)));
 }
+
+#[tokio::test]
+async fn a_path_or_method_that_is_not_there_is_refused_in_the_usual_form() {
+    let server = serve(config()).await;
+    for (request, code) in [
+        ("GET /v1", 40400),
+        ("GET /v1/", 40400),
+        ("GET /v1/nothing", 40400),
+        ("POST /v1/calls", 40500),
+        ("PUT /v1/calls/c", 40500),
+        ("DELETE /v1/records", 40500),
+    ] {
+        let (status, body) = ask(&server, request, &own()).await;
+        assert_eq!(
+            (u64::from(status), json(&body)["errorCode"].as_u64()),
+            (code / 100, Some(code)),
+            "{request}"
+        );
+    }
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    stream.write_all(b"PUT /v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.to_ascii_lowercase().contains("\r\nallow: get,head\r\n"), "{answer}");
+}

@@ -61,6 +61,11 @@ impl Owner {
         candidates.iter().for_each(|candidate| send(ServerMessage::CallCandidate(candidate.clone())));
     }
 
+    /// What the caller revealed was heard by nobody.
+    pub(in crate::call) fn forget_reveal(&mut self) {
+        self.reveal = None;
+    }
+
     /// The callee may not have heard what the caller revealed.
     pub(super) fn repeat_reveal(&self, out: &mut Outputs) {
         if let Some(nonce) = self.reveal.clone() {

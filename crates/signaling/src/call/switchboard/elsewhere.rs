@@ -141,6 +141,11 @@ impl Switchboard {
         self.involves(address, &live.call_id)
     }
 
+    /// What the caller revealed did not get to the callee's node: said again it is passed on again.
+    pub fn handle_unheard_reveal(&mut self, application: &ApplicationKey, call_id: &CallId) {
+        self.with(&(application.clone(), call_id.clone()), |owner, _| owner.forget_reveal());
+    }
+
     /// Says again to a device what a snapshot does not hold, about one call: see [`Self::handle_snapshot_sent`].
     pub fn handle_repeat(&mut self, address: &DeviceAddress, call_id: &CallId) {
         let key = (address.application.clone(), call_id.clone());
