@@ -390,7 +390,7 @@ async fn handle(shared: &Arc<Shared>, cluster: &Arc<Cluster>, delivery: Delivery
             let _ = hub.send(Command::Peer(Box::new(message))).await;
         }
         // Whoever asks need not wait for what is not there.
-        (None, Body::List { .. }) => {
+        (None, Body::List { .. } | Body::Control { .. }) => {
             cluster.answer(&message.from, message.ask, &message.application, Body::Nothing);
         }
         (None, _) => {}

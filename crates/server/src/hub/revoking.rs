@@ -48,7 +48,8 @@ impl Hub {
             let mut gone = Vec::new();
             for (user, sessions) in sessions {
                 // One that has ended by itself is forgotten later: its device was let in.
-                let registered = || store.devices(&application, Some(&user), UnixSeconds(0));
+                let registered =
+                    || store.devices(&application, Some(&user), UnixSeconds(0), None, usize::MAX);
                 let Some(registered) = patiently(registered).await else { break };
                 gone.extend(
                     sessions.into_iter().filter(|session| {

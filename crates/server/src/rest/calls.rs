@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Refusal;
 use super::access::Access;
 use super::everywhere::Everywhere;
-use super::parameters::{Parameters, Segments, limit};
+use super::parameters::{Parameters, Segments, WRONG_AFTER, limit};
 use crate::cluster::listing::{Entry as _, List, Listed};
 use crate::cluster::message::{Controlled, SeenCall, Wish};
 use crate::environment;
@@ -177,7 +177,7 @@ pub(super) async fn list(
         return ended(&shared, parameters, access, limit).await;
     }
     let after = parameters.after.map(CallId::new).transpose();
-    let after = after.map_err(|_| Refusal::parameter("after must be the next of a page before"))?;
+    let after = after.map_err(|_| Refusal::parameter(WRONG_AFTER))?;
     let list = List::Calls { user: parameters.user, after };
     let Everywhere { page, unreachable_nodes } =
         shared.list(&access.application, list, limit, Listed::into_calls).await?;
@@ -193,7 +193,7 @@ async fn ended(
     limit: usize,
 ) -> Result<Json<CallsAnswer>, Refusal> {
     let after = parameters.after.map(|after| after.parse()).transpose();
-    let after = after.map_err(|_| Refusal::parameter("after must be the next of a page before"))?;
+    let after = after.map_err(|_| Refusal::parameter(WRONG_AFTER))?;
     let (application, user) = (access.application, parameters.user);
     let query = RecordQuery { application, from: None, to: None, user, after, limit };
     let page = shared.store.records(&query).await?;

@@ -26,15 +26,31 @@ impl Shared {
     ) -> Result<Option<Controlled>, Refusal> {
         let Some(cluster) = &self.cluster else { return Ok(None) };
         let key = journal::key(&(application.clone(), call_id.clone()));
-        let kept = cluster.bus().get(Bucket::Calls, key).await.map_err(|_| AWAY)?;
-        let snapshot = kept.and_then(|kept| kept.value).and_then(|value| Snapshot::parse(&value));
-        let owner = snapshot.and_then(|snapshot| snapshot.owner);
-        let Some(owner) = owner.filter(|owner| owner != cluster.node()) else { return Ok(None) };
+        let kept = cluster.bus().get(Bucket::Calls, key).await;
+        let is_known = kept.is_ok();
+        let snapshot = kept.ok().flatten().and_then(|kept| kept.value);
+        let owner = snapshot.and_then(|value| Snapshot::parse(&value)).and_then(|snapshot| snapshot.owner);
         let body = Body::Control { call_id: call_id.clone(), wish };
-        match cluster.ask(&Subject::node(&owner), application, body).await {
-            Answer::Body(Body::Controlled(Controlled::Unknown)) => Ok(None),
-            Answer::Body(Body::Controlled(answer)) => Ok(Some(answer)),
-            _ => Err(AWAY),
+        match owner {
+            Some(owner) if owner == *cluster.node() => Ok(None),
+            Some(owner) => match cluster.ask(&Subject::node(&owner), application, body).await {
+                Answer::Body(Body::Controlled(Controlled::Unknown)) => Ok(None),
+                Answer::Body(Body::Controlled(answer)) => Ok(Some(answer)),
+                _ => Err(AWAY),
+            },
+            // It may have begun a moment ago, and what is written down takes another; or nobody can look there now.
+            None => {
+                let answers = cluster.gather(application, &body).await.answers.into_iter();
+                let mut done = answers.filter_map(|(_, body)| match body {
+                    Body::Controlled(Controlled::Unknown) => None,
+                    Body::Controlled(answer) => Some(answer),
+                    _ => None,
+                });
+                match done.next() {
+                    None if !is_known => Err(AWAY),
+                    found => Ok(found),
+                }
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::store::MOST_RECORDS;
 
 /// Entries of one page, when the request does not say.
 const USUAL_LIMIT: usize = 100;
+/// Why an `after` is refused.
+pub(super) const WRONG_AFTER: &str = "after must be the next of a page before";
 
 /// The query of a request; a refusal says what is wrong with it.
 #[derive(Debug)]

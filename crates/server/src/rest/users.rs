@@ -146,7 +146,8 @@ pub(super) async fn one(
     let user = UserId::new(user).map_err(|_| Refusal::NotFound)?;
     let application = &access.application;
     let blocked = shared.store.blocked_since(application, &user).await?;
-    let registered = shared.store.devices(application, Some(&user), environment::wall()).await?;
+    let now = environment::wall();
+    let registered = shared.store.devices(application, Some(&user), now, None, usize::MAX).await?;
     let list = List::User { user: user.clone() };
     let Everywhere { mut page, unreachable_nodes } =
         shared.list(application, list, 1, Listed::into_users).await?;
@@ -181,11 +182,12 @@ pub(super) async fn end(
     access: Access,
 ) -> Result<StatusCode, Refusal> {
     let user = UserId::new(user).map_err(|_| Refusal::NotFound)?;
-    let registered = shared.store.devices(&access.application, Some(&user), environment::wall()).await?;
+    let (application, now) = (&access.application, environment::wall());
+    let registered = shared.store.devices(application, Some(&user), now, None, usize::MAX).await?;
     for record in &registered {
         shared.store.revoke_device(&record.address).await?;
     }
-    let ended = shared.ask(&access.application, |answer| Question::EndUser { user, answer }).await?;
+    let ended = shared.ask(application, |answer| Question::EndUser { user, answer }).await?;
     if registered.is_empty() && !ended { Err(Refusal::NotFound) } else { Ok(StatusCode::NO_CONTENT) }
 }
 

@@ -133,6 +133,8 @@ impl Store for MemoryStore {
         application: &ApplicationKey,
         user: Option<&UserId>,
         now: UnixSeconds,
+        after: Option<&(UserId, DeviceId)>,
+        limit: usize,
     ) -> StoreFuture<'_, Vec<DeviceRecord>> {
         let state = self.lock();
         let newest = state.devices.values().filter_map(|records| records.last());
@@ -140,8 +142,11 @@ impl Store for MemoryStore {
             record.address.application == *application
                 && user.is_none_or(|user| record.address.user == *user)
                 && record.expires > now
+                && after.is_none_or(|(user, device)| {
+                    (&record.address.user, &record.address.device) > (user, device)
+                })
         });
-        done(wanted.cloned().collect())
+        done(wanted.take(limit).cloned().collect())
     }
 
     fn block_user(

@@ -81,12 +81,15 @@ pub trait Store: fmt::Debug + Send + Sync {
         now: UnixSeconds,
     ) -> StoreFuture<'_, Vec<PushRecord>>;
 
-    /// The newest credential of each device of an application that has one which has not ended, by user and device.
+    /// The newest credential of each device of an application that has one which has not ended, by user and device: at most `limit`,
+    /// beginning after `after`.
     fn devices(
         &self,
         application: &ApplicationKey,
         user: Option<&UserId>,
         now: UnixSeconds,
+        after: Option<&(UserId, DeviceId)>,
+        limit: usize,
     ) -> StoreFuture<'_, Vec<DeviceRecord>>;
 
     /// Lets a user in no more, or again.

@@ -275,9 +275,13 @@ impl Store for PostgresStore {
         application: &ApplicationKey,
         user: Option<&UserId>,
         now: UnixSeconds,
+        after: Option<&(UserId, DeviceId)>,
+        limit: usize,
     ) -> StoreFuture<'_, Vec<DeviceRecord>> {
-        let (application, user) = (application.clone(), user.cloned());
-        self.read(async move |client| devices::all(&client, &application, user.as_ref(), now).await)
+        let (application, user, after) = (application.clone(), user.cloned(), after.cloned());
+        self.read(async move |client| {
+            devices::all(&client, &application, user.as_ref(), now, (after.as_ref(), limit)).await
+        })
     }
 
     fn block_user(

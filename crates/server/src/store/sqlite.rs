@@ -180,9 +180,13 @@ impl Store for SqliteStore {
         application: &ApplicationKey,
         user: Option<&UserId>,
         now: UnixSeconds,
+        after: Option<&(UserId, DeviceId)>,
+        limit: usize,
     ) -> StoreFuture<'_, Vec<DeviceRecord>> {
-        let (application, user) = (application.clone(), user.cloned());
-        self.run(move |connection| devices::all(connection, &application, user.as_ref(), now))
+        let (application, user, after) = (application.clone(), user.cloned(), after.cloned());
+        self.run(move |connection| {
+            devices::all(connection, &application, user.as_ref(), now, (after.as_ref(), limit))
+        })
     }
 
     fn block_user(

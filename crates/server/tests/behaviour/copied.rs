@@ -98,7 +98,7 @@ async fn everything(store: &dyn Store) -> String {
             text += &format!("{}\n", secret.secret.to_base64());
         }
     }
-    text += &format!("{:?}\n", store.devices(&application(), None, NOW).await.unwrap());
+    text += &format!("{:?}\n", store.devices(&application(), None, NOW, None, 100).await.unwrap());
     for number in 1..=3 {
         text += &format!("{:?}\n", store.device(hash(number)).await.unwrap());
     }

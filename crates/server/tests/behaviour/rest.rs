@@ -79,6 +79,15 @@ async fn a_device_is_listed_and_its_registration_ended() {
     let own = basic(KEY, SECRET);
     let (_, body) = ask(&server, "GET /v1/devices?user=alice", &own).await;
     assert_eq!(json(&body)["devices"][0]["device"], "a1");
+    let _bob = Phone::register(&server, "bob", "b1").await;
+    let (_, body) = ask(&server, "GET /v1/devices?limit=1", &own).await;
+    assert_eq!(
+        (&json(&body)["devices"][0]["user"], &json(&body)["next"]),
+        (&"alice".into(), &"alice/a1".into())
+    );
+    let (_, body) = ask(&server, "GET /v1/devices?limit=1&after=alice/a1", &own).await;
+    assert_eq!((&json(&body)["devices"][0]["user"], &json(&body)["next"]), (&"bob".into(), &Value::Null));
+    assert_eq!(ask(&server, "GET /v1/devices?after=alice", &own).await.0, 400);
     assert_eq!(ask(&server, "DELETE /v1/devices/alice/a1", &own).await.0, 204);
     assert_eq!(alice.end().await.1, Some(4008));
     let again = hello("alice", "a1", Credential::Device(alice.credential()));

@@ -130,13 +130,21 @@ async fn credentials(store: &dyn Store) {
     }
     let newest = of_phone[3].clone();
     let of = async |who: Option<&str>, now| {
-        store.devices(&key(), who.map(user).as_ref(), NOW.plus(now)).await.unwrap()
+        store.devices(&key(), who.map(user).as_ref(), NOW.plus(now), None, 100).await.unwrap()
     };
+    let page = async |after: Option<&DeviceRecord>| {
+        let after = after.map(|record| (record.address.user.clone(), record.address.device.clone()));
+        store.devices(&key(), None, NOW, after.as_ref(), 1).await.unwrap()
+    };
+    assert_eq!(page(None).await, std::slice::from_ref(&newest));
+    assert_eq!(page(Some(&newest)).await, std::slice::from_ref(&tablet));
+    assert_eq!(page(Some(&tablet)).await, std::slice::from_ref(&bobs));
+    assert_eq!(page(Some(&bobs)).await, []);
     assert_eq!(of(None, 0).await, [newest.clone(), tablet.clone(), bobs.clone()]);
     assert_eq!(of(Some("ada"), 49).await, [newest.clone(), tablet.clone()]);
     assert_eq!(of(Some("ada"), 50).await, [newest], "the tablet's has ended");
     let other = ApplicationKey::new("b32e5a8d-f7d8-411c-9645-9038e8dd051d").unwrap();
-    assert_eq!(store.devices(&other, None, NOW).await.unwrap(), []);
+    assert_eq!(store.devices(&other, None, NOW, None, 100).await.unwrap(), []);
     assert!(store.revoke_device(&address("ada", "phone")).await.unwrap());
     assert!(!store.revoke_device(&address("ada", "phone")).await.unwrap());
     assert_eq!(store.device(of_phone[3].hash).await.unwrap(), None);
@@ -309,5 +317,5 @@ async fn a_refused_change_leaves_those_around_it(store: &dyn Store) {
     let outcomes = futures_util::future::join_all(changes).await;
     let accepted: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
     assert_eq!(accepted, [true, true, false, true], "a hash is there once");
-    assert_eq!(store.devices(&key(), Some(&user("max")), NOW).await.unwrap().len(), 3);
+    assert_eq!(store.devices(&key(), Some(&user("max")), NOW, None, 100).await.unwrap().len(), 3);
 }

@@ -42,7 +42,8 @@ const BY_HASH: &str = "
 const ALL: &str = "
     SELECT DISTINCT ON (\"user\", device) application, \"user\", device, hash, issued, expires FROM device_credentials
     WHERE application = $1 AND ($2::text IS NULL OR \"user\" = $2) AND NOT revoked AND expires > $3
-    ORDER BY \"user\", device, id DESC";
+        AND (\"user\", device) > ($4, $5)
+    ORDER BY \"user\", device, id DESC LIMIT $6";
 
 const REVOKE: &str = "
     WITH pushes AS (
@@ -108,11 +109,18 @@ pub(super) async fn all(
     application: &ApplicationKey,
     user: Option<&UserId>,
     now: UnixSeconds,
+    (after, limit): (Option<&(UserId, DeviceId)>, usize),
 ) -> Result<Vec<DeviceRecord>, StoreError> {
-    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+    // No identifier is smaller than the empty text.
+    let (after_user, after_device) =
+        after.map_or(("", ""), |(user, device)| (user.as_str(), device.as_str()));
+    let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 6] = [
         (&application.as_str(), Type::TEXT),
         (&user.map(UserId::as_str), Type::TEXT),
         (&seconds(now), Type::INT8),
+        (&after_user, Type::TEXT),
+        (&after_device, Type::TEXT),
+        (&i64::try_from(limit).unwrap_or(i64::MAX), Type::INT8),
     ];
     let rows = client.query_typed(ALL, &values).await.map_err(|error| failed(&error))?;
     rows.iter().map(device_record).collect()

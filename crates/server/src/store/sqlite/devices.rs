@@ -91,13 +91,26 @@ pub(super) fn all(
     application: &ApplicationKey,
     user: Option<&UserId>,
     now: UnixSeconds,
+    (after, limit): (Option<&(UserId, DeviceId)>, usize),
 ) -> rusqlite::Result<Vec<DeviceRecord>> {
     let mut statement = connection.prepare_cached(
         "SELECT application, user, device, hash, issued, expires, max(id) FROM device_credentials
          WHERE application = ?1 AND (?2 IS NULL OR user = ?2) AND revoked = 0 AND expires > ?3
-         GROUP BY user, device ORDER BY user, device",
+         AND (user, device) > (?4, ?5)
+         GROUP BY user, device ORDER BY user, device LIMIT ?6",
     )?;
-    let wanted = params![application.as_str(), user.map(UserId::as_str), seconds(now)];
+    // No identifier is smaller than the empty text.
+    let (after_user, after_device) =
+        after.map_or(("", ""), |(user, device)| (user.as_str(), device.as_str()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let wanted = params![
+        application.as_str(),
+        user.map(UserId::as_str),
+        seconds(now),
+        after_user,
+        after_device,
+        limit
+    ];
     statement.query_map(wanted, device_record)?.collect()
 }
 
