@@ -25,7 +25,7 @@ skip_browser() {
 }
 
 command -v node >/dev/null || skip_browser 'all browser tests' 'node is missing'
-node --test tests/browser/golden.mjs tests/browser/client.mjs
+node --test tests/browser/golden.mjs tests/browser/client*.mjs
 chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'

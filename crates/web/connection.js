@@ -3,7 +3,7 @@
  * `signaling.js`, whose machine this is the lower half of.
  */
 
-import { refuse } from './errors.js';
+import { notStarted, refuse } from './errors.js';
 import { parse } from './frames.js';
 import { Link } from './link.js';
 import { stoppedByServer, turnedAway, unauthorized, unreachable } from './refusals.js';
@@ -54,7 +54,7 @@ export class Connection {
       this.renewing = false;
       this.command(undefined, 'register', { token });
     } else {
-      throw refuse(this.phase === STOPPED ? 'the client is not started' : 'no credentials are required now');
+      throw this.phase === STOPPED ? notStarted() : refuse('no credentials are required now');
     }
   }
   registerFailed(now) {
@@ -70,11 +70,7 @@ export class Connection {
 
   handleConnected(now) {
     if (this.phase !== CONNECTING) return;
-    if (!this.token && !this.credential) {
-      this.outputs.push('disconnect');
-      this.requireToken();
-      return;
-    }
+    if (!this.token && !this.credential) return this.requireToken();
     const { application, user, device } = this.config;
     const resume = this.link.resumption();
     const hello = {
@@ -91,7 +87,7 @@ export class Connection {
   handleDisconnected(now) {
     if (this.phase < CONNECTING) return;
     this.turnedAway = undefined;
-    this.loseConnection(now, 0);
+    this.loseConnection(now);
   }
   /** The network is another: the next connection is made at once, and one that is open has to show soon that it lives. */
   networkChanged(now) {
@@ -146,8 +142,11 @@ export class Connection {
     this.stop();
     this.emit({ failed });
   }
-  stop() {
+  disconnect() {
     if (this.phase >= CONNECTING) this.outputs.push('disconnect');
+  }
+  stop() {
+    this.disconnect();
     this.phase = STOPPED;
     this.token = this.turnedAway = undefined;
     this.renewing = false;
@@ -174,6 +173,7 @@ export class Connection {
   // Registration and connection.
 
   requireToken() {
+    this.disconnect();
     this.phase = WITHOUT_TOKEN;
     this.renewing = false;
     this.disarm(...TIMER_NAMES);
@@ -188,11 +188,11 @@ export class Connection {
     this.phase = CONNECTING;
     this.outputs.push('connect');
   }
-  dropConnection(now) {
-    this.outputs.push('disconnect');
-    this.loseConnection(now, 0);
+  dropConnection(now, wait) {
+    this.disconnect();
+    this.loseConnection(now, wait);
   }
-  loseConnection(now, atLeast) {
+  loseConnection(now, atLeast = 0) {
     if (this.phase >= SYNCING) this.emit('reconnecting');
     this.phase = WAITING;
     this.disarm('greeting', 'heartbeat', 'silence', 'acknowledge');
@@ -221,8 +221,8 @@ export class Connection {
     this.emit('credentials_required');
   }
   secondsLeft(now) {
-    const wall = this.wall ? this.wall[1] + Math.floor((now - this.wall[0]) / 1000) : 0;
-    return Math.max(0, (this.credential?.expires ?? 0) - wall);
+    const [then, wall] = this.wall;
+    return Math.max(0, (this.credential?.expires ?? 0) - wall - Math.floor((now - then) / 1000));
   }
   postponeRenewal(now) {
     this.arm('renewal', now + Math.max(this.secondsLeft(now) * 500, 30000));
@@ -273,7 +273,7 @@ export class Connection {
   bye(now, { action, error, retry_after_ms: wait = 0 }) {
     if (error === 'credential_refused' && !this.token) {
       this.credential = undefined;
-      this.outputs.push('forget', 'disconnect');
+      this.outputs.push('forget');
       this.requireToken();
     } else if (action === 'stop') {
       this.fail(now, stoppedByServer(error));
@@ -281,8 +281,7 @@ export class Connection {
       this.turnedAway = error && { error, until: now + wait };
       // Nothing can come of a start that would end before the server wants to hear of it again.
       if (error && now + wait >= this.timers.get('start')) return this.giveUpStart(now);
-      this.outputs.push('disconnect');
-      this.loseConnection(now, wait);
+      this.dropConnection(now, wait);
     }
   }
   giveUpStart(now) {

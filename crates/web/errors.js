@@ -44,4 +44,5 @@ export class InvalidOperationError extends Error {
 export const wrong = (message) => new ArgumentError(message);
 export const refuse = (message) => new InvalidOperationError(message);
 export const wrongState = () => refuse("the call's state does not allow this");
+export const notStarted = () => refuse('the client is not started');
 export const notPossible = (message) => new SinchError(message, ErrorCode.ApiCallFailed, ErrorType.Api);

@@ -15,6 +15,7 @@ export const bytes = (value) => utf8.encode(value).length;
 export const headerBytes = (headers) => bytes(Object.entries(headers).flat().join(''));
 
 export const isId = (value) => typeof value === 'string' && /^[\w=-]{1,255}$/.test(value);
+export const isAbsent = (value) => value === undefined || value === null;
 export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 /** A text, of so many bytes at most. */
 export const text = (most = MOST.frame) => (value) => typeof value === 'string' && bytes(value) <= most;
@@ -28,7 +29,7 @@ const form = (members) => (value) =>
   isObject(value) &&
   Object.entries(members).every(([name, check]) => {
     const member = value[name.replace('?', '')];
-    return (name.endsWith('?') && (member ?? undefined) === undefined) || check(member);
+    return (name.endsWith('?') && isAbsent(member)) || check(member);
   });
 
 const headers = (value) => areHeaders(value) && headerBytes(value) <= MOST.headers;

@@ -1,6 +1,6 @@
 /** The peer connection of one call, as perfect negotiation has it: the callee gives way. */
 
-import { Established } from './errors.js';
+import { Established, wrongState } from './errors.js';
 import { WARNINGS, summary } from './quality.js';
 
 export class Media {
@@ -14,10 +14,15 @@ export class Media {
   early = [];
   timers = new Map();
   work = Promise.resolve();
+  replaced = Promise.resolve();
 
   constructor(client, call) {
     const env = client._env;
     Object.assign(this, { client, env, call, incoming: new env.MediaStream(), outgoing: new env.MediaStream() });
+  }
+  /** Tells the machine something of this call. */
+  act(input, news) {
+    this.client._act(input, this.call.id, news);
   }
   after(name, ms, todo) {
     this.env.clearTimeout(this.timers.get(name));
@@ -25,11 +30,13 @@ export class Media {
   }
   /** Opens microphone and camera: only when the local person calls or accepts. */
   async open(video) {
-    const stream = await this.client._capture({ audio: true, video });
-    for (const track of stream.getTracks()) {
-      if (this.over) track.stop();
-      else this.outgoing.addTrack(track);
-    }
+    const { _constraints: wanted } = this.client;
+    const stream = await this.client._capture({ ...wanted, video: video && wanted.video });
+    const { outgoing } = this;
+    // Those of an answer that failed.
+    outgoing.getTracks().forEach((track) => outgoing.removeTrack(track));
+    stream.getTracks().forEach((track) => outgoing.addTrack(track));
+    if (this.over) throw wrongState();
     this.apply();
   }
   async offer() {
@@ -45,7 +52,7 @@ export class Media {
   /** Each call has servers of its own, where the server names some. */
   configuration() {
     const own = this.call._record?.iceServers ?? [];
-    const iceServers = (own.length ? own : this.client._machine.iceServers).map((server) => ({ ...server }));
+    const iceServers = own.length ? own : this.client._machine.iceServers;
     return { iceServers, iceTransportPolicy: this.client._relayOnly ? 'relay' : 'all', bundlePolicy: 'max-bundle' };
   }
   /** The server named its servers, or none: an outgoing call looks for its own addresses from here on. */
@@ -81,10 +88,9 @@ export class Media {
     return pc.localDescription.sdp;
   }
   send(candidate) {
-    const { id } = this.call;
-    if (!id) this.queued.push(candidate);
+    if (!this.call.id) this.queued.push(candidate);
     // A call that is over needs no candidates.
-    else if (!this.call._record.isOver) this.client._act('localCandidate', id, candidate);
+    else if (!this.call._record.isOver) this.act('localCandidate', candidate);
   }
   /** Remote news one after the other, in their order. */
   then(todo) {
@@ -129,7 +135,7 @@ export class Media {
     });
   }
   sendUpdate(kind, sdp) {
-    if (this.call._record.isAnswered) this.client._act('update', this.call.id, { kind, sdp });
+    if (this.call._record.isAnswered) this.act('update', { kind, sdp });
   }
   /** Offers again: to look for new paths ("restart"), or because the direction changed. */
   negotiate(why) {
@@ -153,15 +159,15 @@ export class Media {
     this.after('media', 20000, () => this.fail('failure'));
   }
   watch(state) {
-    const { id, outgoing, mediaConnected } = this.call._record;
+    const { outgoing, mediaConnected } = this.call._record;
     if (state === 'connected') {
       for (const timer of ['media', 'lost', 'search']) this.after(timer);
-      this.client._act('mediaConnected', id);
+      this.act('mediaConnected');
       if (!this.timers.get('stats')) this.measure();
     } else if (mediaConnected && ['disconnected', 'failed'].includes(state)) {
       if (!this.timers.get('lost')) this.after('lost', 15000, () => this.fail('inactive'));
       const search = () => {
-        if (!this.call._record.isOver) this.client._act('renewIceServers', id);
+        if (!this.call._record.isOver) this.act('renewIceServers');
         this.negotiate('restart');
         this.after('search', 3000, search);
       };
@@ -169,7 +175,7 @@ export class Media {
     } else if (state === 'failed') this.fail('failure');
   }
   fail(cause) {
-    this.client._act('mediaFailed', this.call.id, cause);
+    this.act('mediaFailed', cause);
   }
   set(change) {
     Object.assign(this, change);
@@ -190,18 +196,28 @@ export class Media {
   sender(kind) {
     return this.pc?.getSenders().find(({ track }) => track?.kind === kind);
   }
-  /** Another microphone or camera in a running call. */
-  async replace(kind, constraints) {
-    const sender = this.sender(kind);
-    if (!sender || this.over) return;
-    const [track] = (await this.client._capture({ [kind]: constraints })).getTracks();
-    const { track: old } = sender;
-    await sender.replaceTrack(track);
-    this.outgoing.removeTrack(old);
-    this.outgoing.addTrack(track);
-    old.stop();
-    if (this.over) track.stop();
-    this.apply();
+  /** Another microphone or camera in a running call; of several the last one stays. */
+  replace(kind, constraints) {
+    const change = async () => {
+      const sender = this.sender(kind);
+      if (!sender) return;
+      const [track] = (await this.client._capture({ [kind]: constraints })).getTracks();
+      const { outgoing } = this;
+      const { track: old } = sender;
+      try {
+        if (!this.over) await sender.replaceTrack(track);
+      } catch (error) {
+        track.stop();
+        if (!this.over) throw error;
+      }
+      if (this.over) return track.stop();
+      outgoing.removeTrack(old);
+      outgoing.addTrack(track);
+      old.stop();
+      this.apply();
+    };
+    this.replaced = this.replaced.catch(() => {}).then(change);
+    return this.replaced;
   }
   async measure() {
     this.after('stats', 1000, () => this.measure());
@@ -222,16 +238,22 @@ export class Media {
   /** What the server is told of the call, once media was connected; what was not measured is absent. */
   get report() {
     const { received, lost, rtt, pathRtt, jitter, relayed } = this.last ?? {};
+    const gone = Math.max(lost, 0);
     const whole = (value) => (value >= 0 ? Math.min(Math.round(value), 60000) : undefined);
     return {
-      lost_per_mille: received + lost > 0 ? whole((Math.max(lost, 0) * 1000) / (received + Math.max(lost, 0))) : undefined,
+      lost_per_mille: whole((gone * 1000) / (received + gone)),
       round_trip_ms: whole(rtt ?? pathRtt), jitter_ms: whole(jitter), relayed,
     };
   }
   close() {
     this.over = true;
     for (const timer of this.timers.keys()) this.after(timer);
+    this.release();
+  }
+  /** Gives microphone, camera and connection back. */
+  release() {
     for (const track of this.outgoing.getTracks()) track.stop();
     this.pc?.close();
+    this.pc = undefined;
   }
 }

@@ -140,9 +140,9 @@ export interface CallClient extends Listening<CallClientListener> {
   callSip(address: string, headers?: Record<string, string>): Promise<Call>;
   callConference(conferenceId: string, headers?: Record<string, string>): Promise<Call>;
   getCall(callId: string): Call | undefined;
-  /** Also for running calls. */
-  setAudioTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
-  setVideoTrackConstraints(constraints: MediaTrackConstraints | boolean): Promise<void>;
+  /** Also for running calls; without constraints, those of the browser. */
+  setAudioTrackConstraints(constraints?: MediaTrackConstraints | boolean | null): Promise<void>;
+  setVideoTrackConstraints(constraints?: MediaTrackConstraints | boolean | null): Promise<void>;
 }
 export interface CallNotificationResult {
   callId: string;
@@ -167,7 +167,8 @@ export interface SinchClient extends Listening<SinchClientListener> {
   readonly userId: string;
   readonly callClient: CallClient;
   /** What callees are told that the local person is called, also by a push; at most 255 bytes. */
-  pushNotificationDisplayName: string;
+  get pushNotificationDisplayName(): string;
+  set pushNotificationDisplayName(name: string | null | undefined);
   isStarted(): boolean;
   setPushNotificationDisplayName(name: string): void;
   getCallClient(): CallClient;
@@ -216,5 +217,9 @@ export interface SinchApi {
 }
 export declare const Sinch: SinchApi;
 export default Sinch;
+declare global {
+  /** What the classic script `/sinch-rtc.js` defines. */
+  var Sinch: SinchApi;
+}
 /** Offhook: the API on another environment than the browser's `globalThis`, for tests. */
 export declare function createSinch(env: object): SinchApi;

@@ -8,9 +8,9 @@
 import { REACHED, checkHeaders } from './call.js';
 import {
   ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, Established, Init, InvalidOperationError, SinchError,
-  notPossible, refuse, wrong, wrongState,
+  notPossible, notStarted, refuse, wrong, wrongState,
 } from './errors.js';
-import { CAUSES, areHeaders, isId, isObject, text } from './frames.js';
+import { CAUSES, areHeaders, isAbsent, isId, isObject, text } from './frames.js';
 import { Media } from './media.js';
 import { Push } from './push.js';
 import { Machine, SUBPROTOCOL, uuid } from './signaling.js';
@@ -18,6 +18,8 @@ import { Machine, SUBPROTOCOL, uuid } from './signaling.js';
 export { ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, SinchError };
 
 const VERSION = '0.1.0';
+/** A browser takes a longer time for none. */
+const LONGEST = 2 ** 31 - 1;
 const ID_RULE = '1 to 255 characters of A-Z a-z 0-9 - _ =';
 
 /** Members of an object that whoever looks at it does not see. */
@@ -25,29 +27,32 @@ const hide = (object, members) => {
   for (const [name, value] of Object.entries(members)) Object.defineProperty(object, name, { value, writable: true });
 };
 function required(name, value, isRight, rule) {
-  if (value === undefined || value === null || value === '') throw wrong(`${name} is missing`);
+  if (isAbsent(value) || value === '') throw wrong(`${name} is missing`);
   if (!isRight(value)) throw wrong(`${name} must be ${rule}`);
 }
 
 /** An error of the application is told as if nobody had called it. */
 const reported = (error) => (globalThis.reportError ?? console.error)(error);
 
-/** Who listens; any member of a listener may be absent. */
+/** Who listens; any member of a listener may be absent. Nothing here is `#private`: applications' frameworks reach these objects through proxies. */
 class Listeners {
-  #all = new Set();
-  #waiting = [];
+  constructor() {
+    hide(this, { _all: new Set(), _waiting: [] });
+  }
+  /** Vue wraps what calls itself "Object" in deep proxies, in which nothing is identical to itself. */
+  get [Symbol.toStringTag]() { return 'Offhook'; }
   addListener(listener) {
     if (!isObject(listener) && typeof listener !== 'function') throw wrong('a listener is an object with methods');
-    this.#all.add(listener);
+    this._all.add(listener);
     // Whoever adds one is not interrupted by it.
-    queueMicrotask(() => this.#waiting.splice(0).forEach((waiting) => this._await(...waiting)));
+    queueMicrotask(() => this._waiting.splice(0).forEach((waiting) => this._await(...waiting)));
   }
   /** Tells what somebody has to act on: while nobody listens for it, it waits for who comes late, as long as it is due. */
   _await(event, news, isDue) {
-    this.#waiting = this.#waiting.filter(([, , isStillDue]) => isStillDue());
+    this._waiting = this._waiting.filter(([, , isStillDue]) => isStillDue());
     if (!isDue()) return;
-    if ([...this.#all].some((listener) => listener[event])) this._tell(event, news);
-    else this.#waiting.push([event, news, isDue]);
+    if ([...this._all].some((listener) => listener[event])) this._tell(event, news);
+    else this._waiting.push([event, news, isDue]);
   }
   addEventListener(listener) {
     this.addListener(listener);
@@ -56,16 +61,16 @@ class Listeners {
     this.addListener(listener);
   }
   removeListener(listener) {
-    this.#all.delete(listener);
+    this._all.delete(listener);
   }
   removeEventListener(listener) {
     this.removeListener(listener);
   }
-  /** Each is told, whatever another does. */
+  /** Each is told, whatever another does; one that another takes away meanwhile is not. */
   _tell(event, ...more) {
-    for (const listener of [...this.#all]) {
+    for (const listener of [...this._all]) {
       try {
-        listener[event]?.(this, ...more)?.catch?.(reported);
+        if (this._all.has(listener)) listener[event]?.(this, ...more)?.catch?.(reported);
       } catch (error) {
         reported(error);
       }
@@ -77,16 +82,16 @@ class Listeners {
 class CallDetails {
   constructor(call) {
     const { times, cause, error, offer, outgoing, mediaConnected } = call._record;
-    const { _client: { _now: now }, _media: media } = call;
-    const date = (at) => (at === undefined ? undefined : new Date(Date.now() - (now() - at)));
-    const between = (from, to) => (from === undefined || to === undefined ? 0 : to - from);
-    for (const name of REACHED) this[`${name}Time`] = date(times[name]);
-    this.duration = between(times.established, times.ended);
-    this.setupDuration = between(times.started, times.progressed);
-    this.notifyingDuration = between(times.progressed, times.rung);
-    this.ringingDuration = between(outgoing ? times.rung : times.started, times.answered ?? times.ended);
-    this.connectionDuration = between(times.answered, times.established);
-    const has = (kind) => mediaConnected && media.incoming.getTracks().some((track) => track.kind === kind);
+    const { started, progressed, rung, answered, established, ended } = times;
+    // Not a number where one of the two has not come.
+    const between = (from, to) => to - from || 0;
+    for (const name of REACHED) this[`${name}Time`] = name in times ? new Date(call._epoch + times[name]) : undefined;
+    this.duration = between(established, ended);
+    this.setupDuration = between(started, progressed);
+    this.notifyingDuration = between(progressed, rung);
+    this.ringingDuration = between(outgoing ? rung : started, answered ?? ended);
+    this.connectionDuration = between(answered, established);
+    const has = (kind) => mediaConnected && call._media.incoming.getTracks().some((track) => track.kind === kind);
     this.hadAudioStream = has('audio');
     this.hadVideoStream = has('video');
     this.isVideoOffered = call._video || /^m=video [1-9]/m.test(offer ?? '');
@@ -102,7 +107,8 @@ class CallDetails {
 class Call extends Listeners {
   constructor(client, record, video) {
     super();
-    hide(this, { _client: client, _record: record, _video: video, _answering: false });
+    // What the machine's clock shows at the beginning of 1970.
+    hide(this, { _client: client, _record: record, _video: video, _answering: false, _epoch: Date.now() - client._now() });
     hide(this, { _media: new Media(client, this) });
   }
   get id() { return this._record?.id; }
@@ -130,9 +136,12 @@ class Call extends Listeners {
     this._answering = true;
     try {
       await media.open(this.details.isVideoOffered);
-      const sdp = await media.answer(record.offer);
-      client._act('answer', record.id, sdp);
+      client._act('answer', record.id, await media.answer(record.offer));
       media.expect();
+    } catch (error) {
+      // The person may try again; until then nothing is open.
+      media.release();
+      throw record.isOver ? wrongState() : error;
     } finally {
       this._answering = false;
     }
@@ -159,9 +168,10 @@ class Call extends Listeners {
   }
   _handle(is) {
     const { _media: media } = this;
-    if (is.remote_description !== undefined) media.answered(is.remote_description);
-    else if (is.remote_candidate) media.candidate(is.remote_candidate);
-    else if (is.remote_update) media.update(is.remote_update);
+    const { remote_description: answer, remote_candidate: candidate, remote_update: update } = is;
+    if (answer !== undefined) media.answered(answer);
+    else if (candidate) media.candidate(candidate);
+    else if (update) media.update(update);
     else if (is.ice_servers) media.gather();
     else if (is.verification) this._tell('onCallVerification', this.verification);
     else if (is.ended) {
@@ -185,24 +195,19 @@ class CallClient extends Listeners {
   callUser(userId, headers) { return this._call(userId, headers, false); }
   callUserVideo(userId, headers) { return this._call(userId, headers, true); }
   async callPhoneNumber(number) {
-    if (!/^\+\d{3,15}$/.test(number)) throw wrong('a phone number is + and digits (E.164)');
-    throw unsupported('telephone numbers');
+    elsewhere('telephone numbers', /^\+\d{3,15}$/.test(number), 'a phone number is + and digits (E.164)');
   }
   async callSip(address) {
-    if (!/^[^@\s]+@[^@\s]+$/.test(address)) throw wrong('a SIP address is user@server');
-    throw unsupported('SIP');
+    elsewhere('SIP', /^[^@\s]+@[^@\s]+$/.test(address), 'a SIP address is user@server');
   }
   async callConference(conferenceId) {
-    if (typeof conferenceId !== 'string' || !conferenceId || conferenceId.length > 64) {
-      throw wrong('a conference id has 1 to 64 characters');
-    }
-    throw unsupported('conferences');
+    elsewhere('conferences', typeof conferenceId === 'string' && /^.{1,64}$/s.test(conferenceId), 'a conference id has 1 to 64 characters');
   }
   getCall(callId) { return this._client._calls.get(callId); }
-  async setAudioTrackConstraints(constraints) { await this._constrain('audio', constraints); }
-  async setVideoTrackConstraints(constraints) { await this._constrain('video', constraints); }
-  async _constrain(kind, constraints) {
-    this._client._constraints[kind] = constraints;
+  setAudioTrackConstraints(constraints) { return this._constrain('audio', constraints); }
+  setVideoTrackConstraints(constraints) { return this._constrain('video', constraints); }
+  async _constrain(kind, wanted) {
+    const constraints = (this._client._constraints[kind] = wanted ?? true);
     await Promise.all([...this._client._calls.values()].map((call) => call._media.replace(kind, constraints)));
   }
   async _call(userId, given, video) {
@@ -211,7 +216,7 @@ class CallClient extends Listeners {
     required('userId', userId, isId, ID_RULE);
     if (!areHeaders(headers)) throw wrong('headers are an object of texts');
     checkHeaders(headers);
-    if (!client.isStarted()) throw refuse('the client is not started');
+    if (!client.isStarted()) throw notStarted();
     const call = new Call(client, undefined, video);
     const media = call._media;
     try {
@@ -228,7 +233,10 @@ class CallClient extends Listeners {
     return call;
   }
 }
-const unsupported = (what) => notPossible(`this server does not connect ${what}`);
+/** Whom a server of ours does not connect. */
+function elsewhere(what, isRight, rule) {
+  throw isRight ? notPossible(`this server does not connect ${what}`) : wrong(rule);
+}
 
 /** The URL of the WebSocket of a server given as host, host:port or URL. Without a scheme, loopback is spoken to without TLS. */
 export function endpoint(host) {
@@ -246,26 +254,37 @@ export function endpoint(host) {
   throw wrong(`environmentHost must be host, host:port or a URL without a path, not ${JSON.stringify(host)}`);
 }
 
+/** The places that clients of this page take, one after the other: what one gives back is free for the next. */
+let claims = Promise.resolve();
+
 class SinchClient extends Listeners {
-  constructor(env, { applicationKey, userId, environmentHost, mediaStreamFactory, video, fetchApi }) {
+  constructor(env, { applicationKey, userId, environmentHost, mediaStreamFactory, videoConfiguration = true, fetchApi }) {
     super();
     required('applicationKey', applicationKey, (key) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key), 'a lower-case UUID');
     required('userId', userId, isId, ID_RULE);
     required('environmentHost', environmentHost, text(), 'a text');
     hide(this, {
-      _env: env, _url: endpoint(environmentHost), _key: applicationKey, _calls: new Map(), _now: () => env.performance.now(),
-      _constraints: { audio: true, video: video ?? true }, _factory: mediaStreamFactory, _fetch: fetchApi ?? ((url) => env.fetch(url)),
+      _env: env, _url: endpoint(environmentHost), _key: applicationKey, _calls: new Map(), _now: () => Math.floor(env.performance.now()),
+      _constraints: { audio: true, video: videoConfiguration }, _factory: mediaStreamFactory, _fetch: fetchApi ?? ((url) => env.fetch(url)),
       _push: new Push(this), _displayName: '',
+      _pageEvents: {
+        // Who closes the page hangs up.
+        pagehide: ({ persisted }) => persisted || this.terminate(),
+        online: () => {
+          this._act('networkChanged');
+          this._calls.forEach((call) => call._media.pc && call._media.negotiate('restart'));
+        },
+      },
     });
-    const states = ['_machine', '_socket', '_timer', '_starting', '_asked', '_release', '_busy', '_lost', '_relayOnly', '_save'];
-    for (const name of states) hide(this, { [name]: undefined });
+    for (const name of ['_machine', '_socket', '_timer', '_starting', '_asked', '_release', '_busy', '_lost', '_relayOnly', '_save']) hide(this, { [name]: undefined });
     this.userId = userId;
     this.callClient = new CallClient(this);
   }
   getCallClient() { return this.callClient; }
   isStarted() { return this._machine?.isStarted ?? false; }
   get pushNotificationDisplayName() { return this._displayName; }
-  set pushNotificationDisplayName(name) {
+  set pushNotificationDisplayName(given) {
+    const name = given ?? '';
     if (!text(255)(name)) throw wrong('a display name has at most 255 bytes');
     this._displayName = name;
   }
@@ -287,9 +306,9 @@ class SinchClient extends Listeners {
   }
   async _begin(starting) {
     const { _env: env } = this;
-    const slot = await this._claim();
+    const slot = await (claims = claims.then(() => this._claim(starting)));
     if (this._starting !== starting) return;
-    const stored = this._load(slot) ?? {};
+    const stored = this._load(slot);
     const fill = (bytes) => env.crypto.getRandomValues(bytes);
     const device = stored.device ?? uuid(fill);
     this._machine = new Machine({ application: this._key, user: this.userId, device }, fill);
@@ -300,35 +319,43 @@ class SinchClient extends Listeners {
         // Private windows keep nothing: a token is asked for next time.
       }
     };
+    this._hear('addEventListener');
     this._act('start', Math.floor(Date.now() / 1000), stored);
   }
   /** Each page of one browser is a device of its own: the first place that no other page holds. */
-  async _claim() {
+  async _claim(starting) {
     const { locks } = this._env.navigator ?? {};
     const name = (place) => `offhook ${this._url} ${this._key} ${this.userId} ${place}`;
     for (let place = 0; locks && place < 10; place += 1) {
-      const free = await new Promise((resolve) => {
-        const held = (lock) => {
-          resolve(Boolean(lock));
-          return lock && new Promise((release) => (this._release = release));
-        };
-        locks.request(name(place), { ifAvailable: true }, held).catch(() => resolve(false));
+      let over;
+      const release = await new Promise((resolve) => {
+        over = locks.request(name(place), { ifAvailable: true }, (lock) => lock && new Promise((done) => resolve(done))).catch(() => {});
+        over.then(resolve);
       });
-      if (free) return name(place);
+      if (!release) continue;
+      this._release = () => {
+        release();
+        claims = claims.then(() => over);
+      };
+      if (this._starting === starting) return name(place);
+      release();
+      return over;
     }
     return name(0);
   }
   _load(slot) {
     try {
-      const { device, secret, expires } = JSON.parse(this._env.localStorage.getItem(slot)) ?? {};
-      return isId(device) ? { device, secret, expires: secret ? expires : 0 } : undefined;
+      const stored = JSON.parse(this._env.localStorage.getItem(slot));
+      if (isId(stored.device)) return stored;
     } catch {
-      return undefined;
+      // There is none.
     }
+    return {};
   }
   terminate() {
     // Each call is over before the client is: how it was can still be told.
-    for (const call of [...this._calls.values()]) call.hangup();
+    this._calls.forEach((call) => call.hangup());
+    this._push.hear('removeEventListener');
     if (this._machine) this._act('terminate');
     this._stopped();
   }
@@ -336,22 +363,28 @@ class SinchClient extends Listeners {
   _stopped(error) {
     const starting = this._starting;
     this._starting = this._asked = this._lost = undefined;
+    this._hear('removeEventListener');
     this._release?.();
     starting?.reject(error ?? refuse('the client was terminated'));
   }
 
+  /** What happens to the page concerns a client that is started. */
+  _hear(how) {
+    for (const [event, todo] of Object.entries(this._pageEvents)) this._env[how]?.(event, todo);
+  }
+
+  /** @param {MediaStreamConstraints} wanted */
   async _capture(wanted) {
     const { mediaDevices } = this._env.navigator ?? {};
-    const constraints = {};
-    for (const kind of ['audio', 'video']) if (wanted[kind]) constraints[kind] = wanted[kind] === true ? this._constraints[kind] : wanted[kind];
-    if (this._factory) return this._factory(constraints);
+    if (this._factory) return this._factory(wanted);
     if (!mediaDevices) throw refuse('a browser opens microphones only for https pages and localhost');
+    const { audio, video } = wanted;
     try {
-      return await mediaDevices.getUserMedia(constraints);
+      return await mediaDevices.getUserMedia(wanted);
     } catch (cause) {
       // Somebody without a camera can still talk.
-      if (constraints.video && constraints.audio) return this._capture({ audio: constraints.audio });
-      const error = refuse(`the ${constraints.audio ? 'microphone' : 'camera'} cannot be used: ${cause.message}`);
+      if (video && audio) return this._capture({ audio });
+      const error = refuse(`the ${audio ? 'microphone' : 'camera'} cannot be used: ${cause.message || cause.name}`);
       throw Object.assign(error, { cause });
     }
   }
@@ -371,7 +404,13 @@ class SinchClient extends Listeners {
     if (this._busy) return;
     this._busy = true;
     let next;
-    while ((next = this._machine.poll()) && !next.for) this._perform(next);
+    while ((next = this._machine.poll()) && !next.for) {
+      try {
+        this._perform(next);
+      } catch (error) {
+        reported(error);
+      }
+    }
     this._busy = false;
     if (this._lost && this._machine.isOnline) {
       this._lost = false;
@@ -379,7 +418,7 @@ class SinchClient extends Listeners {
       this._tell('onClientReconnected');
     }
     this._env.clearTimeout(this._timer);
-    if (next) this._timer = this._env.setTimeout(() => this._act('handleTimeout'), Math.max(0, Math.ceil(next.wake - this._now())));
+    if (next) this._timer = this._env.setTimeout(() => this._act('handleTimeout'), Math.min(Math.ceil(next.wake - this._now()), LONGEST));
   }
   _perform(output) {
     if (output === 'connect') this._connect();
@@ -453,41 +492,31 @@ class ClientRegistration {
   }
 }
 
+/** What a builder takes. */
+const SETTINGS = ['applicationKey', 'userId', 'environmentHost', 'callerIdentifier', 'fetchApi', 'mediaStreamFactory', 'videoConfiguration'];
+
 /** The API on a given environment: what `globalThis` is in a browser. */
 export function createSinch(env) {
   class SinchClientBuilder {
-    #made = {};
-    #set(name, value) {
-      this.#made[name] = value;
-      return this;
+    constructor() {
+      hide(this, { _made: {} });
     }
-    applicationKey(key) { return this.#set('applicationKey', key); }
-    userId(id) { return this.#set('userId', id); }
-    environmentHost(host) { return this.#set('environmentHost', host); }
-    callerIdentifier(id) { return this.#set('callerIdentifier', id); }
-    fetchApi(fetch) { return this.#set('fetchApi', fetch); }
-    mediaStreamFactory(factory) { return this.#set('mediaStreamFactory', factory); }
-    videoConfiguration(constraints) { return this.#set('video', constraints); }
     silentMediaStream() {
-      return this.mediaStreamFactory(async () => new env.AudioContext().createMediaStreamDestination().stream);
+      let context;
+      return this.mediaStreamFactory(async () => (context ??= new env.AudioContext()).createMediaStreamDestination().stream);
     }
-    build() {
-      const client = new SinchClient(env, this.#made);
-      // Who closes the page hangs up.
-      env.addEventListener?.('pagehide', ({ persisted }) => persisted || client.terminate());
-      env.addEventListener?.('online', () => {
-        client._act('networkChanged');
-        client._calls.forEach((call) => call._media.pc && call._media.negotiate('restart'));
-      });
-      return client;
-    }
+    build() { return new SinchClient(env, this._made); }
   }
-  const getSinchClientBuilder = () => new SinchClientBuilder();
+  for (const name of SETTINGS) {
+    SinchClientBuilder.prototype[name] = function (value) {
+      this._made[name] = value;
+      return this;
+    };
+  }
   return {
-    version: VERSION, getSinchClientBuilder, CallState, CallEndCause, CallDirection, ErrorType, ErrorCode, SinchError, ArgumentError,
+    version: VERSION, getSinchClientBuilder: () => new SinchClientBuilder(), CallState, CallEndCause, CallDirection, ErrorType, ErrorCode, SinchError, ArgumentError,
     InvalidOperationError,
-    getSinchClient: (applicationKey, userId, apiUrl) =>
-      getSinchClientBuilder().applicationKey(applicationKey).userId(userId).environmentHost(apiUrl).build(),
+    getSinchClient: (applicationKey, userId, apiUrl) => new SinchClient(env, { applicationKey, userId, environmentHost: apiUrl }),
   };
 }
 

@@ -10,7 +10,7 @@ function inspect({ v, type, call_id: callId, from, created, display_name: name }
   const result = { isValid: () => isOurs, isCall: () => isCall, displayName: isCall ? name || from : undefined };
   if (!isOurs) return result;
   const callNotificationResult = {
-    callId, remoteUserId: from, headers: undefined, isVideoOffered: () => false, isCallCanceled: () => !isCall,
+    callId, remoteUserId: from, isVideoOffered: () => false, isCallCanceled: () => !isCall,
     hasTimedOut: () => created * 1000 + 60000 < Date.now(),
   };
   return { ...result, callNotificationResult };
@@ -30,6 +30,11 @@ function content(payload) {
 export class Push {
   constructor(client) {
     this.client = client;
+    this.heard = ({ data }) => this.relay(data);
+  }
+  /** A client that the application terminated is not started by what its worker hears. */
+  hear(how) {
+    this.client._env.navigator?.serviceWorker?.[how]('message', this.heard);
   }
   /** Asks the browser, the server and the person; what they refuse is said. */
   async support(path, options) {
@@ -47,12 +52,12 @@ export class Push {
     } catch (cause) {
       throw none(`the service worker ${path} cannot be used (${cause.message})`, cause);
     }
-    serviceWorker.addEventListener('message', ({ data }) => this.relay(data));
     return this.subscribe();
   }
   /** Where the browser's push service cannot be reached, calls still come in while the page is open; the next start tries again. */
   async subscribe() {
     if (!this.registration) return false;
+    this.hear('addEventListener');
     const { pushManager } = this.registration;
     const options = { userVisibleOnly: true, applicationServerKey: this.key };
     try {

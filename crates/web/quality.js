@@ -27,9 +27,10 @@ export function summary(report, last) {
 
 const often = (isBad) => (history) => history.slice(-4).filter(isBad).length >= 3;
 const silent = (levels) => levels.length >= 5 && levels.slice(-5).every((level) => level === 0);
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const constant = (levels) => {
-  const mean = levels.reduce((sum, level) => sum + level, 0) / levels.length;
-  return levels.length === 20 && mean > 0 && levels.reduce((sum, level) => sum + (level - mean) ** 2, 0) / 20 < 0.005 ** 2;
+  const middle = mean(levels);
+  return levels.length === 20 && middle > 0 && mean(levels.map((level) => (level - middle) ** 2)) < 0.005 ** 2;
 };
 /** A side that is silent because the person wants it so is no fault. */
 const levels = (side, judge) => (history, { held, muted }) =>

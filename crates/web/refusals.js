@@ -5,7 +5,7 @@ import { ErrorCode, ErrorType } from './errors.js';
 const REFUSALS = {
   token_signature: "the token's signature is wrong: check the application secret it is signed with",
   token_expired: 'the token has expired: get a new token',
-  token_replayed: 'another device has used this token: get a new token for this one',
+  token_replayed: 'another device has used this token: get a new one',
   token_not_yet_valid: 'the token is issued in the future: compare the clocks',
   token_subject: 'the token is for another user or application: get one for this user and application key',
   token_algorithm: 'the token is not signed with HS256: sign it so',
@@ -19,7 +19,7 @@ export const unauthorized = (message, refusal) => failure(message, ErrorCode.Aut
 export const unreachable = () =>
   failure('the server could not be reached: check its address and that it runs', ErrorCode.NetworkTimedOut, ErrorType.Network);
 export function stoppedByServer(error) {
-  if (!error) return unauthorized('another connection of this device took over: give each installation a device id of its own');
+  if (!error) return unauthorized('another page of this browser took over the connection');
   const message = REFUSALS[error] ?? 'the server refused the connection';
   const isOurs = error !== 'rate_limited' && error !== 'internal';
   return isOurs ? unauthorized(message, error) : failure(message, ErrorCode.ApiCallFailed, ErrorType.Api, error);

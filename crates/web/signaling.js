@@ -5,7 +5,7 @@
 
 import { CallRecord, checkDescription, checkHeaders } from './call.js';
 import { Connection, ONLINE, STOPPED, SYNCING, TIMERS } from './connection.js';
-import { Answered, Ended, Established, Progressing, Ringing, refuse, wrongState } from './errors.js';
+import { Answered, Ended, Established, Progressing, Ringing, notStarted, refuse, wrongState } from './errors.js';
 import { MOST } from './frames.js';
 import { hex } from './verification.js';
 
@@ -37,7 +37,7 @@ export class Machine extends Connection {
     this.stop();
   }
   callUser(now, to, headers, offer, displayName) {
-    if (!this.isStarted) throw refuse('the client is not started');
+    if (!this.isStarted) throw notStarted();
     checkHeaders(headers);
     checkDescription(offer);
     const id = uuid(this.entropy);
@@ -84,7 +84,7 @@ export class Machine extends Connection {
   }
   /** Tells how a call was at this end, once it is over. */
   report(_, id, report) {
-    if (!this.isStarted) throw refuse('the client is not started');
+    if (!this.isStarted) throw notStarted();
     if (!this.known(id).isOver) throw wrongState();
     this.command(id, 'call.report', report);
   }

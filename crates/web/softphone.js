@@ -20,13 +20,14 @@ let development;
 const cards = new Map();
 
 function say(text, isProblem = false) {
-  $('notice').textContent = text;
+  $('notice').textContent = text && text[0].toUpperCase() + text.slice(1);
   $('notice').classList.toggle('problem', isProblem);
 }
 
 // ---- signing in
 
 async function begin() {
+  $('user').value = localStorage.getItem('softphone user') ?? '';
   const answer = await fetch('/v1/development').catch(() => undefined);
   development = answer?.ok ? (await answer.json()).application_key : undefined;
   if (development) return;
@@ -64,20 +65,26 @@ function signIn(form) {
         }),
     onClientStarted: () => signedIn(form.user),
     onClientFailed: (_, error) => signedOut(`Not signed in: ${error.message}`, true),
-    onClientReconnecting: () => $('presence').classList.add('away'),
-    onClientReconnected: () => $('presence').classList.remove('away'),
+    onClientReconnecting: () => isAway(true),
+    onClientReconnected: () => isAway(false),
   });
   client.callClient.addListener({ onIncomingCall: (_, call) => new Card(call) });
   client.start().catch(() => {});
   say('Signing in…');
 }
 
+/** Whether the server cannot be heard now; calls go on meanwhile. */
+function isAway(away) {
+  $('presence').classList.toggle('away', away);
+  say(away ? 'The connection to the server is lost and is being made again.' : '');
+}
+
 function signedIn(user) {
+  localStorage.setItem('softphone user', user);
   $('welcome').hidden = true;
   $('phone').hidden = $('who').hidden = false;
   $('me').textContent = user;
-  $('presence').classList.remove('away');
-  say('');
+  isAway(false);
   $('callee').focus();
   listDevices();
   offerPush();
@@ -134,25 +141,42 @@ async function listDevices() {
 function chooseDevice(id) {
   const deviceId = $(id).value;
   const constraints = deviceId ? { deviceId: { exact: deviceId } } : true;
-  const failed = (error) => say(`The ${id} cannot be used: ${error.message}`, true);
+  const failed = (error) => say(inPlainWords(error), true);
   if (id === 'microphone') client?.callClient.setAudioTrackConstraints(constraints).catch(failed);
   else if (id === 'camera') client?.callClient.setVideoTrackConstraints(constraints).catch(failed);
   else for (const card of cards.values()) card.part('sound').setSinkId?.(deviceId).catch(failed);
 }
 
+/** What the person can do about a microphone or camera that does not open. */
+function inPlainWords({ cause, message }) {
+  if (cause?.name === 'NotAllowedError') return 'The browser does not let this page use the microphone: allow it beside the address, then try again.';
+  if (cause?.name === 'NotFoundError') return 'No microphone was found: plug one in, or turn it on in the settings of this computer.';
+  return message;
+}
+
 // ---- calls
 
+let isDialing = false;
 async function dial(video) {
   wake();
   const callee = $('callee').value.trim();
-  if (!$('dial').reportValidity()) return;
+  // The browser may still be asking for the microphone.
+  if (isDialing || !$('dial').reportValidity()) return;
   say('');
+  isDialing = true;
   try {
     const call = video ? await client.callClient.callUserVideo(callee) : await client.callClient.callUser(callee);
     new Card(call);
   } catch (error) {
-    say(error.message, true);
+    say(inPlainWords(error), true);
   }
+  isDialing = false;
+}
+
+/** The tab says who calls, for who looks at another one. */
+function showTitle() {
+  const ringing = [...cards.values()].find((card) => card.isWaiting);
+  document.title = ringing ? `${ringing.name} calls · Offhook` : 'Offhook';
 }
 
 /** The keys of a telephone, with their letters. */
@@ -167,9 +191,12 @@ class Card {
     this.call = call;
     this.root = $('call-card').content.cloneNode(true).firstElementChild;
     const { remoteUserId: id, remoteUserDisplayName: name } = call;
+    this.name = name;
+    this.part('name').textContent = this.part('name').title = name;
     // Nobody vouches for the name.
-    this.part('name').textContent = name === id ? id : `${name} (${id})`;
-    this.part('avatar').textContent = call.remoteUserId[0];
+    this.part('id').textContent = this.part('id').title = id;
+    this.part('id').hidden = name === id;
+    this.part('avatar').textContent = [...name][0];
     this.part('sound').srcObject = call.incomingStream;
     this.part('near').srcObject = call.outgoingStream;
     this.part('far').srcObject = call.incomingStream;
@@ -210,7 +237,10 @@ class Card {
     this.quiet = this.incoming || call.state === CallState.Ringing ? ring(this.incoming ? 'incoming' : 'outgoing') : undefined;
     this.ticks = setInterval(() => this.tick(), 100);
     show();
-    if (this.incoming) this.part('answer').focus();
+    if (!this.incoming) return;
+    $('announcement').textContent = `${name} calls you.`;
+    // Whoever is typing is not to answer by accident.
+    if (performance.now() - typedAt > 3000) this.part('answer').focus();
   }
   part(name) {
     return this.root.querySelector(`.${name}`);
@@ -221,6 +251,10 @@ class Card {
       this.show();
     });
   }
+  /** Whether the person here has to answer or decline. */
+  get isWaiting() {
+    return this.incoming && this.call.state === CallState.Init;
+  }
   get isAnswered() {
     return [CallState.Answered, CallState.Established].includes(this.call.state);
   }
@@ -230,7 +264,7 @@ class Card {
     try {
       await this.call.answer();
     } catch (error) {
-      say(error.message, true);
+      say(inPlainWords(error), true);
       this.part('answer').disabled = false;
     }
     this.show();
@@ -255,7 +289,7 @@ class Card {
   show() {
     const { call, incoming } = this;
     const { state } = call;
-    const waiting = incoming && state === CallState.Init;
+    const waiting = this.isWaiting;
     const established = state === CallState.Established;
     const has = (stream) => stream.getVideoTracks().length > 0;
     if (state === CallState.Ringing && !incoming) this.quiet ??= ring('outgoing');
@@ -274,6 +308,7 @@ class Card {
     this.part('hold').setAttribute('aria-pressed', call.isOnHold);
     this.part('picture').setAttribute('aria-pressed', Boolean(this.paused));
     this.part('keys-toggle').setAttribute('aria-expanded', !this.part('keypad').hidden);
+    showTitle();
   }
   /** What both read to each other, to know that nobody sits between them. */
   showCode() {
@@ -315,8 +350,10 @@ class Card {
     for (const name of ['actions', 'live', 'stage', 'keypad']) this.part(name).hidden = true;
     const { endCause, error } = this.call.details;
     this.part('state').textContent = ENDINGS[endCause] ?? 'call over';
-    say(`${this.call.remoteUserId}: ${ENDINGS[endCause]}${error ? ` (${error.message})` : ''}`);
+    say(`${this.name}: ${ENDINGS[endCause]}${error ? ` (${error.message})` : ''}`);
     cards.delete(this.call.id);
+    $('announcement').textContent = '';
+    showTitle();
     remember(this.call);
     setTimeout(() => this.root.remove(), 4000);
   }
@@ -337,7 +374,13 @@ function inWords({ rtt, pathRtt, loss, jitter }) {
 
 // ---- recent calls
 
-const past = () => JSON.parse(localStorage.getItem(`softphone calls ${client.userId}`) ?? '[]');
+function past() {
+  try {
+    return JSON.parse(localStorage.getItem(`softphone calls ${client.userId}`)) ?? [];
+  } catch {
+    return [];
+  }
+}
 
 /** The newest first, each once; a click rings them. */
 function remember(call) {
@@ -376,11 +419,13 @@ function showPast() {
 
 // ---- keys
 
+let typedAt = -Infinity;
 function onKey(event) {
-  if (event.target.matches('input, textarea, select') || event.ctrlKey || event.metaKey || event.altKey || !cards.size) return;
+  typedAt = performance.now();
+  if (event.target.matches('input, textarea, select') || event.ctrlKey || event.metaKey || event.altKey || event.repeat || !cards.size) return;
   const key = event.key.toLowerCase();
   const all = [...cards.values()].reverse();
-  const ringing = all.find((card) => card.incoming && card.call.state === CallState.Init);
+  const ringing = all.find((card) => card.isWaiting);
   const talking = all.find((card) => card.isAnswered && !card.call.isOnHold) ?? all.find((card) => card.isAnswered);
   const click = (card, name) => card?.part(name).click();
   if (key === 'a') ringing?.answer();

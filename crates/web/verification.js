@@ -1,5 +1,7 @@
 /** The authentication string of a call (docs/SIGNALING.md): a twin of `verification` in crates/signaling. */
 
+import { isAbsent } from './frames.js';
+
 const H = [];
 const K = [];
 const fraction = (root) => ((root % 1) * 2 ** 32) | 0;
@@ -80,7 +82,7 @@ export class Verification {
     return false;
   }
   ring(committed, sdp) {
-    if ((committed ?? undefined) !== undefined && this.read(sdp, committed)) Object.assign(this, { step: 'ringing', committed });
+    if (!isAbsent(committed) && this.read(sdp, committed)) Object.assign(this, { step: 'ringing', committed });
   }
   /** The nonce that goes with the answer. */
   answer(sdp) {
@@ -93,7 +95,7 @@ export class Verification {
   answered(nonce, sdp) {
     if (this.step !== 'calling') return;
     this.step = undefined;
-    if ((nonce ?? undefined) === undefined || !this.read(sdp, nonce)) return;
+    if (isAbsent(nonce) || !this.read(sdp, nonce)) return;
     this.callee = `${nonce} ${this.remote}`;
     this.done('revealing');
   }

@@ -1,97 +1,8 @@
-// The API of offhook.js under node: everything of the browser is injected.
+// The API of offhook.js under node: registration, calls, arguments, listeners.
 import assert from 'node:assert/strict';
-import { webcrypto } from 'node:crypto';
 import { test } from 'node:test';
 
-// OFFHOOK_SDK is the script as a server gives it; without it this is about the source.
-const { CallDirection, CallEndCause, CallState, createSinch, endpoint } = await import(process.env.OFFHOOK_SDK ?? '../../crates/web/offhook.js');
-
-const KEY = 'a32e5a8d-f7d8-411c-9645-9038e8dd051d';
-const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
-
-/** A browser as far as offhook.js looks: the socket's other end is the test. */
-function world() {
-  const sockets = [];
-  const captured = [];
-  class WebSocket {
-    sent = [];
-    constructor(url, protocol) {
-      Object.assign(this, { url, protocol });
-      sockets.push(this);
-    }
-    send(text) {
-      this.sent.push(JSON.parse(text));
-    }
-    close() {
-      this.closed = true;
-    }
-    say(type, body, more = {}) {
-      this.onmessage({ data: JSON.stringify({ v: 1, id: 's', seq: 0, ack: 0, type, body, ...more }) });
-    }
-    last(type) {
-      return this.sent.findLast((frame) => frame.type === type);
-    }
-  }
-  class MediaStream {
-    tracks = new Set();
-    addTrack(track) { this.tracks.add(track); }
-    removeTrack(track) { this.tracks.delete(track); }
-    getTracks() { return [...this.tracks]; }
-  }
-  class RTCPeerConnection {
-    signalingState = 'stable';
-    iceConnectionState = 'new';
-    constructor(config) { this.config = config; }
-    addTrack() {}
-    setConfiguration() {}
-    async createOffer() { return { type: 'offer', sdp: 'v=0 offer' }; }
-    async createAnswer() { return { type: 'answer', sdp: 'v=0 answer' }; }
-    async setLocalDescription(description) { this.localDescription = description; }
-    async setRemoteDescription(description) { this.remoteDescription = description; }
-    async addIceCandidate() {}
-    getSenders() { return []; }
-    async getStats() { return new Map(); }
-    close() { this.closed = true; }
-  }
-  const store = new Map();
-  const listeners = {};
-  const mediaDevices = {
-    async getUserMedia(constraints) {
-      captured.push(constraints);
-      const stream = new MediaStream();
-      stream.addTrack({ kind: 'audio', enabled: true, stop() { this.stopped = true; } });
-      return stream;
-    },
-  };
-  const env = {
-    WebSocket, RTCPeerConnection, MediaStream, navigator: { mediaDevices }, crypto: webcrypto, performance: globalThis.performance,
-    setTimeout: (...args) => { const timer = setTimeout(...args); timer.unref?.(); return timer; }, clearTimeout,
-    addEventListener: (type, listener) => { listeners[type] = listener; },
-    localStorage: { getItem: (key) => store.get(key) ?? null, setItem: (key, value) => store.set(key, value) },
-  };
-  return { env, sockets, captured, store, listeners };
-}
-
-async function started(told = []) {
-  const all = world();
-  const sinch = createSinch(all.env);
-  const client = sinch.getSinchClient(KEY, 'alice', '127.0.0.1:7070');
-  client.setEventListener({ onCredentialsRequired: (_, { register }) => Promise.resolve('TOKEN').then(register) });
-  client.addListener({ onClientStarted: () => told.push('started') });
-  const start = client.start();
-  await turn();
-  const [socket] = all.sockets;
-  assert.deepEqual([socket.url, socket.protocol], ['ws://127.0.0.1:7070/v1/signal', 'offhook.v1.json']);
-  socket.onopen();
-  assert.deepEqual(socket.last('hello').body.credential, { token: 'TOKEN' });
-  socket.say('welcome', {
-    session: 's1', resume_token: 't1', epoch: 'e1', resumed: false, heartbeat_ms: 15000, server_time: 1e9, limits: {},
-    credential: { secret: 'kept', expires: 4e9 },
-  });
-  socket.say('snapshot', { calls: [] });
-  await start;
-  return { ...all, sinch, client, socket };
-}
+import { CallDirection, CallEndCause, CallState, KEY, createSinch, endpoint, started, turn, world } from './world.mjs';
 
 test('another network: an open connection has to answer soon, a lost one is made anew at once', async () => {
   const { client, socket, sockets, listeners } = await started();
@@ -103,8 +14,8 @@ test('another network: an open connection has to answer soon, a lost one is made
   listeners.online();
   assert.equal(sockets.length, 2);
   client.terminate();
-  listeners.online();
-  assert.equal(sockets.length, 2, 'who has stopped stays away');
+  assert.deepEqual(Object.keys(listeners), [], 'who has stopped listens to nothing');
+  assert.equal(sockets.length, 2);
 });
 
 test('a client registers with a detached register, keeps its credential, and starts without a token next time', async () => {
@@ -190,157 +101,86 @@ test('a server is named by host, host:port or URL', () => {
   }
 });
 
-/** The world with a service worker and a push service. */
-function pushable() {
-  const all = world();
-  const subscribed = [];
-  const listeners = [];
-  let subscription = null;
-  const pushManager = {
-    async subscribe(options) {
-      if (all.unreachable) throw new DOMException('push service error', 'AbortError');
-      if (subscription && subscription.key !== options.applicationServerKey) throw new DOMException('another key', 'InvalidStateError');
-      subscribed.push(options);
-      const endpoint = `https://push.example/${subscribed.length}`;
-      subscription ??= {
-        key: options.applicationServerKey, toJSON: () => ({ endpoint, keys: { p256dh: 'P', auth: 'A' } }), async unsubscribe() { subscription = null; },
-      };
-      return subscription;
-    },
-    async getSubscription() { return subscription; },
-  };
-  const registration = { active: {}, pushManager, async unregister() { all.unregistered = true; } };
-  all.env.navigator.serviceWorker = {
-    async register(path, options) {
-      if (path === 'missing.js') throw new TypeError('404');
-      all.registered = [path, options];
-      return registration;
-    },
-    async getRegistration() { return registration; },
-    addEventListener: (type, listener) => listeners.push(listener),
-  };
-  Object.assign(all.env, {
-    PushManager: class {},
-    Notification: { requestPermission: async () => all.permission ?? 'granted' },
-    fetch: async (url) => ({ ok: (all.asked = url) && all.key !== null, json: async () => ({ public_key: all.key ?? 'KEY' }) }),
-  });
-  return { ...all, all, subscribed, tell: (data) => listeners.forEach((listener) => listener({ data })), subscription: () => subscription };
-}
-
-/** As far as a server goes until a client is started. */
-async function welcome(socket) {
-  socket.onopen();
-  socket.say('welcome', {
-    session: 's1', resume_token: 't1', epoch: 'e1', resumed: false, heartbeat_ms: 15000, server_time: 1e9, limits: {},
-    credential: { secret: 'kept', expires: 4e9 },
-  });
-  socket.say('snapshot', { calls: [] });
-  await turn();
-}
-const register = { onCredentialsRequired: (_, registration) => registration.register('TOKEN') };
-
-test('the published order, setSupportManagedPush().then(start), subscribes and starts', async () => {
-  const { env, all, sockets, subscribed } = pushable();
-  const client = createSinch(env).getSinchClientBuilder().applicationKey(KEY).userId('alice').environmentHost('127.0.0.1:7070').build();
-  client.addListener(register);
-  await client.setSupportManagedPush().then(() => void client.start());
-  assert.deepEqual([all.asked, all.registered], ['http://127.0.0.1:7070/v1/push', ['sw.js', undefined]]);
-  assert.deepEqual(subscribed, [{ userVisibleOnly: true, applicationServerKey: 'KEY' }]);
-  await turn();
-  await welcome(sockets[0]);
-  assert.deepEqual(sockets[0].last('push.subscribe').body, { endpoint: 'https://push.example/1', p256dh: 'P', auth: 'A' });
+test('a client that is not started hears nothing of the page, and what goes wrong in one call does not stop the client', async () => {
+  const idle = world();
+  createSinch(idle.env).getSinchClient(KEY, 'alice', 'localhost');
+  assert.deepEqual(Object.keys(idle.listeners), []);
+  const { env, client, socket } = await started();
+  const errors = [];
+  globalThis.reportError = ({ message }) => errors.push(message);
+  const call = await client.callClient.callUser('bob');
+  env.RTCPeerConnection.prototype.setConfiguration = () => { throw new Error('no such scheme'); };
+  socket.say('call.progressing', { ice_servers: [{ urls: ['nonsense:x'] }] }, { seq: 1, call_id: call.id });
+  socket.say('call.ended', { cause: 'denied' }, { seq: 2, call_id: call.id });
+  delete globalThis.reportError;
+  assert.deepEqual([call.details.endCause, errors], [CallEndCause.Denied, ['no such scheme', 'no such scheme']]);
   client.terminate();
 });
 
-test('a subscription made with the key of another server is replaced, and is said to the server after each start', async () => {
-  const { env, all, sockets, subscribed, subscription } = pushable();
-  const client = createSinch(env).getSinchClient(KEY, 'alice', 'http://127.0.0.1:7070');
-  client.addListener(register);
-  client.start();
-  await turn();
-  await welcome(sockets[0]);
-  assert.equal(await client.setSupportManagedPush('worker.js', { scope: '/phone/' }), true);
-  assert.equal(sockets[0].last('push.subscribe').body.endpoint, 'https://push.example/1');
-  all.key = 'OTHER';
-  await client.setSupportManagedPush('worker.js');
-  assert.equal(subscription().key, 'OTHER');
-  assert.equal(sockets[0].last('push.subscribe').body.endpoint, 'https://push.example/2');
-  client.terminate();
-  client.start();
-  await turn();
-  await welcome(sockets[1]);
-  assert.equal(sockets[1].last('push.subscribe').body.endpoint, 'https://push.example/2');
-  await client.unregisterPushToken();
-  assert.deepEqual(sockets[1].last('push.unsubscribe').body, {});
-  assert.equal(subscription(), null);
-  await client.disableManagedPushSupport();
-  assert.ok(all.unregistered && subscribed.length === 3);
-  client.terminate();
-});
-
-test('without permission, worker, Web Push or a server that sends it, setSupportManagedPush rejects, and calls go on', async () => {
-  const wrong = { name: 'SinchError', code: 4000, domain: 3, message: /calls come in while the page is open/ };
-  for (const [lack, path] of [
-    [(all) => (all.permission = 'denied')], [(all) => (all.key = null)], [() => {}, 'missing.js'],
-    [(all) => delete all.env.PushManager], [(all) => delete all.env.navigator.serviceWorker],
-    [(all) => (all.env.fetch = async () => { throw new TypeError('offline'); })],
-  ]) {
-    const { env, all, sockets } = pushable();
-    lack(all);
-    const client = createSinch(env).getSinchClient(KEY, 'alice', '127.0.0.1:7070');
-    client.addListener(register);
-    await assert.rejects(client.setSupportManagedPush(path), wrong);
-    client.start();
+test('durations are whole milliseconds, and the differences of the times', async () => {
+  const { client, socket } = await started();
+  const call = await client.callClient.callUser('bob');
+  const first = call.details.startedTime;
+  for (const [i, [type, body]] of [['call.progressing', {}], ['call.ringing', {}], ['call.answered', { sdp: 'v=0 answer' }], ['call.ended', { cause: 'hung_up' }]].entries()) {
     await turn();
-    await welcome(sockets[0]);
-    assert.ok(client.isStarted() && !sockets[0].last('push.subscribe'));
-    client.terminate();
+    socket.say(type, body, { seq: i + 1, call_id: call.id });
   }
-});
-
-test('where the push service cannot be reached the client starts, and the next start subscribes', async () => {
-  const { env, all, sockets } = pushable();
-  all.unreachable = true;
-  env.console = { warn: (...said) => (all.warned = said.join(' ')), debug() {} };
-  const client = createSinch(env).getSinchClient(KEY, 'alice', '127.0.0.1:7070');
-  client.addListener(register);
-  assert.equal(await client.setSupportManagedPush(), false);
-  assert.match(all.warned, /no Web Push.*push service error/);
-  all.unreachable = false;
-  client.start();
-  await turn();
-  await welcome(sockets[0]);
-  assert.ok(sockets[0].last('push.subscribe'));
+  const { startedTime, progressedTime, rungTime, answeredTime, setupDuration, notifyingDuration, ringingDuration, duration } = call.details;
+  assert.deepEqual([setupDuration, notifyingDuration, ringingDuration], [progressedTime - startedTime, rungTime - progressedTime, answeredTime - rungTime]);
+  assert.ok(setupDuration > 0 && Number.isInteger(setupDuration) && duration === 0);
+  assert.equal(startedTime.getTime(), first.getTime(), 'a time that was told stays');
   client.terminate();
 });
 
-test('a relayed push tells what it says, and starts a client that is called', async () => {
-  const { env, sockets, tell } = pushable();
-  const client = createSinch(env).getSinchClient(KEY, 'alice', '127.0.0.1:7070');
-  client.addListener(register);
-  await client.setSupportManagedPush();
-  const called = { v: 1, type: 'incoming_call', application_key: KEY, user_id: 'alice', call_id: 'c-1', from: 'bob', created: Math.floor(Date.now() / 1000) };
-  for (const payload of [undefined, null, 'text', {}, { ...called, v: 2 }, { ...called, call_id: 7 }]) {
-    const result = client.relayRemotePushNotification(payload);
-    assert.deepEqual([result.isValid(), result.isCall(), result.callNotificationResult], [false, false, undefined]);
-  }
-  assert.equal(client.relayRemotePushNotification({ ...called, created: 5 }).callNotificationResult.hasTimedOut(), true);
-  const ended = client.relayRemotePushNotification({ v: 1, type: 'call_ended', call_id: 'c-1', end_cause: 'canceled' });
-  assert.deepEqual([ended.isValid(), ended.isCall(), ended.callNotificationResult.isCallCanceled()], [true, false, true]);
-  client.relayRemotePushNotification({ ...called, user_id: 'carol' });
-  await turn();
-  assert.equal(sockets.length, 0, 'nobody called alice so far');
-  tell({ visible: true, data: called });
-  const result = client.relayRemotePushNotification(called);
-  const { callId, remoteUserId, isVideoOffered, hasTimedOut } = result.callNotificationResult;
-  assert.deepEqual([result.isValid(), result.displayName], [true, 'bob']);
-  assert.equal(client.relayRemotePushNotification({ ...called, display_name: 'Bob B.' }).displayName, 'Bob B.');
-  assert.deepEqual([callId, remoteUserId, isVideoOffered(), hasTimedOut()], ['c-1', 'bob', false, false]);
-  await turn();
-  await welcome(sockets[0]);
-  assert.ok(client.isStarted());
-  assert.equal(sockets.length, 1);
+test('a framework may reach client, call client and calls through proxies', async () => {
+  const { client, socket } = await started();
+  const seen = (object) => new Proxy(object, { get: (target, key, receiver) => {
+    const value = Reflect.get(target, key, receiver);
+    return [client.callClient].includes(value) ? seen(value) : value;
+  } });
+  const call = seen(await seen(client).callClient.callUser('bob'));
+  const said = [];
+  call.addListener({ onCallRinging: ({ id }) => said.push(id) });
+  socket.say('call.ringing', {}, { seq: 1, call_id: call.id });
+  assert.deepEqual([said, call.state], [[call.id], CallState.Ringing]);
+  call.hangup();
+  assert.equal(call.details.endCause, CallEndCause.Canceled);
+  const kinds = [client, client.callClient, call].map((object) => Object.prototype.toString.call(object));
+  assert.ok(!kinds.includes('[object Object]'), 'those that wrap plain objects and what is in them leave ours alone');
   client.terminate();
+});
+
+test('a client that starts again, and the next one of its page, have the place of the one before', async () => {
+  const all = world();
+  // As browsers have locks: they come and go in later turns.
+  const held = new Set();
+  all.env.navigator.locks = {
+    async request(name, { ifAvailable }, todo) {
+      assert.ok(ifAvailable);
+      await turn();
+      if (held.has(name)) return todo(null);
+      held.add(name);
+      await todo({ name });
+      await turn();
+      held.delete(name);
+    },
+  };
+  const client = () => createSinch(all.env).getSinchClient(KEY, 'alice', '127.0.0.1:7070');
+  const place = async (todo) => {
+    todo();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    return [...held].map((name) => name.split(' ').at(-1)).join();
+  };
+  const [one, two] = [client(), client()];
+  for (const each of [one, two]) each.addListener({ onCredentialsRequired() {} });
+  const start = (each) => void each.start().catch(() => {});
+  assert.equal(await place(() => start(one)), '0');
+  assert.equal(await place(() => (one.terminate(), start(one))), '0', 'the same once more');
+  assert.equal(await place(() => start(two)), '0,1', 'two at once are two devices');
+  one.terminate();
+  two.terminate();
+  assert.equal(await place(() => (start(one), one.terminate(), start(two))), '0', 'one that gave up at once');
+  assert.equal(await place(() => two.terminate()), '');
 });
 
 test('every published name is there, and the published numbers', async () => {
@@ -413,6 +253,9 @@ test('listeners: each is told, removed ones are not, one that throws stops no ot
   call.addListener({});
   call.addListener(removed);
   call.removeListener(removed);
+  const next = { onCallRinging: () => said.push('taken away meanwhile') };
+  call.addListener({ onCallRinging: () => call.removeListener(next) });
+  call.addListener(next);
   call.addListener({ onCallRinging: (...args) => said.push(args[0] === call && args.length) });
   socket.say('call.ringing', {}, { seq: 1, call_id: call.id });
   delete globalThis.reportError;

@@ -65,6 +65,53 @@ test('keys answer, mute and hang up', async () => {
   for (const page of [alice, bob]) await page.context().close();
 });
 
+test('several calls ring at once: who types does not answer, a name stands beside the id, and the tab says who calls', async () => {
+  const alice = await s.signIn(await s.tab(chromium, { colorScheme: 'dark', viewport: { width: 320, height: 700 }, reducedMotion: 'reduce' }), server, 'alice');
+  const callers = [['bob', ''], ['carol-with-a-long-id-0123456789-0123456789-0123456789', 'أميرة الخطيب']];
+  const pages = [];
+  for (const [user, name] of callers) {
+    const page = await s.application(chromium, server, user);
+    await alice.keyboard.type('c');
+    await page.evaluate(async (name) => {
+      client.pushNotificationDisplayName = name;
+      await client.callClient.callUser('alice');
+    }, name);
+    pages.push(page);
+  }
+  await s.until('two that ring', async () => (await alice.locator('.call.ringing').count()) === 2);
+  assert.equal(await alice.evaluate(() => document.activeElement.id), 'callee');
+  assert.match(await alice.title(), /^bob calls/);
+  assert.deepEqual(await alice.locator('.name').allTextContents(), ['أميرة الخطيب', 'bob']);
+  assert.deepEqual(await alice.locator('.id:visible').allTextContents(), [callers[1][0]]);
+  assert.match(await alice.textContent('#announcement'), /calls you/);
+  assert.ok((await alice.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)) <= 0, 'nothing sticks out');
+  await audit(alice);
+  for (const page of pages) await page.context().close();
+  await s.until('two that are over', async () => (await alice.locator('.call.over').count()) === 2);
+  await audit(alice);
+  assert.equal(await alice.title(), 'Offhook');
+  await alice.context().close();
+});
+
+test('a microphone that is asked for once, and is not allowed: the page says what to do', async () => {
+  const page = await s.tab(chromium);
+  await page.addInitScript(() => {
+    window.asked = 0;
+    navigator.mediaDevices.getUserMedia = () => {
+      window.asked += 1;
+      return new Promise((_, reject) => (window.deny = () => reject(new DOMException('Permission denied', 'NotAllowedError'))));
+    };
+  });
+  await s.signIn(page, server, 'alice');
+  await s.ring(page, 'echo');
+  await s.ring(page, 'echo');
+  await page.evaluate(() => window.deny());
+  await page.waitForFunction(() => /allow it beside the address/.test(document.getElementById('notice').textContent));
+  assert.deepEqual([await page.evaluate(() => window.asked), await page.locator('.call').count()], [1, 0]);
+  await audit(page);
+  await page.context().close();
+});
+
 test('one person alone tries a call: the echo user answers, and is among the recent calls, which ring again', async () => {
   const page = await s.signIn(await s.tab(chromium), server, 'alone');
   await s.ring(page, 'echo');
