@@ -485,4 +485,20 @@ mod tests {
         drop(waits);
         assert!(asking.asks().is_empty());
     }
+
+    #[tokio::test]
+    async fn a_node_that_hears_and_does_not_answer_is_waited_for_a_second_and_named() {
+        let bus = LocalBus::default();
+        let join = |name: &str| ClusterConfig::local(name.parse().unwrap(), bus.clone());
+        let (asking, _intake) = Cluster::join(&join("a")).await.unwrap();
+        let (hanging, _intake) = Cluster::join(&join("b")).await.unwrap();
+        assert!(asking.gather(nobody(), &Body::Glance).await.unreachable.is_empty(), "not known yet");
+        asking.leases().handle_lease(environment::now(), hanging.node().clone());
+        let since = environment::now();
+        let Gathered { answers, unreachable } = asking.gather(nobody(), &Body::Glance).await;
+        let took = since.elapsed();
+        assert!(answers.is_empty() && asking.asks().is_empty());
+        assert_eq!(unreachable, ["b"]);
+        assert!(took >= GATHERING && took < PATIENCE, "{took:?}");
+    }
 }
