@@ -37,6 +37,8 @@ const MOST_UNDER_WAY: usize = 512;
 const PUBLISH_EVERY: u32 = 4;
 /// From one tick to the next, from which on what was enhanced does not wait for the next.
 const LONG_TICK: Duration = Duration::from_millis(8);
+/// A microphone that is late is looked at again so many times in a tick, a fifth of it apart.
+const LOOKS_AGAIN: u32 = 3;
 /// Longest time between ticks where nothing needs them sooner: half of what a sound server keeps.
 const LONGEST_STEP: Duration = Duration::from_millis(10);
 /// A command leaves at most so many things to be freed.
@@ -63,6 +65,8 @@ pub struct MediaProcessor {
     step: Duration,
     margin: Duration,
     budget: TickBudget,
+    /// How often what came after the tick was collected.
+    collected: u32,
     ticks: u32,
     last_addition: MediaTime,
 }
@@ -89,6 +93,7 @@ impl MediaProcessor {
             step: period,
             budget: TickBudget::new(period),
             margin: margin_of(Priority::Normal, period),
+            collected: 0,
             ticks: 0,
             last_addition: MediaTime::ZERO,
         };
@@ -115,6 +120,7 @@ impl MediaProcessor {
     /// Moves everything on to `now`. Real-time safe.
     pub fn tick(&mut self, now: MediaTime) {
         let mut cx = RtContext::new(now);
+        self.collected = 0;
         self.obey(now);
         for (_, microphone) in self.microphones.iter_mut() {
             microphone.capture();
@@ -158,16 +164,23 @@ impl MediaProcessor {
             && self.elements.iter().all(|(_, element)| element.can_wait())
     }
 
-    /// How long after a tick [`collect`](Self::collect) is to be called; `None` while there is nothing to collect, or the next tick comes as soon.
-    pub fn collects_after(&self) -> Option<Duration> {
+    /// How long after the tick [`collect`](Self::collect) is to be called, once more; `None` while there is nothing to collect, or the next tick
+    /// comes as soon. `now` is when the tick, or the last collecting, began.
+    pub fn collects_after(&self, now: MediaTime) -> Option<Duration> {
+        let is_late = || self.microphones.iter().any(|(_, microphone)| microphone.is_late(now));
         let is_enhanced = || self.microphones.iter().any(|(_, microphone)| microphone.is_enhanced());
-        (self.period >= LONG_TICK && is_enhanced()).then(|| self.period * 3 / 10)
+        if self.collected == 0 && self.period >= LONG_TICK && is_enhanced() {
+            Some(self.period * 3 / 10)
+        } else {
+            (self.collected < LOOKS_AGAIN && is_late()).then(|| self.period / 5 * (self.collected + 1))
+        }
     }
 
-    /// Sends what was enhanced since the tick. Real-time safe.
+    /// Sends what was captured too late for the tick, and what was enhanced since. Real-time safe.
     pub fn collect(&mut self, now: MediaTime) {
         let mut cx = RtContext::new(now);
-        self.microphones.iter_mut().for_each(|(_, microphone)| microphone.collect());
+        self.collected += 1;
+        self.microphones.iter_mut().for_each(|(_, microphone)| microphone.collect(now));
         for (_, stream) in self.streams.iter_mut() {
             if let Some(microphone) = stream.microphone().and_then(|key| self.microphones.get(key)) {
                 stream.send(&mut cx, microphone.block());

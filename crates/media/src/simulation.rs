@@ -54,6 +54,8 @@ pub struct Simulation {
     devices: SharedDevices,
     now: MediaTime,
     next_tick: MediaTime,
+    /// The last tick.
+    ticked: MediaTime,
     next_collect: Option<MediaTime>,
     next_housekeeping: MediaTime,
     next_check: MediaTime,
@@ -109,6 +111,7 @@ impl Simulation {
             devices,
             now: zero,
             next_tick: zero + period,
+            ticked: MediaTime::ZERO,
             next_collect: None,
             next_housekeeping: zero + housekeeping::EVERY,
             next_check: zero + CHECK_EVERY,
@@ -205,14 +208,15 @@ impl Simulation {
             if !self.enhancer_held {
                 self.enhancer.work();
             }
-            self.next_collect = self.processor.collects_after().map(|later| now + later);
+            self.ticked = now;
+            self.next_collect = self.processor.collects_after(now).map(|later| now + later);
         }
         if self.next_collect.is_some_and(|at| at <= now) {
-            self.next_collect = None;
             let probe = &self.engine.control().probe;
             let before = probe.enter();
             self.processor.collect(now);
             probe.leave(before);
+            self.next_collect = self.processor.collects_after(now).map(|later| self.ticked + later);
         }
         if self.next_housekeeping <= now {
             self.next_housekeeping += housekeeping::EVERY;

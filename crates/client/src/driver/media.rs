@@ -10,7 +10,7 @@ mod upkeep;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_media::{EngineClock, Events, MediaStream, PacketPort, StreamConfig, StreamEvent};
 use offhook_media_core::quality::QualityMonitor;
@@ -151,8 +151,7 @@ impl MediaDriver {
         self.keep_up(now);
         self.flush(now);
         self.tell();
-        // The ladder makes packets longer than configured, never shorter.
-        let shortest = self.config.send.packet_time.duration();
+        let shortest = self.shortest_packet();
         let looks = self.session.is_connected().then(|| self.cadence.next_look(now, shortest));
         let held = self.path.as_ref().and_then(|path| path.next_due());
         let times = [looks, held, self.recovery.due(), Some(self.upkeep.due())];
@@ -167,10 +166,16 @@ impl MediaDriver {
         self.hear();
     }
 
+    /// The ladder makes packets longer than configured, never shorter.
+    const fn shortest_packet(&self) -> Duration {
+        self.config.send.packet_time.duration()
+    }
+
     /// What the media thread has for the network.
     fn look_at_ring(&mut self, now: Instant) {
+        let shortest = self.shortest_packet();
         while let Some(packet) = self.port.outgoing.pop() {
-            self.cadence.found(now);
+            self.cadence.found(now, packet.made, shortest);
             // Refused when there is no path or on hold: sound that is not sent now is never sent.
             let _ = self.session.send_rtp(now, &rtp_of(&packet));
         }

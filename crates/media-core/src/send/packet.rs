@@ -1,6 +1,7 @@
 //! One payload on its way to the transport.
 
 use crate::dsp::AudioLevel;
+use crate::units::MediaTime;
 
 /// Most bytes of a payload.
 pub const MOST_PAYLOAD: usize = 1200;
@@ -17,6 +18,8 @@ pub struct OutgoingPacket {
     pub timestamp: u32,
     /// Level of the sound in it.
     pub level: AudioLevel,
+    /// When its last sound came: of the media thread, the beginning of a tick.
+    pub made: MediaTime,
     pub(super) len: u16,
     pub(super) bytes: [u8; MOST_PAYLOAD],
 }
@@ -29,6 +32,7 @@ impl OutgoingPacket {
             marker: false,
             timestamp: 0,
             level: AudioLevel::SILENCE,
+            made: MediaTime::ZERO,
             len: 0,
             bytes: [0; MOST_PAYLOAD],
         }

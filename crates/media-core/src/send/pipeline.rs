@@ -232,6 +232,7 @@ impl SendPipeline {
         self.packet.marker = self.silent;
         self.packet.timestamp = self.timestamp;
         self.packet.level = self.stats.level;
+        self.packet.made = self.now;
         let sent = self.protection.wrap(&self.packet, self.config.red_payload_type, &mut self.stats);
         self.stats.count(sent);
         emit(sent);
@@ -249,6 +250,7 @@ impl SendPipeline {
         packet.marker = report.first;
         packet.timestamp = self.timestamp.wrapping_add(samples).wrapping_sub(report.began);
         packet.level = self.stats.level;
+        packet.made = self.now;
         if packet.fill(|bytes| report.write(bytes)).is_ok() {
             self.stats.count(&packet);
             emit(&packet);

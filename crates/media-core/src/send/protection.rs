@@ -75,9 +75,9 @@ impl Protection {
                 copies.write(packet.payload_type, packet.timestamp, payload, rung.copies, out).ok_or(())
             });
             if written.is_ok() {
-                let OutgoingPacket { marker, timestamp, level, .. } = *packet;
+                let OutgoingPacket { marker, timestamp, level, made, .. } = *packet;
                 (wrapped.payload_type, wrapped.marker) = (payload_type, marker);
-                (wrapped.timestamp, wrapped.level) = (timestamp, level);
+                (wrapped.timestamp, wrapped.level, wrapped.made) = (timestamp, level, made);
                 stats.red_bytes += (wrapped.payload().len() - payload.len()) as u64;
                 sent = wrapped;
             }

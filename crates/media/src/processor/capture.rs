@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use offhook_media_core::dsp::LevelMeter;
+use offhook_media_core::units::MediaTime;
 
 use super::CaptureEdge;
 use super::edge::MOST_TAKEN;
@@ -57,8 +58,16 @@ impl MicrophoneSlot {
         self.edge.is_pumped() && !self.is_enhanced()
     }
 
-    /// Takes what has come back from the worker since.
-    pub(super) fn collect(&mut self) {
+    /// Whether the device should have delivered by `now`, but has not.
+    pub(super) fn is_late(&self, now: MediaTime) -> bool {
+        self.edge.is_late(now)
+    }
+
+    /// Takes what has come since, where the device was late, and what has come back from the worker.
+    pub(super) fn collect(&mut self, now: MediaTime) {
+        if self.edge.is_late(now) {
+            return self.capture();
+        }
         self.filled = 0;
         if let Some(port) = &mut self.port {
             let (filled, told) = port.exchange(&mut self.block, 0, None);

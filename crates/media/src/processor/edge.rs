@@ -118,6 +118,14 @@ impl CaptureEdge {
 }
 
 impl CaptureEdge {
+    /// Whether the device should have called by `now`, a period after its last call, and what it brings then is not taken. One that stopped
+    /// altogether is not waited for.
+    pub(crate) fn is_late(&self, now: MediaTime) -> bool {
+        let Some(last) = self.health.last_callback().filter(|_| !self.is_pumped()) else { return false };
+        let period = lasting(self.health.callback_samples() as usize, self.rate);
+        (last + period..last + 2 * period).contains(&now) || !self.ring.is_empty()
+    }
+
     /// When the last sample that was taken was captured: maybe late, never early. `None` before the first callback.
     pub(crate) fn captured_until(&self) -> Option<MediaTime> {
         // The ring is looked at before the time: who misses the samples of a callback may see its time, which is later.

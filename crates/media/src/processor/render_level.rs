@@ -2,7 +2,8 @@
 //!
 //! The device takes its sound in periods; the media thread gives it evenly, a tick's worth each tick, so that a period is complete when it is
 //! taken. What is left in the ring right after the device took its part is watched: it is the room for one that comes late. When it shrinks below
-//! the margin, more is kept ready at once; when it stays above it, less, slowly.
+//! the margin, more is kept ready at once; when it stays above it, less, slowly. A thread that was woken late once in a long while is no reason to
+//! keep more ready all the time: every word would come later for a gap of milliseconds that does not come back.
 
 use std::time::Duration;
 
@@ -13,6 +14,11 @@ const FIRST_WINDOW: u32 = 8;
 const LONGEST_WINDOW: u32 = 800;
 /// What lies above the margin is given up in parts, and not for less than this.
 const LEAST_GIVEN_UP: Duration = Duration::from_micros(400);
+/// What was missing came back if it was missing this long ago at most. With sound that is late by a millisecond as bad as 46 ms of concealment
+/// in a hundred times as long, sound ready for a gap pays when that comes every 5 s; a gap is heard more than concealment.
+const RARE: Duration = Duration::from_secs(10);
+/// What is missing so soon after is missing for the same reason.
+const ONE_GAP: Duration = Duration::from_millis(20);
 /// Most that is kept ready beyond what the device takes.
 const MOST_SLACK: Duration = Duration::from_millis(120);
 
@@ -38,6 +44,8 @@ pub(super) struct RenderLevel {
     slack: f64,
     ready_before: usize,
     missing_before: Option<u64>,
+    /// When something was missing, and had not been right before.
+    last_missing: Option<MediaTime>,
     least_left: usize,
     seen: u32,
     window: u32,
@@ -51,6 +59,7 @@ impl RenderLevel {
             slack: 0.0,
             ready_before: 0,
             missing_before: None,
+            last_missing: None,
             least_left: usize::MAX,
             seen: 0,
             window: FIRST_WINDOW,
@@ -71,7 +80,7 @@ impl RenderLevel {
         let missing = view.missing - self.missing_before.replace(view.missing).unwrap_or(view.missing);
         let margin = self.samples(margin);
         if missing > 0 {
-            self.judge_missing(missing, margin);
+            self.judge_missing(now, missing, margin);
         } else if taken > 0 {
             self.judge_left(view.ready, margin);
         }
@@ -87,7 +96,15 @@ impl RenderLevel {
         self.ready_before += samples;
     }
 
-    fn judge_missing(&mut self, missing: u64, margin: f64) {
+    fn judge_missing(&mut self, now: MediaTime, missing: u64, margin: f64) {
+        let passed = self.last_missing.map(|last| now.saturating_since(last));
+        if passed.is_some_and(|passed| passed < ONE_GAP) {
+            return;
+        }
+        self.last_missing = Some(now);
+        if passed.is_none_or(|passed| passed > RARE) {
+            return;
+        }
         self.raise(missing as f64 + margin);
         // What was missing once is not given up lightly.
         self.begin_window(LONGEST_WINDOW);
@@ -143,6 +160,19 @@ mod tests {
     }
 
     fn run(period: usize, phase: i64, late: i64, skew_ppm: i64, seconds: i64) -> Run {
+        let late = |callback: i64| callback.wrapping_mul(7919).rem_euclid(late + 1);
+        run_late(period, phase, skew_ppm, seconds, late, |_| 0)
+    }
+
+    /// With how late each callback and each tick is.
+    fn run_late(
+        period: usize,
+        phase: i64,
+        skew_ppm: i64,
+        seconds: i64,
+        late: impl Fn(i64) -> i64,
+        tick_late: impl Fn(i64) -> i64,
+    ) -> Run {
         let mut run = Run {
             level: RenderLevel::new(48_000, skew_ppm != 0),
             ready: 0,
@@ -154,9 +184,9 @@ mod tests {
         let skewed = |at: i64| at + at * skew_ppm / 1_000_000;
         let (mut callbacks, mut last) = (0_i64, None);
         for tick in 0..seconds * 400 {
-            let now = tick * 2500 + phase;
+            let now = tick * 2500 + phase + tick_late(tick);
             loop {
-                let at = skewed(callbacks * step) + callbacks.wrapping_mul(7919).rem_euclid(late + 1);
+                let at = skewed(callbacks * step) + late(callbacks);
                 if at > now {
                     break;
                 }
@@ -212,6 +242,19 @@ mod tests {
             let most_left = run.left[run.left.len() / 2..].iter().max().unwrap();
             assert!(*most_left <= 220, "{period} {skew_ppm}: {most_left}");
         }
+    }
+
+    #[test]
+    fn a_tick_that_was_late_once_makes_nothing_later_and_one_that_is_late_again_and_again_is_learned() {
+        let late_every = |ticks: i64| {
+            run_late(240, 1200, 0, 30, |_| 0, move |tick| i64::from(tick % ticks == ticks - 1) * 2400)
+        };
+        let once = late_every(6000);
+        assert!(once.missing > 0);
+        let most_left = once.left[1000..].iter().max().unwrap();
+        assert!(*most_left <= 60, "{most_left}");
+        let often = late_every(1200);
+        assert!(often.missing <= 3 * once.missing, "{} {}", often.missing, once.missing);
     }
 
     #[test]

@@ -111,10 +111,12 @@ pub(crate) fn run(
         processor.tick_took(end.saturating_since(begin));
         probe.leave(before);
         counters.record(due, begin, end, period, processor.last_addition());
-        if let Some(later) = processor.collects_after() {
+        let mut looked = begin;
+        while let Some(later) = processor.collects_after(looked) {
             pacer.wait_on(later);
             let before = probe.enter();
-            processor.collect(clock.now());
+            looked = clock.now();
+            processor.collect(looked);
             probe.leave(before);
         }
         pacer.skip_missed(clock.now());

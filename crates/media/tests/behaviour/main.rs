@@ -6,6 +6,7 @@ mod clocks;
 mod corpus;
 mod device_loss;
 mod device_rates;
+mod late_microphone;
 mod mute_dtmf;
 mod no_alloc;
 mod pcm_devices;

@@ -28,7 +28,10 @@ fn sound_moves_to_the_new_sink_and_goes_on() {
     assert!(begin <= 2400, "{begin}");
     let rest = &heard[begin + 240..];
     assert!(longest_silence(rest) < 24);
-    assert!((amplitude(&rest[..rest.len() / 480 * 480], 500.0) - 0.3).abs() < 0.05);
+    // In pieces: while the delay is led to its target the tone is not quite of its pitch.
+    for piece in rest.chunks_exact(4800) {
+        assert!((amplitude(piece, 500.0) - 0.3).abs() < 0.05, "{}", amplitude(piece, 500.0));
+    }
     assert_eq!(bob.stream.stats().receive.packets_lost, 0);
 
     // The first is free again.

@@ -23,9 +23,9 @@ const NOISE_ALIKE: f32 = 0.0;
 const PAUSE: usize = 960;
 /// Drift below this is not followed.
 const LEAST_DRIFT: f64 = 5.0;
-/// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.1 %, a sixtieth of a semitone.
-const PPM_PER_MS: f64 = 250.0;
-const MOST_LEAD_PPM: f64 = 1000.0;
+/// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.2 %, a thirtieth of a semitone.
+const PPM_PER_MS: f64 = 1000.0;
+const MOST_LEAD_PPM: f64 = 2000.0;
 const LEAST_LEAD_MS: f64 = 1.0;
 
 impl<D: SlotDecoder> Playout<D> {
