@@ -2,7 +2,6 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use offhook_media_core::dsp::AudioLevel;
 use offhook_media_core::units::MediaTime;
@@ -73,15 +72,7 @@ impl Port {
     /// When the first sample of the device that runs now was captured, or is played.
     pub(crate) fn started_at(&self) -> Option<MediaTime> {
         let state = lock(&self.state);
-        let (at, samples) = state.health.first_callback()?;
-        Some(match self.direction {
-            // A callback brings what came before it.
-            Direction::Capture => {
-                let lasted = u64::from(samples) * 1_000_000 / u64::from(state.sample_rate.max(1));
-                at - Duration::from_micros(lasted)
-            }
-            Direction::Render => at,
-        })
+        state.health.started_at(state.sample_rate, self.direction)
     }
 
     pub(crate) fn stats(&self) -> DeviceStats {
