@@ -20,14 +20,24 @@ function beep(frequencies, at, length, loud) {
   }
 }
 
-/** Repeats a tone until the returned function is called. */
+/** How many ring, and the timer that they share: several sound as one. */
+const rings = { incoming: { count: 0 }, outgoing: { count: 0 } };
+
+/** Repeats a tone until the returned function is called, once. */
 export function ring(kind) {
   wake();
   const [frequencies, length, every, loud] = kind === 'incoming' ? [[660, 880], 0.5, 2000, 0.08] : [[425], 1, 4000, 0.03];
   const once = () => beep(frequencies, context.currentTime + 0.02, length, loud);
-  once();
-  const timer = setInterval(once, every);
-  return () => clearInterval(timer);
+  const shared = rings[kind];
+  if (shared.count === 0) {
+    once();
+    shared.timer = setInterval(once, every);
+  }
+  shared.count += 1;
+  return () => {
+    shared.count -= 1;
+    if (shared.count === 0) clearInterval(shared.timer);
+  };
 }
 
 /** The sound of a key, for the person who pressed it. */

@@ -6,8 +6,7 @@ import { after, before, test } from 'node:test';
 import * as s from './support.mjs';
 
 const SAID = { a: s.speechLike(1), b: s.speechLike(2), rust: s.speechLike(3) };
-const LIKE = 0.8;
-const UNLIKE = 0.6;
+const { LIKE, UNLIKE } = s;
 let server;
 let first;
 let second;
@@ -33,19 +32,7 @@ async function pair() {
   return { caller, callee, callers: `alice-${name}`, callees: `bob-${name}` };
 }
 
-async function close(...pages) {
-  for (const page of pages) {
-    assert.deepEqual(page.complaints, []);
-    await page.context().close();
-  }
-}
-
-async function established({ caller, callee, callees }) {
-  await s.ring(caller, callees);
-  await callee.waitForSelector('.answer:not([hidden])');
-  await callee.click('.answer');
-  await Promise.all([s.waitState(caller, 'On the line'), s.waitState(callee, 'On the line')]);
-}
+const established = ({ caller, callee, callees }) => s.talk(caller, callee, callees);
 
 /** The authentication string as it is shown. */
 async function code(page) {
@@ -75,7 +62,7 @@ test('browser to browser: each hears what the other says, mute silences, hanging
   assert.ok(s.likeness(SAID.a, await s.hear(callee, 4)) > LIKE, 'heard again');
   await caller.click('.hangup');
   await s.waitState(callee, 'call over');
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('hold silences both ways, and the call goes on after it', async () => {
@@ -91,7 +78,7 @@ test('hold silences both ways, and the call goes on after it', async () => {
   await new Promise((resolve) => setTimeout(resolve, 700));
   const [atCaller, atCallee] = await Promise.all([s.hear(two.caller, 4), s.hear(two.callee, 4)]);
   assert.ok(s.likeness(SAID.b, atCaller) > LIKE && s.likeness(SAID.a, atCallee) > LIKE);
-  await close(two.caller, two.callee);
+  await s.close(two.caller, two.callee);
 });
 
 test('video: both pictures move at both sides', async () => {
@@ -104,7 +91,7 @@ test('video: both pictures move at both sides', async () => {
     await s.waitState(page, 'On the line');
     await page.waitForFunction(() => document.querySelector('.far').videoWidth > 0 && document.querySelector('.far').currentTime > 0.5);
   }
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('deny, cancel', async () => {
@@ -119,7 +106,7 @@ test('deny, cancel', async () => {
   await callee.waitForSelector('.answer:not([hidden])');
   await caller.click('.hangup');
   await s.waitState(callee, 'call withdrawn');
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('three pages of one user ring, one answers, the others are told', async () => {
@@ -131,7 +118,7 @@ test('three pages of one user ring, one answers, the others are told', async () 
   await s.waitState(devices[1], 'On the line');
   for (const device of [devices[0], devices[2]]) await s.waitState(device, 'answered on another device');
   await caller.click('.hangup');
-  await close(caller, devices[1], callee);
+  await s.close(caller, devices[1], callee);
 });
 
 test('a page that is loaded again ends its call, and can be rung at once', async () => {
@@ -142,7 +129,7 @@ test('a page that is loaded again ends its call, and can be rung at once', async
   await s.signIn(two.callee, server, two.callees);
   await two.caller.waitForSelector('.call', { state: 'detached' });
   await established(two);
-  await close(two.caller, two.callee);
+  await s.close(two.caller, two.callee);
 });
 
 test('a server that is killed and started again during a call: the sound goes on, and hanging up is heard', async () => {
@@ -190,7 +177,7 @@ test('browser to Rust: both hear each other, and keys arrive', async () => {
   const report = JSON.parse(out);
   assert.deepEqual([report.verification, `Code ${report.authentication_string}`], ['Ready', shown]);
   assert.ok(err.includes(report.authentication_string), 'it is printed');
-  await close(caller);
+  await s.close(caller);
 });
 
 test('Rust to browser', async () => {
@@ -209,7 +196,7 @@ test('Rust to browser', async () => {
   const { samples, rate } = s.readWav(heard);
   assert.ok(s.bestLikeness(SAID.b, samples, rate) > LIKE, 'the browser is heard');
   await s.waitState(callee, 'call over');
-  await close(callee);
+  await s.close(callee);
 });
 
 test('the class of the seed page, word for word, calls and is called', async () => {
@@ -235,5 +222,5 @@ test('the class of the seed page, word for word, calls and is called', async () 
   assert.ok((await s.hear(dave, 3)).some((sample) => Math.abs(sample) > 0.02), 'carol is heard');
   await carol.click('#hangup');
   await says(dave, 'ended 5');
-  await close(carol, dave);
+  await s.close(carol, dave);
 });

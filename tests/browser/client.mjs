@@ -1,5 +1,6 @@
 // The API of offhook.js under node: registration, calls, arguments, listeners.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { CallDirection, CallEndCause, CallState, KEY, createSinch, endpoint, started, turn, world } from './world.mjs';
@@ -212,6 +213,31 @@ test('every published name is there, and the published numbers', async () => {
   assert.match(sinch.version, /^\d+\.\d+\.\d+$/);
   client.terminate();
   assert.equal(call.details.endCause, CallEndCause.Canceled);
+});
+
+test('the types declare what there is, and nothing else', async () => {
+  const declared = readFileSync(new URL('../../crates/web/offhook.d.ts', import.meta.url), 'utf8');
+  const interfaces = new Map();
+  for (const [, name, body] of declared.matchAll(/interface (\w+).*? \{\n([^]*?)\n\}/g)) {
+    interfaces.set(name, [...body.matchAll(/^ {2}(?:readonly |[gs]et )?(\w+)\??[(:]/gm)].map(([, member]) => member));
+  }
+  const { sinch, client } = await started();
+  const call = await client.callClient.callUser('bob');
+  const members = (object) => {
+    const all = new Set(Object.keys(object));
+    for (let at = Object.getPrototypeOf(object); at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+      Object.getOwnPropertyNames(at).filter((name) => name !== 'constructor' && !name.startsWith('_')).forEach((name) => all.add(name));
+    }
+    return [...all].sort();
+  };
+  const listening = interfaces.get('Listening');
+  for (const [name, object, also] of [
+    ['SinchApi', sinch, []], ['SinchClientBuilder', sinch.getSinchClientBuilder(), []], ['SinchClient', client, listening],
+    ['CallClient', client.callClient, listening], ['Call', call, listening], ['CallDetails', call.details, []],
+  ]) {
+    assert.deepEqual(members(object), [...new Set([...interfaces.get(name), ...also])].sort(), name);
+  }
+  client.terminate();
 });
 
 test('more arguments are checked, and what is refused changes nothing', async () => {

@@ -16,10 +16,7 @@ before(async () => {
   second = await s.browser('honest-b', SAID.b);
   people.alice = await person(first, 'alice');
   people.bob = await person(second, 'bob');
-  await s.ring(people.alice, 'bob');
-  await people.bob.waitForSelector('.answer:not([hidden])');
-  await people.bob.click('.answer');
-  for (const page of Object.values(people)) await s.waitState(page, 'On the line');
+  await s.talk(people.alice, people.bob, 'bob');
 });
 after(s.cleanUp);
 
@@ -32,11 +29,7 @@ async function person(browser, user) {
       const frame = JSON.parse(payload);
       if (frame.type === 'call.start') page.calls.push(frame.call_id);
     }));
-  await page.addInitScript(() => {
-    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    navigator.mediaDevices.getUserMedia = (wanted) => open({ ...wanted, audio: wanted.audio && plain });
-  });
+  await s.plainSound(page);
   return s.signIn(page, server, user);
 }
 

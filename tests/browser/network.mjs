@@ -26,13 +26,6 @@ async function inCall(prepare = async () => {}) {
 }
 const { told } = s;
 const isHeard = async (page) => s.until('sound', async () => (await s.hear(page, 2)).some((sample) => Math.abs(sample) > 0.02), 30000);
-async function close(...pages) {
-  for (const page of pages) {
-    assert.deepEqual(page.complaints, []);
-    await page.context().close();
-  }
-}
-
 test('packets get lost: the listener is warned, and told when it is over', async () => {
   const network = await s.lossyNetwork();
   const [caller, callee] = await inCall((_, callee) => network.behind(callee));
@@ -42,7 +35,7 @@ test('packets get lost: the listener is warned, and told when it is over', async
   network.lose(0);
   await told(callee, 'Recover HighInboundPacketLoss');
   await isHeard(callee);
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('the network changes: paths are looked for again under a new ICE generation, and the call goes on', async () => {
@@ -54,7 +47,7 @@ test('the network changes: paths are looked for again under a new ICE generation
   await s.until('media', () => caller.evaluate(() => window.call._media.pc.connectionState === 'connected'));
   await Promise.all([isHeard(caller), isHeard(callee)]);
   assert.deepEqual(await caller.evaluate(() => window.told.filter((text) => text === 'ended')), []);
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('another microphone in a running call: the old one is given back, the other side hears the new one, mute stays', async () => {
@@ -81,7 +74,7 @@ test('another microphone in a running call: the old one is given back, the other
     window.client.callClient.setAudioTrackConstraints({ deviceId: { exact: 'none' } }).catch(({ name, message }) => [name, message]));
   assert.equal(refused[0], 'InvalidOperationError');
   await isHeard(callee);
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('relay only: no address of the caller is told, and without a relay nobody connects', async () => {
@@ -104,5 +97,5 @@ test('relay only: no address of the caller is told, and without a relay nobody c
   candidates.push(...(await caller.evaluate(() => window.candidates)));
   assert.deepEqual(candidates, []);
   assert.deepEqual(await caller.evaluate(() => [window.call.details.endCause, window.call.details.error.code]), [4, 3002]);
-  await close(caller, callee);
+  await s.close(caller, callee);
 });

@@ -13,12 +13,6 @@ before(async () => {
 });
 after(s.cleanUp);
 
-async function audit(page) {
-  await page.evaluate(s.axeSource);
-  const { violations } = await page.evaluate(() => window.axe.run());
-  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), []);
-}
-
 test('live and past calls are shown, in every look, and nothing breaks the policy', async () => {
   const shots = process.env.OFFHOOK_SCREENSHOTS;
   if (shots) mkdirSync(shots, { recursive: true });
@@ -31,7 +25,7 @@ test('live and past calls are shown, in every look, and nothing breaks the polic
     await s.ring(phone, 'echo');
     await s.waitState(phone, 'On the line');
     await page.waitForFunction((name) => document.querySelector('#live')?.textContent.includes(name), user, { timeout: 20000 });
-    await audit(page);
+    await s.audit(page);
     // Each second is measured.
     await phone.waitForTimeout(2500);
     await phone.click('.hangup');
@@ -47,7 +41,7 @@ test('live and past calls are shown, in every look, and nothing breaks the polic
       assert.ok(report.lost_per_mille >= 0 && report.jitter_ms >= 0 && report.round_trip_ms >= 0, JSON.stringify(report));
       assert.equal(report.mos_hundredths, undefined, 'not measured');
     });
-    await audit(page);
+    await s.audit(page);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(wide <= 0, 'nothing sticks out');
     if (shots) await page.screenshot({ path: `${shots}/operator-${colorScheme}.png` });

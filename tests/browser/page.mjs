@@ -13,13 +13,6 @@ before(async () => {
 });
 after(s.cleanUp);
 
-/** axe-core is put in by the debugger, past the policy of the page. */
-async function audit(page) {
-  await page.evaluate(s.axeSource);
-  const { violations } = await page.evaluate(() => window.axe.run());
-  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), []);
-}
-
 test('every view is accessible, dark and light, wide and narrow', async () => {
   const shots = process.env.OFFHOOK_SCREENSHOTS;
   if (shots) mkdirSync(shots, { recursive: true });
@@ -27,19 +20,19 @@ test('every view is accessible, dark and light, wide and narrow', async () => {
     const viewport = { width, height: 800 };
     const page = await s.tab(chromium, { colorScheme, viewport, reducedMotion: 'reduce' });
     await page.goto(server.origin);
-    await audit(page);
+    await s.audit(page);
     await s.signIn(page, server, `alice-${colorScheme}`);
-    await audit(page);
+    await s.audit(page);
     const other = await s.signIn(await s.tab(chromium), server, 'bob');
     await s.ring(other, `alice-${colorScheme}`);
     await page.waitForSelector('.answer:not([hidden])');
-    await audit(page);
+    await s.audit(page);
     await page.click('.answer');
     await s.waitState(page, 'On the line');
     await page.click('.keys-toggle');
     await page.waitForFunction(() => /ms/.test(document.querySelector('.words').textContent), undefined, { timeout: 20000 });
     await page.waitForTimeout(6000);
-    await audit(page);
+    await s.audit(page);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(wide <= 0, 'nothing sticks out');
     if (shots) {
@@ -85,10 +78,10 @@ test('several calls ring at once: who types does not answer, a name stands besid
   assert.deepEqual(await alice.locator('.id:visible').allTextContents(), [callers[1][0]]);
   assert.match(await alice.textContent('#announcement'), /calls you/);
   assert.ok((await alice.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)) <= 0, 'nothing sticks out');
-  await audit(alice);
+  await s.audit(alice);
   for (const page of pages) await page.context().close();
   await s.until('two that are over', async () => (await alice.locator('.call.over').count()) === 2);
-  await audit(alice);
+  await s.audit(alice);
   assert.equal(await alice.title(), 'Offhook');
   await alice.context().close();
 });
@@ -108,7 +101,7 @@ test('a microphone that is asked for once, and is not allowed: the page says wha
   await page.evaluate(() => window.deny());
   await page.waitForFunction(() => /allow it beside the address/.test(document.getElementById('notice').textContent));
   assert.deepEqual([await page.evaluate(() => window.asked), await page.locator('.call').count()], [1, 0]);
-  await audit(page);
+  await s.audit(page);
   await page.context().close();
 });
 
@@ -124,7 +117,7 @@ test('one person alone tries a call: the echo user answers, and is among the rec
   await s.signIn(page, server, 'alone');
   await page.click('#past button');
   await s.waitState(page, 'On the line');
-  await audit(page);
+  await s.audit(page);
   await page.click('.hangup');
   await page.context().close();
 });

@@ -6,8 +6,7 @@ import { after, before, test } from 'node:test';
 import * as s from './support.mjs';
 
 const SAID = { a: s.speechLike(11), b: s.speechLike(12), rust: s.speechLike(13) };
-const LIKE = 0.8;
-const UNLIKE = 0.6;
+const { LIKE, UNLIKE } = s;
 let server;
 let first;
 let second;
@@ -46,12 +45,6 @@ async function toldOnlyRelayed(page) {
   assert.ok(candidates.length > 0, 'candidates are told');
   for (const candidate of candidates) assert.match(candidate, / typ relay /);
 }
-async function close(...pages) {
-  for (const page of pages) {
-    assert.deepEqual(page.complaints, []);
-    await page.context().close();
-  }
-}
 async function hearEachOther(caller, callee) {
   const [atCaller, atCallee] = await Promise.all([s.hear(caller, 5), s.hear(callee, 5)]);
   assert.ok(s.likeness(SAID.b, atCaller) > LIKE && s.likeness(SAID.a, atCaller) < UNLIKE);
@@ -66,7 +59,7 @@ test('browser to browser, relay only at both: relayed addresses and no others ar
   await hearEachOther(caller, callee);
   for (const page of [caller, callee]) assert.deepEqual(await path(page), ['relay', 'relay']);
   for (const page of [caller, callee]) await toldOnlyRelayed(page);
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 test('relay only at the caller alone: its addresses stay unknown to a callee that takes any path', async () => {
@@ -78,7 +71,7 @@ test('relay only at the caller alone: its addresses stay unknown to a callee tha
   assert.equal((await path(caller))[0], 'relay');
   assert.equal((await path(callee))[1], 'relay');
   await toldOnlyRelayed(caller);
-  await close(caller, callee);
+  await s.close(caller, callee);
 });
 
 const rust = (user, ...more) => [
@@ -105,7 +98,7 @@ test('browser to Rust, relay only at both', async () => {
   await toldOnlyRelayed(caller);
   await caller.evaluate(() => window.call.hangup());
   await concluded(program, 'rusty', SAID.a);
-  await close(caller);
+  await s.close(caller);
 });
 
 test('Rust to browser, relay only at both', async () => {
@@ -116,5 +109,5 @@ test('Rust to browser, relay only at both', async () => {
   assert.deepEqual(await path(callee), ['relay', 'relay']);
   await concluded(program, 'rosty', SAID.b);
   await toldOnlyRelayed(callee);
-  await close(callee);
+  await s.close(callee);
 });

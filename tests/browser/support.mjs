@@ -1,4 +1,5 @@
 // What the browser tests share: the server, browsers with a microphone of their own, people on their pages, what was heard.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:http';
@@ -11,7 +12,7 @@ const root = new URL('../../', import.meta.url).pathname;
 const require = createRequire(join(root, '.tools/browser/package.json'));
 export const { chromium } = require('playwright-core');
 export const chromiumPath = process.env.OFFHOOK_CHROMIUM ?? '/usr/bin/chromium';
-export const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 export const offhook = process.env.OFFHOOK_PROGRAM ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/offhook');
 export const scratch = mkdtempSync(join(tmpdir(), 'offhook-browser-'));
@@ -103,6 +104,8 @@ function envelope(samples, rate) {
   });
 }
 
+/** What is alike, and what is something else. */
+export const [LIKE, UNLIKE] = [0.8, 0.6];
 /** How alike what was heard is to a piece of what was said (a loop), at the best place: 1 is the same. */
 export function likeness(said, heard, rate = RATE) {
   const a = envelope(said, RATE);
@@ -271,6 +274,21 @@ export async function tab(launched, options = {}) {
   return page;
 }
 
+/** Closes pages that had nothing to complain about. */
+export async function close(...pages) {
+  for (const page of pages) {
+    assert.deepEqual(page.complaints, []);
+    await page.context().close();
+  }
+}
+
+/** Of accessibility: axe-core is put in by the debugger, past the policy of the page. */
+export async function audit(page) {
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), []);
+}
+
 /** Sound as the microphone has it, so that it can be compared. */
 export const plainSound = (page) =>
   page.addInitScript(() => {
@@ -355,4 +373,11 @@ export const waitState = (page, text, timeout = 20000) =>
 export async function ring(page, callee) {
   await page.fill('#callee', callee);
   await page.click('#dial button[type=submit]');
+}
+/** One rings the other, by their name, and they talk. */
+export async function talk(caller, callee, name) {
+  await ring(caller, name);
+  await callee.waitForSelector('.answer:not([hidden])');
+  await callee.click('.answer');
+  for (const page of [caller, callee]) await waitState(page, 'On the line');
 }

@@ -64,6 +64,26 @@ window.answers = {
     client.terminate();
     return [twice, again];
   },
+  /** How many devices a client is that starts and stops, and the next one of its page. */
+  devices: async () => {
+    const devices = new Set();
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (text) {
+      const { type, body } = JSON.parse(text);
+      if (type === 'hello') devices.add(body.device_id);
+      send.call(this, text);
+    };
+    const [one, two] = [whole().build(), whole().build()];
+    for (const client of [one, two]) client.addListener({ onCredentialsRequired: token });
+    one.start().catch(() => {});
+    one.terminate();
+    for (const client of [one, one, two]) {
+      await client.start();
+      client.terminate();
+    }
+    WebSocket.prototype.send = send;
+    return devices.size;
+  },
   calls: async () => {
     const client = whole().build();
     const { callClient } = client;

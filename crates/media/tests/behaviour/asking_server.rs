@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use offhook_media::device::{Backend, OpenDevice, Pump, Standing};
+use offhook_media::Device;
+use offhook_media::device::{Pump, Standing};
 use offhook_media::simulation::{SimulatedDevice, Simulation};
-use offhook_media::threads::{CaptureCallback, RenderCallback};
-use offhook_media::{Device, DeviceId, Direction, OpenDeviceError};
+use offhook_media::threads::RenderCallback;
 use offhook_media_core::units::{MediaTime, PacketTime};
 
+use crate::server::Server;
 use crate::support::{End, config};
 
 const TICK: Duration = Duration::from_millis(5);
@@ -78,60 +79,19 @@ impl Pump for Sink {
     }
 }
 
-struct Opened(Option<Box<dyn Pump>>);
-
-impl OpenDevice for Opened {
-    fn sample_rate(&self) -> u32 {
-        48_000
-    }
-
-    fn follows_engine_clock(&self) -> bool {
-        false
-    }
-
-    fn take_pump(&mut self) -> Option<Box<dyn Pump>> {
-        self.0.take()
-    }
-}
-
-struct Server {
-    told: Arc<Told>,
-    skew_ppm: i64,
-}
-
-impl Backend for Server {
-    fn open_capture(
-        &mut self,
-        device: &Device,
-        _: CaptureCallback,
-    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        Err(OpenDeviceError::NotFound(device.clone()))
-    }
-
-    fn open_render(
-        &mut self,
-        _: &Device,
-        callback: RenderCallback,
-    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let (told, skew_ppm) = (Arc::clone(&self.told), self.skew_ppm);
-        let sink = Sink { callback, told, skew_ppm, kept: 0, asked: 0, wakes: 0 };
-        Ok(Box::new(Opened(Some(Box::new(sink)))))
-    }
-
-    fn default_id(&mut self, _: Direction) -> Option<DeviceId> {
-        None
-    }
-
-    fn is_present(&mut self, _: Direction, _: &Device) -> bool {
-        true
-    }
-}
-
 /// What was done to the sound of a far end of this packet time, heard for so many seconds from the beginning of a call: samples taken out and put in,
 /// what the server lacked, and how often it was answered.
 fn heard(skew_ppm: i64, packet_time: PacketTime, seconds: u64) -> (u64, u64, u64) {
     let told = Arc::<Told>::default();
-    let server = Server { told: Arc::clone(&told), skew_ppm };
+    let speaker = Arc::clone(&told);
+    let server = Server {
+        microphone: |_: &Device, _| None,
+        speaker: move |_: &Device, callback| {
+            let told = Arc::clone(&speaker);
+            let sink = Sink { callback, told, skew_ppm, kept: 0, asked: 0, wakes: 0 };
+            Some(Box::new(sink) as Box<dyn Pump>)
+        },
+    };
     let mut simulation = Simulation::with_backend(TICK, Box::new(server));
     let mut talkers = Simulation::new(
         TICK,

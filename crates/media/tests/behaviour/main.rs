@@ -12,6 +12,7 @@ mod no_alloc;
 mod pcm_devices;
 mod real_threads;
 mod reports;
+mod server;
 mod set_sink;
 mod several_calls;
 mod sound_server;

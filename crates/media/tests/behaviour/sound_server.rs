@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use offhook_media::device::{Backend, OpenDevice, Pump};
+use offhook_media::device::{Backend, Pump};
 use offhook_media::simulation::Simulation;
 use offhook_media::threads::{CaptureCallback, RenderCallback};
-use offhook_media::{AudioProcessing, Device, DeviceId, Direction, OpenDeviceError};
+use offhook_media::{AudioProcessing, Device};
 
+use crate::server::Server;
 use crate::support::End;
 
 const TICK: Duration = Duration::from_millis(5);
@@ -23,25 +24,6 @@ struct Asked {
     speaker: AtomicUsize,
 }
 
-/// All of its devices are a server's but the silent one.
-struct Server(Arc<Asked>);
-
-struct Opened(Option<Box<dyn Pump>>);
-
-impl OpenDevice for Opened {
-    fn sample_rate(&self) -> u32 {
-        48_000
-    }
-
-    fn follows_engine_clock(&self) -> bool {
-        false
-    }
-
-    fn take_pump(&mut self) -> Option<Box<dyn Pump>> {
-        self.0.take()
-    }
-}
-
 struct Pumped<F>(F);
 
 impl<F: FnMut() + Send> Pump for Pumped<F> {
@@ -50,39 +32,26 @@ impl<F: FnMut() + Send> Pump for Pumped<F> {
     }
 }
 
-impl Backend for Server {
-    fn open_capture(
-        &mut self,
-        device: &Device,
-        mut callback: CaptureCallback,
-    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let asked = Arc::clone(&self.0);
-        let pump = Pumped(move || {
-            asked.microphone.fetch_add(1, Relaxed);
-            callback.deliver(&[0.25; BLOCK]);
-        });
-        Ok(Box::new(Opened((*device != Device::Null).then(|| Box::new(pump) as Box<dyn Pump>))))
-    }
-
-    fn open_render(
-        &mut self,
-        device: &Device,
-        mut callback: RenderCallback,
-    ) -> Result<Box<dyn OpenDevice>, OpenDeviceError> {
-        let asked = Arc::clone(&self.0);
-        let pump = Pumped(move || {
-            asked.speaker.fetch_add(1, Relaxed);
-            callback.fill(&mut [0.0; BLOCK]);
-        });
-        Ok(Box::new(Opened((*device != Device::Null).then(|| Box::new(pump) as Box<dyn Pump>))))
-    }
-
-    fn default_id(&mut self, _: Direction) -> Option<DeviceId> {
-        None
-    }
-
-    fn is_present(&mut self, _: Direction, _: &Device) -> bool {
-        true
+/// All of its devices are a server's but the silent one.
+fn server(asked: &Arc<Asked>) -> impl Backend + use<> {
+    let (recorded, played) = (Arc::clone(asked), Arc::clone(asked));
+    Server {
+        microphone: move |device: &Device, mut callback: CaptureCallback| {
+            let asked = Arc::clone(&recorded);
+            let pump = Pumped(move || {
+                asked.microphone.fetch_add(1, Relaxed);
+                callback.deliver(&[0.25; BLOCK]);
+            });
+            (*device != Device::Null).then(|| Box::new(pump) as Box<dyn Pump>)
+        },
+        speaker: move |device: &Device, mut callback: RenderCallback| {
+            let asked = Arc::clone(&played);
+            let pump = Pumped(move || {
+                asked.speaker.fetch_add(1, Relaxed);
+                callback.fill(&mut [0.0; BLOCK]);
+            });
+            (*device != Device::Null).then(|| Box::new(pump) as Box<dyn Pump>)
+        },
     }
 }
 
@@ -96,7 +65,7 @@ fn asked_in_a_second(simulation: &mut Simulation, asked: &Asked) -> [usize; 2] {
 #[test]
 fn each_tick_moves_the_sound_of_what_is_open_and_of_nothing_else() {
     let asked = Arc::<Asked>::default();
-    let mut simulation = Simulation::with_backend(TICK, Box::new(Server(Arc::clone(&asked))));
+    let mut simulation = Simulation::with_backend(TICK, Box::new(server(&asked)));
     let microphone = simulation.open_microphone(Device::Default).expect("it opens");
     let _element = simulation.open_element(Device::Default).expect("it opens");
     assert_eq!(asked_in_a_second(&mut simulation, &asked), [BLOCKS; 2]);
@@ -108,7 +77,7 @@ fn each_tick_moves_the_sound_of_what_is_open_and_of_nothing_else() {
 #[test]
 fn what_a_server_brings_is_sent_in_the_same_tick_and_what_it_wants_is_there() {
     let asked = Arc::<Asked>::default();
-    let mut simulation = Simulation::with_backend(TICK, Box::new(Server(Arc::clone(&asked))));
+    let mut simulation = Simulation::with_backend(TICK, Box::new(server(&asked)));
     let microphone = simulation.open_microphone(Device::Default).expect("it opens");
     microphone.set_processing(AudioProcessing::OFF);
     let element = simulation.open_element(Device::Default).expect("it opens");
