@@ -5,6 +5,7 @@
 //! cluster's memory in the background; when an owner dies, a node with a device of the call takes it over by compare-and-set, under
 //! the next epoch. No consensus, gossip or replication is made here: NATS and JetStream have all three.
 
+mod asking;
 pub(crate) mod bus;
 pub(crate) mod journal;
 pub(crate) mod lease;
@@ -20,14 +21,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use offhook_signaling::ApplicationKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 
+pub(crate) use self::asking::{Answer, Gathered};
+use self::asking::{GATHERING, PATIENCE};
 use self::bus::{Bucket, Bus, Delivery};
 use self::journal::{CallKey, Entry};
-use self::lease::{Leases, Others};
+use self::lease::Leases;
 pub use self::local::LocalBus;
 use self::message::{Body, Message};
 pub use self::nats::ClusterError;
@@ -43,11 +45,6 @@ use crate::server::Shared;
 const MOST_DELIVERIES: usize = 8192;
 /// After it was back, until what other nodes have is looked at.
 const SETTLING: Duration = Duration::from_secs(1);
-/// A node that does not answer for so long is not asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// For what every node is asked: whoever waits for it is told who did not answer.
-const GATHERING: Duration = Duration::from_secs(1);
-
 /// How a server takes part in a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
@@ -91,30 +88,6 @@ impl ClusterConfig {
     }
 }
 
-/// How a question to another node went.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// It answered.
-    Body(Body),
-    /// Nobody was there to hear it.
-    Unheard,
-    /// No answer in time, or no way to send it.
-    Silent,
-}
-
-/// A question that waits for its answer: whoever stops waiting forgets it.
-#[derive(Debug)]
-struct Asked {
-    cluster: Arc<Cluster>,
-    number: u64,
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.cluster.asks().remove(&self.number);
-    }
-}
-
 /// This server's place in the cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -126,15 +99,6 @@ pub(crate) struct Cluster {
     journal: mpsc::UnboundedSender<(CallKey, Entry)>,
     /// It renews its lease no more.
     leaves: AtomicBool,
-}
-
-/// What every other node was asked.
-#[derive(Debug, Default)]
-pub(crate) struct Gathered {
-    /// Who answered what.
-    pub(crate) answers: Vec<(NodeId, Body)>,
-    /// The names of those that did not answer in time.
-    pub(crate) unreachable: Vec<String>,
 }
 
 /// The application of what nodes say for themselves: no server has it.
@@ -227,56 +191,6 @@ impl Cluster {
     pub(crate) fn send(&self, to: &Subject, message: Message) {
         if !self.bus.publish(to, message.ask, message.bytes()) {
             tracing::warn!("too much to say to other nodes: a message is not sent");
-        }
-    }
-
-    /// Asks, at once; the answer comes later. Of several that answer the first counts.
-    pub(crate) fn ask(
-        self: &Arc<Self>,
-        to: &Subject,
-        application: &ApplicationKey,
-        body: Body,
-    ) -> impl Future<Output = Answer> + use<> {
-        let number = self.last_ask.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        let is_sent = self.is_up() && {
-            self.asks().insert(number, answer);
-            let message = Message::new(self.node.clone(), application.clone(), body).asking(number);
-            self.bus.publish(to, Some(number), message.bytes())
-        };
-        let asked = Asked { cluster: self.clone(), number };
-        async move {
-            let _asked = asked;
-            match is_sent {
-                true => timeout(PATIENCE, answered).await.ok().and_then(Result::ok).unwrap_or(Answer::Silent),
-                false => Answer::Silent,
-            }
-        }
-    }
-
-    /// Asks every other node, and waits a second for them.
-    pub(crate) async fn gather(self: &Arc<Self>, application: &ApplicationKey, body: &Body) -> Gathered {
-        let Others { alive, missed } = self.leases().others(environment::now());
-        let asked = alive.into_iter().map(|node| {
-            let answer = self.ask(&Subject::node(&node), application, body.clone());
-            async move { (node, timeout(GATHERING, answer).await.unwrap_or(Answer::Silent)) }
-        });
-        let mut gathered = Gathered::default();
-        gathered.unreachable.extend(missed.iter().map(|node| node.name().to_owned()));
-        for (node, answer) in join_all(asked).await {
-            match answer {
-                Answer::Body(body) => gathered.answers.push((node, body)),
-                Answer::Unheard | Answer::Silent => gathered.unreachable.push(node.name().to_owned()),
-            }
-        }
-        gathered.unreachable.sort();
-        gathered
-    }
-
-    fn answered(&self, ask: u64, answer: Answer) {
-        if let Some(asked) = self.asks().remove(&ask) {
-            // Whoever asked may not wait any more.
-            let _ = asked.send(answer);
         }
     }
 
@@ -464,41 +378,5 @@ async fn renew(shared: Arc<Shared>, cluster: Arc<Cluster>) {
                 tracing::warn!(%error, "the lease is not renewed");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_question_of_which_nobody_waits_for_the_answer_is_forgotten() {
-        let bus = LocalBus::default();
-        let join = |name: &str| ClusterConfig::local(name.parse().unwrap(), bus.clone());
-        let (asking, _intake) = Cluster::join(&join("a")).await.unwrap();
-        let (silent, _intake) = Cluster::join(&join("b")).await.unwrap();
-        let ask = || asking.ask(&Subject::node(silent.node()), nobody(), Body::Nothing);
-        let (given_up, waits) = (ask(), ask());
-        assert_eq!(asking.asks().len(), 2);
-        assert!(timeout(Duration::from_millis(1), given_up).await.is_err());
-        assert_eq!(asking.asks().len(), 1);
-        drop(waits);
-        assert!(asking.asks().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_node_that_hears_and_does_not_answer_is_waited_for_a_second_and_named() {
-        let bus = LocalBus::default();
-        let join = |name: &str| ClusterConfig::local(name.parse().unwrap(), bus.clone());
-        let (asking, _intake) = Cluster::join(&join("a")).await.unwrap();
-        let (hanging, _intake) = Cluster::join(&join("b")).await.unwrap();
-        assert!(asking.gather(nobody(), &Body::Glance).await.unreachable.is_empty(), "not known yet");
-        asking.leases().handle_lease(environment::now(), hanging.node().clone());
-        let since = environment::now();
-        let Gathered { answers, unreachable } = asking.gather(nobody(), &Body::Glance).await;
-        let took = since.elapsed();
-        assert!(answers.is_empty() && asking.asks().is_empty());
-        assert_eq!(unreachable, ["b"]);
-        assert!(took >= GATHERING && took < PATIENCE, "{took:?}");
     }
 }
