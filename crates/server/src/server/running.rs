@@ -163,7 +163,10 @@ impl RunningServer {
         self.stop.send_replace(Stop::Draining);
         let grace = self.shared.config.sessions.shutdown;
         if timeout(grace, self.drain()).await.is_err() {
-            tracing::warn!(connections = self.connection_count(), "connections did not end in time");
+            tracing::warn!(
+                connections = self.connection_count(),
+                "connections or callbacks did not end in time"
+            );
         }
         self.stop.send_replace(Stop::Now);
         // Whatever still holds on is dropped with the runtime.

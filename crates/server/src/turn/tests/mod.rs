@@ -87,7 +87,7 @@ impl Answer {
     /// The value of an address attribute.
     fn address(&self, kind: u16) -> SocketAddr {
         let message = self.message();
-        let value = message.first(kind).unwrap();
+        let value = message.first(kind).unwrap_or_else(|| panic!("no address, error {:?}", self.error()));
         let copy = Reply::new(1, message.transaction()).with(code::XOR_PEER_ADDRESS, value).finish();
         Stun::parse(&copy).unwrap().peers().unwrap()[0]
     }
