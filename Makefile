@@ -66,7 +66,7 @@ enhance: setup-enhance ## echo and noise beside libwebrtc's on the same files; r
 	cargo build --release -p offhook-media --example enhance
 	.tools/enhance/bin/python tools/enhance/compare.py --write docs/ENHANCEMENT.md
 
-latency: setup-test ## ten demo calls; rewrites the table of docs/LATENCY.md
+latency: setup-test ## ten demo calls in each of two modes; rewrites the tables of docs/LATENCY.md
 	cargo build --release -p offhook-cli
 	scripts/latency_table.py --write docs/LATENCY.md
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes demo calls and prints the table of docs/LATENCY.md: best, median and worst of each figure.
+"""Makes demo calls at default settings and in the low-latency mode, and prints the tables of docs/LATENCY.md: best, median and worst of each figure.
 
-Usage: latency_table.py [--runs 10] [--write docs/LATENCY.md] [-- flags of `offhook demo`]
-With --write, the text between the two markers in that file is replaced.
+Usage: latency_table.py [--runs 10] [--write docs/LATENCY.md] [-- flags of `offhook demo`, for both]
+With --write, the tables between the markers in that file are replaced.
 """
 import argparse
 import json
@@ -15,7 +15,8 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools"))
 import pages  # noqa: E402
 
-BEGIN, END = "<!-- latency table: make latency -->", "<!-- end of latency table -->"
+# What the table is called in the page, and the flags of its calls.
+MODES = [("latency table", []), ("low-latency table", ["--low-latency"])]
 FIGURES = [
     ("call to ringing, ms", lambda run: run["setup_ms"]),
     ("answer to established, ms", lambda run: run["established_ms"]),
@@ -55,6 +56,12 @@ def row(name, value_of, runs):
     return f"| {name} | {best:.4g} | {median:.4g} | {worst:.4g} |"
 
 
+def table_of(binary, flags, count):
+    runs = [one_run(binary, flags, number + 1) for number in range(count)]
+    lines = [f"| of {len(runs)} runs | best | median | worst |", "|---|---|---|---|"]
+    return "\n".join(lines + [row(name, value_of, runs) for name, value_of in FIGURES])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10)
@@ -62,13 +69,11 @@ def main():
     parser.add_argument("--write", type=pathlib.Path)
     parser.add_argument("flags", nargs="*")
     options = parser.parse_args()
-    runs = [one_run(options.binary, options.flags, number + 1) for number in range(options.runs)]
-    lines = [f"| of {len(runs)} runs | best | median | worst |", "|---|---|---|---|"]
-    lines += [row(name, value_of, runs) for name, value_of in FIGURES]
-    table = "\n".join(lines)
-    print(table)
-    if options.write:
-        pages.replace(options.write, BEGIN, END, table)
+    for name, flags in MODES:
+        table = table_of(options.binary, [*flags, *options.flags], options.runs)
+        print(f"{name}:\n{table}")
+        if options.write:
+            pages.replace(options.write, f"<!-- {name}: make latency -->", f"<!-- end of {name} -->", table)
 
 
 main()

@@ -23,8 +23,10 @@ const NOISE_ALIKE: f32 = 0.0;
 const PAUSE: usize = 960;
 /// Drift below this is not followed.
 const LEAST_DRIFT: f64 = 5.0;
-/// The delay is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.2 %, a thirtieth of a semitone.
-const PPM_PER_MS: f64 = 1000.0;
+/// A delay that is too long is led to its target by so many ppm per millisecond, from the first millisecond on: at most by 0.2 %, a thirtieth of a
+/// semitone. One that is too short slower: what it is too short for seldom comes at once.
+const PPM_PER_MS_DOWN: f64 = 1000.0;
+const PPM_PER_MS_UP: f64 = 250.0;
 const MOST_LEAD_PPM: f64 = 2000.0;
 const LEAST_LEAD_MS: f64 = 1.0;
 
@@ -47,7 +49,10 @@ impl<D: SlotDecoder> Playout<D> {
         let lead = match off_ms.abs() {
             // While the clock is followed anyway, there is no least distance.
             off if off < LEAST_LEAD_MS && drift == 0.0 => 0.0,
-            off if off < far_ms => (off_ms * PPM_PER_MS).clamp(-MOST_LEAD_PPM, MOST_LEAD_PPM),
+            off if off < far_ms => {
+                let per_ms = if off_ms > 0.0 { PPM_PER_MS_DOWN } else { PPM_PER_MS_UP };
+                (off_ms * per_ms).clamp(-MOST_LEAD_PPM, MOST_LEAD_PPM)
+            }
             _ => 0.0,
         };
         self.resampler.set_speed(Ppm(drift + lead));
