@@ -72,17 +72,14 @@ export class Connection {
     if (this.phase !== CONNECTING) return;
     if (!this.token && !this.credential) return this.requireToken();
     const { application, user, device } = this.config;
-    const resume = this.link.resumption();
-    const hello = {
-      application_key: application, user, device_id: device,
-      credential: this.token ? { token: this.token } : { device: this.credential.secret },
-    };
-    if (resume) hello.resume = resume;
     const calls = this.live().filter((call) => call.isAnswered);
-    if (calls.length) hello.calls = calls.map(({ id, outgoing, remote }) => ({ call_id: id, outgoing, remote }));
     this.phase = GREETING;
     this.arm('greeting', now + 10000);
-    this.passing('hello', hello);
+    this.passing('hello', {
+      application_key: application, user, device_id: device, resume: this.link.resumption(),
+      credential: this.token ? { token: this.token } : { device: this.credential.secret },
+      calls: calls.length ? calls.map(({ id, outgoing, remote }) => ({ call_id: id, outgoing, remote })) : undefined,
+    });
   }
   handleDisconnected(now) {
     if (this.phase < CONNECTING) return;
@@ -154,7 +151,7 @@ export class Connection {
     this.link = new Link();
   }
 
-  // Frames out.
+  // Frames out. A member that is undefined is not sent.
 
   send(frame) {
     this.outputs.push({ send: JSON.stringify(frame) });

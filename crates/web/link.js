@@ -19,7 +19,7 @@ export class Link {
   frame(call, type, body) {
     this.acknowledged = this.lastSeq;
     this.next += 1;
-    return { v: 1, id: `c${this.next}`, seq: this.next, ack: this.lastSeq, type, ...(call && { call_id: call }), body };
+    return { v: 1, id: `c${this.next}`, seq: this.next, ack: this.lastSeq, type, call_id: call, body };
   }
   /** One that is repeated after a reconnect until its outcome came. */
   command(call, type, body) {

@@ -214,7 +214,7 @@ class CallClient extends Listeners {
     const client = this._client;
     const headers = given ?? {};
     required('userId', userId, isId, ID_RULE);
-    if (!areHeaders(headers)) throw wrong('headers are an object of texts');
+    if (headers instanceof Map || !areHeaders(headers)) throw wrong('headers are an object of texts');
     checkHeaders(headers);
     if (!client.isStarted()) throw notStarted();
     const call = new Call(client, undefined, video);

@@ -14,7 +14,7 @@ const REFUSALS = {
   user_blocked: 'this user is blocked: only who runs the application can unblock them',
   credential_refused: 'the device credential is unknown, ended or revoked: register with a new token',
 };
-const failure = (message, code, domain, refusal) => ({ message, code, domain, fatal: true, ...(refusal && { refusal }) });
+const failure = (message, code, domain, refusal) => ({ message, code, domain, fatal: true, refusal });
 export const unauthorized = (message, refusal) => failure(message, ErrorCode.AuthenticationFailed, ErrorType.Session, refusal);
 export const unreachable = () =>
   failure('the server could not be reached: check its address and that it runs', ErrorCode.NetworkTimedOut, ErrorType.Network);

@@ -42,8 +42,7 @@ export class Machine extends Connection {
     checkDescription(offer);
     const id = uuid(this.entropy);
     const commitment = this.add(now, id, true, to, { ...headers }).verification.offer(offer);
-    const name = displayName ? { display_name: displayName } : {};
-    this.command(id, 'call.start', { to, headers, sdp: offer, ...(commitment && { commitment }), ...name });
+    this.command(id, 'call.start', { to, headers, sdp: offer, commitment, display_name: displayName || undefined });
     return id;
   }
   answer(now, id, sdp) {
@@ -53,7 +52,7 @@ export class Machine extends Connection {
     const nonce = call.verification.answer(sdp);
     this.disarm(SETUP + id);
     this.awaitReveal(now, call);
-    this.command(id, 'call.answer', { sdp, ...(nonce && { nonce }) });
+    this.command(id, 'call.answer', { sdp, nonce });
     for (const candidate of call.held.splice(0)) this.command(id, 'call.candidate', candidate);
     this.tell(id, 'answered');
     this.establishIfReady(now, call);
@@ -254,7 +253,7 @@ export class Machine extends Connection {
     this.tell(call.id, 'established');
   }
   endHere(now, id, cause, error) {
-    this.command(id, 'call.hangup', { cause, ...(error && { error }) });
+    this.command(id, 'call.hangup', { cause, error });
     this.end(now, id, cause, error);
   }
   end(now, id, cause, error) {

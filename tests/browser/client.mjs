@@ -249,7 +249,7 @@ test('more arguments are checked, and what is refused changes nothing', async ()
   }
   for (const bad of [KEY.toUpperCase(), `${KEY} `, '', null]) assert.throws(() => sinch.getSinchClient(bad, 'alice', 'localhost'), wrong);
   for (const bad of [null, '', undefined]) assert.throws(() => sinch.getSinchClient(KEY, 'alice', bad), wrong);
-  for (const bad of [{ k: 7 }, 'text', [], { k: 'ä'.repeat(512) }]) await assert.rejects(client.callClient.callUser('bob', bad), wrong);
+  for (const bad of [{ k: 7 }, 'text', [], new Map([['k', 'v']]), { k: 'ä'.repeat(512) }]) await assert.rejects(client.callClient.callUser('bob', bad), wrong);
   for (const bad of ['x'.repeat(65), '', undefined]) await assert.rejects(client.callClient.callConference(bad), wrong);
   for (const bad of ['0461', '+', '+46 70', undefined]) await assert.rejects(client.callClient.callPhoneNumber(bad), wrong);
   for (const bad of ['nobody', '@x', 'a@b@c', '']) await assert.rejects(client.callClient.callSip(bad), wrong);
