@@ -1,11 +1,11 @@
 /** One call as the signaling client keeps it, and what may be said of one. */
 
-import { Answered, Ended, Established, Init, Progressing, Ringing, wrong } from './errors.js';
-import { MOST, bytes, headerBytes } from './frames.js';
+import { Answered, Ended, ErrorCode, ErrorType, Established, Init, Progressing, Ringing, SinchError, wrong } from './errors.js';
+import { CAUSES, MOST, bytes, headerBytes } from './frames.js';
 import { Verification } from './verification.js';
 
 /** What the time of a state is called, by the number of the state. */
-export const REACHED = ['started', 'progressed', 'established', 'ended', 'answered', 'rung'];
+const REACHED = ['started', 'progressed', 'established', 'ended', 'answered', 'rung'];
 
 /** One call, as the machine knows it. */
 export class CallRecord {
@@ -50,4 +50,30 @@ export function checkDescription(sdp) {
 }
 export function checkHeaders(headers) {
   if (headerBytes(headers) > MOST.headers) throw wrong("the call's headers are larger than 1024 bytes");
+}
+
+/** Times and end of a call. A time that has not come is undefined; durations are milliseconds, 0 until they are over. */
+export class CallDetails {
+  constructor(call) {
+    const { times, cause, error, offer, outgoing, mediaConnected } = call._record;
+    const { started, progressed, rung, answered, established, ended } = times;
+    // Not a number where one of the two has not come.
+    const between = (from, to) => to - from || 0;
+    for (const name of REACHED) this[`${name}Time`] = name in times ? new Date(call._epoch + times[name]) : undefined;
+    this.duration = between(established, ended);
+    this.setupDuration = between(started, progressed);
+    this.notifyingDuration = between(progressed, rung);
+    this.ringingDuration = between(outgoing ? rung : started, answered ?? ended);
+    this.connectionDuration = between(answered, established);
+    const has = (kind) => mediaConnected && call._media.incoming.getTracks().some((track) => track.kind === kind);
+    this.hadAudioStream = has('audio');
+    this.hadVideoStream = has('video');
+    this.isVideoOffered = call._video || /^m=video [1-9]/m.test(offer ?? '');
+    this.requestedAudio = true;
+    this.requestedVideo = this.isVideoOffered;
+    this.endCause = CAUSES[cause];
+    const ice = error === 'media_failed';
+    const code = ice ? ErrorCode.CallFailedToConnectIce : ErrorCode.ApiCallFailed;
+    this.error = error && new SinchError(`the call failed: ${error}`, code, ice ? ErrorType.Session : ErrorType.Api);
+  }
 }

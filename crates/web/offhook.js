@@ -5,12 +5,12 @@
  * reached through the `env` given to `createSinch`, so that the whole runs under node as well.
  */
 
-import { REACHED, checkHeaders } from './call.js';
+import { CallDetails, checkHeaders } from './call.js';
 import {
   ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, Established, Init, InvalidOperationError, SinchError,
   notPossible, notStarted, refuse, wrong, wrongState,
 } from './errors.js';
-import { CAUSES, areHeaders, isAbsent, isId, isObject, text } from './frames.js';
+import { areHeaders, isAbsent, isId, isObject, text } from './frames.js';
 import { Media } from './media.js';
 import { Push } from './push.js';
 import { Machine, SUBPROTOCOL, uuid } from './signaling.js';
@@ -75,32 +75,6 @@ class Listeners {
         reported(error);
       }
     }
-  }
-}
-
-/** Times and end of a call. A time that has not come is undefined; durations are milliseconds, 0 until they are over. */
-class CallDetails {
-  constructor(call) {
-    const { times, cause, error, offer, outgoing, mediaConnected } = call._record;
-    const { started, progressed, rung, answered, established, ended } = times;
-    // Not a number where one of the two has not come.
-    const between = (from, to) => to - from || 0;
-    for (const name of REACHED) this[`${name}Time`] = name in times ? new Date(call._epoch + times[name]) : undefined;
-    this.duration = between(established, ended);
-    this.setupDuration = between(started, progressed);
-    this.notifyingDuration = between(progressed, rung);
-    this.ringingDuration = between(outgoing ? rung : started, answered ?? ended);
-    this.connectionDuration = between(answered, established);
-    const has = (kind) => mediaConnected && call._media.incoming.getTracks().some((track) => track.kind === kind);
-    this.hadAudioStream = has('audio');
-    this.hadVideoStream = has('video');
-    this.isVideoOffered = call._video || /^m=video [1-9]/m.test(offer ?? '');
-    this.requestedAudio = true;
-    this.requestedVideo = this.isVideoOffered;
-    this.endCause = CAUSES[cause];
-    const ice = error === 'media_failed';
-    const code = ice ? ErrorCode.CallFailedToConnectIce : ErrorCode.ApiCallFailed;
-    this.error = error && new SinchError(`the call failed: ${error}`, code, ice ? ErrorType.Session : ErrorType.Api);
   }
 }
 
