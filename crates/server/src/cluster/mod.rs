@@ -198,6 +198,10 @@ impl Cluster {
     pub(crate) async fn leave(&self) {
         self.leaves.store(true, Ordering::Relaxed);
         self.say_for_itself(&Subject::every_node(), Body::Left);
+        // Whoever asks it something from now on hears at once that nobody is there.
+        self.bus.unsubscribe(&Subject::node(&self.node));
+        // A bus that does not answer is left behind.
+        let _ = timeout(PATIENCE, self.bus.flush()).await;
         let key = self.node.as_str().to_owned();
         let forget = async {
             if let Ok(Some(lease)) = self.bus.get(Bucket::Nodes, key.clone()).await {
@@ -206,9 +210,6 @@ impl Cluster {
         };
         // Whoever comes now need not know of it; where it cannot be taken away it ends by itself.
         let _ = timeout(GATHERING, forget).await;
-        self.bus.unsubscribe(&Subject::node(&self.node));
-        // A bus that does not answer is left behind.
-        let _ = timeout(PATIENCE, self.bus.flush()).await;
     }
 
     /// Writes down how a call is, in the background.

@@ -4,17 +4,13 @@ use offhook_signaling::ClientMessage;
 use offhook_signaling::call::{CallEndCause, CallTimers};
 use offhook_signaling::message::{Empty, SdpKind, ServerMessage, Update, WireError};
 
-use crate::nodes::over_both;
+use crate::nodes::{over_both, reaching};
 use crate::support::{Phone, SOON, candidate, config};
 
 over_both! {
     async fn a_call_across_two_nodes_rings_is_answered_goes_on_and_ends(nodes) {
         let (a, b) = (nodes.node("a").await, nodes.node("b").await);
-        let mut alice = Phone::register(&a, "alice", "a1").await;
-        let mut bob = Phone::register(&b, "bob", "b1").await;
-        alice.call("c", "bob").await;
-        alice.expect("progressing").await;
-        bob.expect("incoming from alice").await;
+        let (mut alice, mut bob) = reaching(&a, &b, "c").await;
         alice.send(Some("c"), ClientMessage::CallCandidate(candidate("early"))).await;
         bob.expect("candidate early").await;
         bob.ring("c").await;
@@ -99,11 +95,7 @@ over_both! {
 
     async fn a_refusal_reaches_the_caller(nodes) {
         let (a, b) = (nodes.node("a").await, nodes.node("b").await);
-        let mut alice = Phone::register(&a, "alice", "a1").await;
-        let mut bob = Phone::register(&b, "bob", "b1").await;
-        alice.call("c", "bob").await;
-        alice.expect("progressing").await;
-        bob.expect("incoming from alice").await;
+        let (mut alice, mut bob) = reaching(&a, &b, "c").await;
         bob.hang_up("c", CallEndCause::Denied, None).await;
         alice.expect("ended Denied").await;
         bob.expect("ended Denied").await;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::nodes::{Nats, Nodes, talk};
+use crate::nodes::{Nats, Nodes, reaching, talk};
 use crate::support::{Phone, SOON, config, word};
 
 async fn join(url: String) -> ClusterError {
@@ -127,11 +127,7 @@ async fn who_is_found_before_their_arrival_is_heard_of_rings_once() {
     let Some(mut nodes) = Nodes::nats(1).await else { return };
     delay_arrivals(nodes.nats_servers()).await;
     let (a, b) = (nodes.node("a").await, nodes.node("b").await);
-    let mut alice = Phone::register(&a, "alice", "a1").await;
-    let mut bob = Phone::register(&b, "bob", "b1").await;
-    alice.call("c", "bob").await;
-    alice.expect("progressing").await;
-    bob.expect("incoming from alice").await;
+    let (_alice, mut bob) = reaching(&a, &b, "c").await;
     sleep(3 * SOON).await;
     assert_eq!(bob.words_so_far().await, [""; 0]);
 }
@@ -140,11 +136,7 @@ async fn who_is_found_before_their_arrival_is_heard_of_rings_once() {
 async fn what_rings_when_nats_goes_and_comes_back_rings_once() {
     let Some(mut nodes) = Nodes::nats(1).await else { return };
     let (a, b) = (nodes.node("a").await, nodes.node("b").await);
-    let mut alice = Phone::register(&a, "alice", "a1").await;
-    let mut bob = Phone::register(&b, "bob", "b1").await;
-    alice.call("c", "bob").await;
-    alice.expect("progressing").await;
-    bob.expect("incoming from alice").await;
+    let (mut alice, mut bob) = reaching(&a, &b, "c").await;
     nodes.nats_servers().kill();
     sleep(5 * SOON).await;
     nodes.nats_servers().start_again().await;
