@@ -160,9 +160,8 @@ impl TimerThread {
     ) -> Result<Self, OpenDeviceError> {
         let clock = callback.clock();
         let mut capture = PacedCapture::open(device, pace.samples(), callback)?;
-        Self::start("offhook-capture", pace, pace.microphone_beat(clock, pace.period), move || {
-            capture.period();
-        })
+        let beat = pace.microphone_beat(clock, pace.period);
+        Self::start("offhook-capture", pace, beat, Duration::ZERO, move || capture.period())
     }
 
     pub(super) fn render(
@@ -172,15 +171,16 @@ impl TimerThread {
     ) -> Result<Self, OpenDeviceError> {
         let clock = callback.clock();
         let mut render = PacedRender::open(device, pace.samples(), callback)?;
-        Self::start("offhook-render", pace, pace.speaker_beat(clock, pace.period), move || {
-            render.period();
-        })
+        let beat = pace.speaker_beat(clock, pace.period);
+        // Where the whole system stood still, the media thread has to make what the next period takes.
+        Self::start("offhook-render", pace, beat, pace.period / 5, move || render.period())
     }
 
     fn start(
         name: &str,
         pace: Pace,
         mut pacer: Pacer,
+        rest: Duration,
         mut period: impl FnMut() + Send + 'static,
     ) -> Result<Self, OpenDeviceError> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -190,9 +190,10 @@ impl TimerThread {
                 ask_for_real_time(CALLBACK_PRIORITY);
             }
             while !stopped.load(Relaxed) {
-                // A late timer does not skip: the periods it missed follow at once.
+                // A late timer does not skip: the periods it missed follow.
                 pacer.wait();
                 period();
+                pacer.catch_breath(rest);
             }
         };
         let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);

@@ -14,9 +14,9 @@ const FIRST_WINDOW: u32 = 8;
 const LONGEST_WINDOW: u32 = 800;
 /// What lies above the margin is given up in parts, and not for less than this.
 const LEAST_GIVEN_UP: Duration = Duration::from_micros(400);
-/// What was missing came back if it was missing this long ago at most. With sound that is late by a millisecond as bad as 46 ms of concealment
-/// in a hundred times as long, sound ready for a gap pays when that comes every 5 s; a gap is heard more than concealment.
-const RARE: Duration = Duration::from_secs(10);
+/// What was missing came back if it was missing this long ago at most: where a millisecond of delay is as bad as 46 ms of sound missing in a hundred
+/// times as long, sound that is kept ready for a gap pays when the gap comes every 5 s.
+const RARE: Duration = Duration::from_secs(5);
 /// What is missing so soon after is missing for the same reason.
 const ONE_GAP: Duration = Duration::from_millis(20);
 /// Most that is kept ready beyond what the device takes.
@@ -46,7 +46,8 @@ pub(super) struct RenderLevel {
     missing_before: Option<u64>,
     /// When something was missing, and had not been right before.
     last_missing: Option<MediaTime>,
-    least_left: usize,
+    /// The least that was left in this window, and what was least but for that: one callback says nothing of the next.
+    least_left: [usize; 2],
     seen: u32,
     window: u32,
 }
@@ -60,7 +61,7 @@ impl RenderLevel {
             ready_before: 0,
             missing_before: None,
             last_missing: None,
-            least_left: usize::MAX,
+            least_left: [usize::MAX; 2],
             seen: 0,
             window: FIRST_WINDOW,
         }
@@ -111,9 +112,12 @@ impl RenderLevel {
     }
 
     fn judge_left(&mut self, left: usize, margin: f64) {
-        self.least_left = self.least_left.min(left);
+        let [least, second] = self.least_left;
+        self.least_left = [least.min(left), second.min(least.max(left))];
         self.seen += 1;
-        let over = self.least_left as f64 - margin;
+        // At first nobody hears what is changed, and one callback is all there is to go by.
+        let decisive = self.least_left[usize::from(self.window > FIRST_WINDOW)];
+        let over = decisive as f64 - margin;
         if over < 0.0 {
             self.raise(-over);
             self.begin_window(self.window);
@@ -135,7 +139,7 @@ impl RenderLevel {
     fn begin_window(&mut self, window: u32) {
         self.window = window;
         self.seen = 0;
-        self.least_left = usize::MAX;
+        self.least_left = [usize::MAX; 2];
     }
 
     fn samples(&self, duration: Duration) -> f64 {

@@ -52,6 +52,14 @@ impl Pacer {
         self.sleep_until(self.due + later);
     }
 
+    /// Where the next tick is due already, waits so long: what lies between two ticks has its turn.
+    pub(crate) fn catch_breath(&self, rest: Duration) {
+        let now = self.clock.now();
+        if self.due + self.period <= now {
+            self.sleep_until(now + rest);
+        }
+    }
+
     /// Waits for the first tick that is not before `earliest`.
     pub(crate) fn wait_from(&mut self, earliest: MediaTime) {
         self.skip_missed(earliest);
@@ -121,6 +129,24 @@ mod tests {
             assert_eq!(due, first + Duration::from_millis(n));
             assert!(clock.now() + Duration::from_micros(50) >= due);
         }
+    }
+
+    #[test]
+    fn ticks_that_were_missed_follow_with_a_rest_between() {
+        let clock = EngineClock::start();
+        let period = Duration::from_millis(5);
+        let mut pacer = Pacer::new(clock, clock.now(), period);
+        pacer.wait();
+        std::thread::sleep(period * 10);
+        for _ in 0..3 {
+            let before = clock.now();
+            pacer.wait();
+            pacer.catch_breath(period / 5);
+            assert!(clock.now().saturating_since(before) >= period / 5);
+        }
+        let (begin, hour) = (clock.now(), Duration::from_secs(3600));
+        Pacer::new(clock, begin + hour, period).catch_breath(hour);
+        assert!(clock.now() < begin + hour, "nothing was missed");
     }
 
     #[test]
