@@ -14,9 +14,9 @@ const FIRST_WINDOW: u32 = 8;
 const LONGEST_WINDOW: u32 = 800;
 /// What lies above the margin is given up in parts, and not for less than this.
 const LEAST_GIVEN_UP: Duration = Duration::from_micros(400);
-/// What was missing came back if it was missing this long ago at most: where a millisecond of delay is as bad as 46 ms of sound missing in a hundred
-/// times as long, sound that is kept ready for a gap pays when the gap comes every 5 s.
-const RARE: Duration = Duration::from_secs(5);
+/// What was missing came back if it was missing so many ticks ago at most, 5 s. Where a millisecond of delay is as bad as 46 ms of sound missing in a
+/// hundred times as long, sound that is kept ready for a gap pays when the gap comes as often; who has shorter ticks wants less delay.
+const RARE: u32 = 1000;
 /// What is missing so soon after is missing for the same reason.
 const ONE_GAP: Duration = Duration::from_millis(20);
 /// Most that is kept ready beyond what the device takes.
@@ -81,7 +81,7 @@ impl RenderLevel {
         let missing = view.missing - self.missing_before.replace(view.missing).unwrap_or(view.missing);
         let margin = self.samples(margin);
         if missing > 0 {
-            self.judge_missing(now, missing, margin);
+            self.judge_missing(now, missing, period * RARE, margin);
         } else if taken > 0 {
             self.judge_left(view.ready, margin);
         }
@@ -97,13 +97,13 @@ impl RenderLevel {
         self.ready_before += samples;
     }
 
-    fn judge_missing(&mut self, now: MediaTime, missing: u64, margin: f64) {
+    fn judge_missing(&mut self, now: MediaTime, missing: u64, rare: Duration, margin: f64) {
         let passed = self.last_missing.map(|last| now.saturating_since(last));
         if passed.is_some_and(|passed| passed < ONE_GAP) {
             return;
         }
         self.last_missing = Some(now);
-        if passed.is_none_or(|passed| passed > RARE) {
+        if passed.is_none_or(|passed| passed > rare) {
             return;
         }
         self.raise(missing as f64 + margin);
@@ -257,7 +257,7 @@ mod tests {
         assert!(once.missing > 0);
         let most_left = once.left[1000..].iter().max().unwrap();
         assert!(*most_left <= 60, "{most_left}");
-        let often = late_every(1200);
+        let often = late_every(800);
         assert!(often.missing <= 3 * once.missing, "{} {}", often.missing, once.missing);
     }
 
