@@ -164,9 +164,9 @@ impl ClientBuilder {
         self
     }
 
-    /// What delay the sound this side sends is tuned for. [`LatencyMode::Low`] sends 5 ms packets of Opus in its restricted low-delay form (2.5 ms
+    /// What delay a call is tuned for. [`LatencyMode::Low`] sends 5 ms packets of Opus in its restricted low-delay form (2.5 ms
     /// of look-ahead instead of 6.5 ms) at 64 kb/s, unless [`packet_time`](Self::packet_time) or [`bitrate`](Self::bitrate) say otherwise; that
-    /// form has no copies of lost speech of its own. The engine has a setting of the same name, which belongs to it: see [`LatencyMode`].
+    /// form has no copies of lost speech of its own. What is heard waits a quarter as long for late packets. The engine has a setting of the same name, which belongs to it: see [`LatencyMode`].
     #[must_use]
     pub fn latency(mut self, latency: LatencyMode) -> Self {
         self.latency = latency;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// What a call is tuned for. Give it to both the engine ([`EngineBuilder::latency`](crate::EngineBuilder::latency)) and what sends the packets;
-/// each side of a call chooses for the sound it sends.
+/// each side of a call chooses for the sound it sends and hears.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LatencyMode {
     /// About 30 ms from mouth to ear plus the path: ticks of 5 ms, 5 ms device periods.
