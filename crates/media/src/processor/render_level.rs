@@ -14,9 +14,10 @@ const FIRST_WINDOW: u32 = 8;
 const LONGEST_WINDOW: u32 = 800;
 /// What lies above the margin is given up in parts, and not for less than this.
 const LEAST_GIVEN_UP: Duration = Duration::from_micros(400);
-/// What was missing came back if it was missing so many ticks ago at most, 5 s. Where a millisecond of delay is as bad as 46 ms of sound missing in a
-/// hundred times as long, sound that is kept ready for a gap pays when the gap comes as often; who has shorter ticks wants less delay.
-const RARE: u32 = 1000;
+/// What was missing comes back often if it was missing so many ticks ago at most, 2.5 s. Where one percent of missing sound is as bad as 46 ms of
+/// delay, sound that is kept ready for a gap pays when the gap comes every 5 s, and two gaps that are as far apart show no such pace. Who has shorter
+/// ticks wants less delay.
+const RARE: u32 = 500;
 /// What is missing so soon after is missing for the same reason.
 const ONE_GAP: Duration = Duration::from_millis(20);
 /// Most that is kept ready beyond what the device takes.
@@ -257,7 +258,7 @@ mod tests {
         assert!(once.missing > 0);
         let most_left = once.left[1000..].iter().max().unwrap();
         assert!(*most_left <= 60, "{most_left}");
-        let often = late_every(800);
+        let often = late_every(400);
         assert!(often.missing <= 3 * once.missing, "{} {}", often.missing, once.missing);
     }
 
