@@ -28,9 +28,9 @@ const MOST_QUEUED: usize = 8192;
 const MOST_WAITING: usize = 4096;
 const CONNECTING: Duration = Duration::from_secs(5);
 /// Of one server, before the next one is tried.
-const CONNECTING_TO_ONE: Duration = Duration::from_secs(3);
-/// Two that are not answered, and the connection counts as lost: what the network swallows without a word is noticed in six seconds.
-const PINGING: Duration = Duration::from_secs(2);
+const CONNECTING_TO_ONE: Duration = Duration::from_secs(2);
+/// Two that are not answered, and the connection counts as lost: what the network swallows without a word is noticed in four to five seconds.
+const PINGING: Duration = Duration::from_millis(1500);
 const KEEPING: Duration = Duration::from_secs(2);
 /// A node renews more often; see `lease`.
 const LEASE_LIVES: Duration = Duration::from_secs(10);

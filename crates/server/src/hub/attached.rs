@@ -85,6 +85,8 @@ impl Hub {
     /// Keeps in step what is known of a device's part in a call of another node; false for what an earlier owner says.
     fn follow(&mut self, owner: NodeId, device: &Device, call: &CallTerm, message: &ServerMessage) -> bool {
         let call_id = &call.call_id;
+        // It may have been taken over without this node's hearing of it.
+        self.fenced(call_id, &owner, call.epoch);
         let Some(far) = &mut self.far else { return false };
         if far.owned.contains_key(call_id) {
             if let Some(call) = self.later_term(call) {

@@ -15,6 +15,7 @@ mod listing;
 mod locate;
 mod opening;
 mod owning;
+mod parted;
 mod passing;
 mod peers;
 mod pushing;
@@ -28,7 +29,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_signaling::call::{CallRecord, DeviceAddress, Switchboard, SwitchboardOutput, Verdict};
+use offhook_signaling::call::{
+    CallEndCause, CallRecord, DeviceAddress, Switchboard, SwitchboardOutput, Verdict,
+};
 use offhook_signaling::message::{IssuedCredential, LiveCall, Outcome, Resume, WireError};
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
@@ -112,6 +115,10 @@ pub(crate) enum Command {
     Overtaken(CallId),
     /// Another node has a call of this one, under this term.
     Fenced(CallId, NodeId, u64),
+    /// Another node had a call of this one, and ended it, for this reason where it is known.
+    OverElsewhere(CallId, Option<CallEndCause>),
+    /// The people of a call that was taken over have had time to show themselves, after so many times that they were called.
+    CallPeople(CallId, usize),
     /// A call of another node was looked for.
     Located(Box<Found>),
     /// What the owner of a call answered to what a device said.
@@ -292,6 +299,8 @@ impl Hub {
             Command::BusBack(node) => self.bus_back(node.as_ref()),
             Command::Overtaken(call_id) => self.overtaken(&call_id),
             Command::Fenced(call_id, owner, epoch) => self.fenced(&call_id, &owner, epoch),
+            Command::OverElsewhere(call_id, cause) => self.over_elsewhere(&call_id, cause),
+            Command::CallPeople(call_id, called) => self.call_people(&call_id, called),
             Command::Located(found) => self.located(now, *found),
             Command::Forwarded(line, frame, answer) => self.forwarded(now, line, *frame, answer),
             Command::Passed(passed) => self.passed(now, passed),
@@ -342,6 +351,7 @@ impl Hub {
             Held::Notice(notice) => drop(self.send_notice(*notice)),
             Held::Open(open) => self.open(environment::now(), *open),
             Held::Far(message, node) => self.send_far(*message, &node),
+            Held::Unseen(user, over) => self.tell_unseen(&user, *over),
             Held::Peer(message) => self.handle_peer(environment::now(), *message),
         }
     }

@@ -6,13 +6,12 @@ use std::time::Instant;
 use offhook_signaling::call::{CallView, DeviceAddress};
 use offhook_signaling::{CallId, ServerMessage, UserId};
 
-use super::far::{FIRST_EPOCH, Owned, own_part};
+use super::Hub;
+use super::far::{FIRST_EPOCH, Owned};
 use super::locate::Resolved;
 use super::records::Held;
-use super::{Command, Hub};
 use crate::close::CloseReason;
-use crate::cluster::bus::{Bucket, Kept};
-use crate::cluster::journal::{Entry, Snapshot, key};
+use crate::cluster::journal::{Entry, Snapshot};
 use crate::cluster::message::{Body, CallTerm, Device, DeviceEvent, Message};
 use crate::cluster::node::{NodeId, Subject};
 use crate::environment;
@@ -32,7 +31,7 @@ impl Hub {
         self.seek(call_id);
     }
 
-    fn view(&self, call_id: &CallId) -> Option<CallView> {
+    pub(super) fn view(&self, call_id: &CallId) -> Option<CallView> {
         self.board.call(environment::now(), &self.application, call_id)
     }
 
@@ -64,7 +63,7 @@ impl Hub {
     }
 
     /// Listens for devices that arrive while the call rings for `user`.
-    fn ring_for(&mut self, call_id: &CallId, user: Option<UserId>) {
+    pub(super) fn ring_for(&mut self, call_id: &CallId, user: Option<UserId>) {
         let Some(far) = &mut self.far else { return };
         let Some(owned) = far.owned.get_mut(call_id) else { return };
         if owned.rings_for == user {
@@ -133,15 +132,19 @@ impl Hub {
         message: ServerMessage,
         owned: &Option<Owned>,
     ) -> Held {
+        let (Some(far), Some(owned), None) = (&self.far, owned, self.sessions.get(&to)) else {
+            return Held::Event { to, call_id, message };
+        };
         let device = Device::of(&to);
-        let home = owned.as_ref().and_then(|owned| Some((owned.homes.get(&device)?, owned.epoch)));
-        match (&self.far, home) {
-            (Some(far), Some((node, epoch))) if self.sessions.get(&to).is_none() => {
-                let body = self.delivery(far.cluster.node(), device, call_id, epoch, message);
+        let home = owned.homes.get(&device).cloned();
+        let body = self.delivery(far.cluster.node(), device, call_id.clone(), owned.epoch, message.clone());
+        match home {
+            Some(node) => {
                 let message = Message::new(far.cluster.node().clone(), self.application.clone(), body);
-                Held::Far(Box::new(message), node.clone())
+                Held::Far(Box::new(message), node)
             }
-            _ => Held::Event { to, call_id, message },
+            None if owned.epoch > FIRST_EPOCH => Held::Unseen(to.user, Box::new(body)),
+            None => Held::Event { to, call_id, message },
         }
     }
 
@@ -240,10 +243,12 @@ impl Hub {
         let cluster = far.cluster.clone();
         cluster.note((application.clone(), call_id.clone()), Entry::TakenOver(revision));
         self.board.handle_restored(now, &call.going_on(environment::wall_millis()), ringing);
-        let adopted = Body::Adopted { call: CallTerm { call_id, epoch: snapshot.epoch } };
+        let adopted = CallTerm { call_id, epoch: snapshot.epoch };
         for user in BTreeSet::from([caller, callee]) {
-            cluster.say(&Subject::user(&application, &user), &application, adopted.clone());
+            let body = Body::Adopted { call: adopted.clone() };
+            cluster.say(&Subject::user(&application, &user), &application, body);
         }
+        self.expect_people(&adopted.call_id, 0);
     }
 
     /// What was found elsewhere of a device that opens its session here.
@@ -262,48 +267,6 @@ impl Hub {
         for (snapshot, revision) in &resolved.mine {
             self.restore(now, snapshot, *revision, &[]);
         }
-    }
-
-    /// Another node has this call under a later term: it is not ours any more, but our devices are still in it.
-    pub(super) fn fenced(&mut self, call_id: &CallId, owner: &NodeId, epoch: u64) {
-        let is_older =
-            |far: &super::far::Far| far.owned.get(call_id).is_some_and(|owned| owned.epoch < epoch);
-        if !self.far.as_ref().is_some_and(is_older) {
-            return;
-        }
-        let Some(view) = self.view(call_id) else { return };
-        tracing::warn!(%call_id, %owner, epoch, "another node has taken this call over");
-        let call = view.so_far;
-        let users = BTreeSet::from([&call.caller, &call.callee]);
-        let here = users.into_iter().flat_map(|user| self.sessions.addresses_of(user));
-        let here: Vec<_> = here.filter(|address| self.board.involves(address, call_id)).collect();
-        self.board.handle_lost(&self.application, call_id);
-        self.ring_for(call_id, None);
-        let Some(far) = &mut self.far else { return };
-        far.owned.remove(call_id);
-        far.cluster.note((self.application.clone(), call_id.clone()), Entry::Lost);
-        for address in here {
-            let part = own_part(owner, epoch, &address, &call, call.talked.is_some());
-            far.attach(Device::of(&address), &part);
-        }
-        self.start_locating(call_id, None);
-    }
-
-    /// Somebody wrote something else about a call of ours: look what.
-    pub(super) fn overtaken(&self, call_id: &CallId) {
-        let Some(far) = &self.far else { return };
-        let Some(own) = self.own.upgrade() else { return };
-        let (cluster, call_id) = (far.cluster.clone(), call_id.clone());
-        let key = key(&(self.application.clone(), call_id.clone()));
-        tokio::spawn(async move {
-            if let Ok(Some(Kept { value: Some(value), .. })) = cluster.bus().get(Bucket::Calls, key).await
-                && let Some(Snapshot { epoch, owner: Some(owner), .. }) = Snapshot::parse(&value)
-                && owner != *cluster.node()
-            {
-                // A hub that is gone has lost it anyway.
-                let _ = own.send(Command::Fenced(call_id, owner, epoch)).await;
-            }
-        });
     }
 
     /// A device begins anew here: its session is over, and with it the calls it does not know any more.

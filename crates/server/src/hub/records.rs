@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use offhook_signaling::call::{CallRecord, DeviceAddress};
 use offhook_signaling::message::WireError;
-use offhook_signaling::{CallId, MessageId, ServerMessage};
+use offhook_signaling::{CallId, MessageId, ServerMessage, UserId};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::control::Reply;
 use super::{Line, Open};
-use crate::cluster::message::Message;
+use crate::cluster::message::{Body, Message};
 use crate::cluster::node::NodeId;
 use crate::environment;
 use crate::metrics::Metrics;
@@ -44,6 +44,8 @@ pub(super) enum Held {
     Notice(Box<Notice>),
     /// What another node is told.
     Far(Box<Message>, NodeId),
+    /// What somebody is told of whom it is not known where they are.
+    Unseen(UserId, Box<Body>),
     /// A node that wants the session of a device.
     Peer(Box<Message>),
 }

@@ -194,3 +194,38 @@ async fn what_an_owner_between_two_other_nodes_cannot_pass_on_is_refused_until_i
     renegotiate(&mut bob, &mut alice, "c").await;
     renegotiate(&mut alice, &mut bob, "c").await;
 }
+
+/// The callee hangs up while the owner cannot be reached: their node takes the call over and ends it. The owner, which is back after `cut`,
+/// was not heard meanwhile.
+async fn hang_up_across_a_cut(cut: Duration) {
+    let nodes = Nodes::local();
+    let (a, b) = (nodes.node("a").await, nodes.node("b").await);
+    let mut alice = Phone::register(&a, "alice", "d1").await;
+    let mut bob = Phone::register(&b, "bob", "d1").await;
+    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
+    // What is written in the background is written.
+    sleep(Duration::from_secs(1)).await;
+    let cut_at = Instant::now();
+    nodes.local_bus().part(1);
+    bob.hang_up("c", CallEndCause::HungUp, None).await;
+    while !matches!(bob.next().await.message, ServerMessage::CallEnded(_)) {}
+    sleep(cut.saturating_sub(cut_at.elapsed())).await;
+    alice.expect_silence().await;
+    nodes.local_bus().rejoin(1, true);
+    let told = timeout(PROMISED, alice.event()).await.expect("the caller is told, too");
+    let (_, ServerMessage::CallEnded(ended)) = told else { panic!("it is over: {told:?}") };
+    assert_eq!(ended.cause, CallEndCause::HungUp);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(nodes.records_of("c").await.len(), 1);
+    alice.expect_silence().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_during_a_short_cut_ends_the_call_for_the_other_soon_after_it() {
+    hang_up_across_a_cut(Duration::from_secs(4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_during_a_long_cut_ends_the_call_for_the_other_soon_after_it() {
+    hang_up_across_a_cut(CUT + Duration::from_secs(6)).await;
+}

@@ -30,7 +30,6 @@ pub(super) enum Fault {
 
 struct Node {
     child: Option<Child>,
-    name: String,
     url: String,
     listen: String,
     host: Host,
@@ -58,16 +57,23 @@ impl Stand {
         for (index, host) in (0..NODES).zip(hosts) {
             let outer = stand.machines.as_ref().map(|machines| machines.outer(index));
             let listen = format!("{}:0", outer.unwrap_or(Ipv4Addr::LOCALHOST));
-            let node = stand.start_node(&format!("n{index}"), &listen, host).await;
+            let node = stand.start_node(usize::from(index), &listen, host).await;
             stand.nodes.push(node);
         }
         stand
     }
 
-    async fn start_node(&self, name: &str, listen: &str, host: Host) -> Node {
+    /// The NATS server that a node begins with; of the others it hears from that one. Among machines the first two nodes begin with that of the
+    /// first: when it is cut off, a node on the other side loses its server.
+    fn nats_of(&self, index: usize) -> String {
+        let is_far = self.machines.is_some() && index == 1;
+        self.nats.urls().swap_remove(if is_far { 0 } else { index })
+    }
+
+    async fn start_node(&self, index: usize, listen: &str, host: Host) -> Node {
         let mut child = Command::from(host.command(&self.program))
             .args(["serve", "--json", "--log", "error", "--turn", "off", "--listen", listen])
-            .args(["--node-name", name, "--cluster", &self.nats.urls().join(",")])
+            .args(["--node-name", &format!("n{index}"), "--cluster", &self.nats_of(index)])
             .args(["--application", &format!("{KEY}:{SECRET}")])
             .arg("--data")
             .arg(self.folder.path().join("data"))
@@ -82,7 +88,7 @@ impl Stand {
         let said: Value = serde_json::from_str(&line).unwrap();
         let url = format!("{}{}", said["url"].as_str().unwrap(), offhook_signaling::PATH);
         let listen = said["listen"].as_str().unwrap().to_owned();
-        Node { child: Some(child), name: name.to_owned(), url, listen, host }
+        Node { child: Some(child), url, listen, host }
     }
 
     pub(super) fn urls(&self) -> Vec<String> {
@@ -106,8 +112,8 @@ impl Stand {
                     let pid = child.id().unwrap().to_string();
                     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
                     child.wait().await.unwrap();
-                    let Node { name, listen, host, .. } = &self.nodes[index];
-                    self.nodes[index] = self.start_node(name, listen, host.clone()).await;
+                    let Node { listen, host, .. } = &self.nodes[index];
+                    self.nodes[index] = self.start_node(index, listen, host.clone()).await;
                 }
             }
             Fault::LoseNats => {
