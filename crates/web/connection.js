@@ -6,7 +6,7 @@
 import { notStarted, refuse } from './errors.js';
 import { parse } from './frames.js';
 import { Link } from './link.js';
-import { stoppedByServer, turnedAway, unauthorized, unreachable } from './refusals.js';
+import { stoppedByServer, turnedAway, unreachable, withoutToken } from './refusals.js';
 
 /** How far the connection is. From CONNECTING on there is one to close, from GREETING on it may say something. */
 const WITHOUT_TOKEN = 1, WAITING = 2, CONNECTING = 3, GREETING = 4;
@@ -57,9 +57,9 @@ export class Connection {
       throw this.phase === STOPPED ? notStarted() : refuse('no credentials are required now');
     }
   }
-  registerFailed(now) {
+  registerFailed(now, why) {
     if (this.phase === WITHOUT_TOKEN) {
-      this.fail(now, unauthorized('the application could not get a registration token'));
+      this.fail(now, withoutToken(why));
     } else if (this.renewing) {
       this.renewing = false;
       this.postponeRenewal(now);

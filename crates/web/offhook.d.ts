@@ -16,10 +16,13 @@ export declare class ArgumentError extends Error {}
 export declare class InvalidOperationError extends Error {}
 
 export interface ClientRegistration {
-  /** Takes the token (JWT). May be passed on by itself: `getToken().then(registration.register)`. */
+  /** Takes the token (JWT). May be passed on by itself: `getToken().then(registration.register)`. What is no token is as `registerFailed`. */
   register(jwt: string): Promise<void>;
-  /** The application has no token: a start fails; a running client asks again later. */
-  registerFailed(): void;
+  /**
+   * The application has no token: a start fails; a running client asks again later. Offhook: an error or a text as the reason is told in the
+   * failure, and a listener that throws, or whose promise rejects, has no token either.
+   */
+  registerFailed(reason?: unknown): void;
 }
 export interface SinchClientListener {
   onClientStarted?(client: SinchClient): void;

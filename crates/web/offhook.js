@@ -51,7 +51,8 @@ class Listeners {
   _await(event, news, isDue) {
     this._waiting = this._waiting.filter(([, , isStillDue]) => isStillDue());
     if (!isDue()) return;
-    if ([...this._all].some((listener) => listener[event])) this._tell(event, news);
+    // Who is asked for a token, and fails, has none.
+    if ([...this._all].some((listener) => listener[event])) this._tell(event, news).catch(({ errors: [why] }) => news.registerFailed?.(why));
     else this._waiting.push([event, news, isDue]);
   }
   addEventListener(listener) {
@@ -66,15 +67,19 @@ class Listeners {
   removeEventListener(listener) {
     this.removeListener(listener);
   }
-  /** Each is told, whatever another does; one that another takes away meanwhile is not. */
+  /** Each is told, whatever another does; one that another takes away meanwhile is not. Rejects when all of them fail. */
   _tell(event, ...more) {
-    for (const listener of [...this._all]) {
+    const tell = async (listener) => {
       try {
-        if (this._all.has(listener)) listener[event]?.(this, ...more)?.catch?.(reported);
+        if (this._all.has(listener)) await listener[event](this, ...more);
       } catch (error) {
         reported(error);
+        throw error;
       }
-    }
+    };
+    const told = Promise.any([...this._all].filter((listener) => listener[event]).map(tell));
+    told.catch(() => {});
+    return told;
   }
 }
 
@@ -453,15 +458,20 @@ class SinchClient extends Listeners {
 class ClientRegistration {
   constructor(client) {
     this.register = async (jwt) => {
-      required('jwt', jwt, text(4096), 'a text of at most 4096 bytes');
+      try {
+        required('jwt', jwt, text(4096), 'a text of at most 4096 bytes');
+      } catch (error) {
+        this.registerFailed(error);
+        throw error;
+      }
       if (client._asked !== this) throw refuse('no credentials are required now');
       client._act('register', jwt);
       client._asked = undefined;
     };
-    this.registerFailed = () => {
+    this.registerFailed = (why) => {
       if (client._asked !== this) return;
       client._asked = undefined;
-      client._act('registerFailed');
+      client._act('registerFailed', why);
     };
   }
 }

@@ -15,7 +15,12 @@ const REFUSALS = {
   credential_refused: 'the device credential is unknown, ended or revoked: register with a new token',
 };
 const failure = (message, code, domain, refusal) => ({ message, code, domain, fatal: true, refusal });
-export const unauthorized = (message, refusal) => failure(message, ErrorCode.AuthenticationFailed, ErrorType.Session, refusal);
+const unauthorized = (message, refusal) => failure(message, ErrorCode.AuthenticationFailed, ErrorType.Session, refusal);
+/** The application may say why, by an error or a text. */
+export function withoutToken(why) {
+  const reason = why?.message ?? why;
+  return unauthorized(`the application could not get a registration token${typeof reason === 'string' ? `: ${reason}` : ''}`);
+}
 export const unreachable = () =>
   failure('the server could not be reached: check its address and that it runs', ErrorCode.NetworkTimedOut, ErrorType.Network);
 export function stoppedByServer(error) {

@@ -85,11 +85,11 @@ export function world() {
 }
 
 /** As far as a server goes until a client is started. */
-export async function welcome(socket) {
+export async function welcome(socket, { expires = 4e9 } = {}) {
   socket.onopen();
   socket.say('welcome', {
     session: 's1', resume_token: 't1', epoch: 'e1', resumed: false, heartbeat_ms: 15000, server_time: 1e9, limits: {},
-    credential: { secret: 'kept', expires: 4e9 },
+    credential: { secret: 'kept', expires },
   });
   socket.say('snapshot', { calls: [] });
   await turn();
