@@ -18,14 +18,22 @@ scripts/nat-tests.sh "$program"
 scripts/rest-tests.sh "$program"
 scripts/package-tests.sh "$program"
 
-skip_browser() {
+not_run() {
     printf '[tests] NOT RUN: %s, because %s (scripts/setup.sh test installs it)\n' "$1" "$2" >&2
     [ "${OFFHOOK_REQUIRE_BROWSER:-0}" = 0 ] || exit 1
+}
+skip_browser() {
+    not_run "$@"
     exit 0
 }
 
 command -v node >/dev/null || skip_browser 'all browser tests' 'node is missing'
 node --test tests/browser/golden.mjs tests/browser/client*.mjs
+if [ -d .tools/browser/node_modules/typescript ]; then
+    node --test tests/browser/types.mjs
+else
+    not_run 'programs in TypeScript' 'typescript is missing'
+fi
 chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'

@@ -94,11 +94,10 @@ install_nats() {
         say "nats-server could not be installed: the tests that need it will not run"
 }
 
-# Drives Chromium, and audits pages for accessibility. The browser itself is the system's.
-# Chromium, node and what drives them. A machine where they cannot be had runs all other tests; the runner says which it leaves out.
+# Chromium, node, what drives them, audits pages for accessibility and checks types; the browser itself is the system's. A machine where they cannot be had runs all other tests; the runner says which it leaves out.
 install_browser_tools() {
-    local folder=.tools/browser wanted=()
-    if [ -d "$folder/node_modules/playwright-core" ] && [ -d "$folder/node_modules/axe-core" ] &&
+    local folder=.tools/browser modules=.tools/browser/node_modules wanted=()
+    if [ -d "$modules/playwright-core" ] && [ -d "$modules/axe-core" ] && [ -d "$modules/typescript" ] &&
         command -v node >/dev/null && command -v chromium >/dev/null; then
         say "browser tools are in place: $folder"
         return
@@ -107,9 +106,9 @@ install_browser_tools() {
     command -v chromium >/dev/null || wanted+=(chromium)
     command -v node >/dev/null || wanted+=(nodejs)
     command -v npm >/dev/null || wanted+=(npm)
-    say "installing the browser tools (playwright-core, axe-core) in $folder"
+    say "installing the browser tools (playwright-core, axe-core, typescript) in $folder"
     { [ ${#wanted[@]} -eq 0 ] || (install_packages "${wanted[@]}"); } && mkdir -p "$folder" &&
-        npm install --prefix "$folder" --no-audit --no-fund --silent playwright-core@1.56 axe-core@4.11 ||
+        npm install --prefix "$folder" --no-audit --no-fund --silent playwright-core@1.56 axe-core@4.11 typescript@5.9 ||
         say "the browser tools could not be installed: the tests that need them will not run"
 }
 
