@@ -38,7 +38,7 @@ chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'
 # One after the other: several browsers at once are more than a small machine carries.
-for suite in calls page operator push network relay published hostile; do
+for suite in calls page operator push network relay published applications hostile; do
     node --test "tests/browser/$suite.mjs" && continue
     printf '[tests] browser suite %s FAILED once; a busy machine starves a browser, so it runs again\n' "$suite" >&2
     node --test "tests/browser/$suite.mjs"

@@ -7,6 +7,7 @@ export class Media {
   muted = false;
   paused = false;
   held = false;
+  answering = false;
   history = [];
   warnings = new Set();
   /** Own candidates until the call has an id, the other side's until its description is there. */

@@ -26,6 +26,13 @@ const ID_RULE = '1 to 255 characters of A-Z a-z 0-9 - _ =';
 const hide = (object, members) => {
   for (const [name, value] of Object.entries(members)) Object.defineProperty(object, name, { value, writable: true });
 };
+/** Members that work on their object however they are reached: through a framework's proxy, or passed on by themselves. */
+function bind(object, ...prototypes) {
+  for (const [name, member] of prototypes.flatMap((from) => Object.entries(Object.getOwnPropertyDescriptors(from)))) {
+    for (const part of ['get', 'set', 'value']) member[part] &&= member[part].bind(object);
+    if (name !== 'constructor') Object.defineProperty(object, name, member);
+  }
+}
 function required(name, value, isRight, rule) {
   if (isAbsent(value) || value === '') throw wrong(`${name} is missing`);
   if (!isRight(value)) throw wrong(`${name} must be ${rule}`);
@@ -38,6 +45,7 @@ const reported = (error) => (globalThis.reportError ?? console.error)(error);
 class Listeners {
   constructor() {
     hide(this, { _all: new Set(), _waiting: [] });
+    bind(this, Object.getPrototypeOf(this), Listeners.prototype);
   }
   /** Vue wraps what calls itself "Object" in deep proxies, in which nothing is identical to itself. */
   get [Symbol.toStringTag]() { return 'Offhook'; }
@@ -87,7 +95,7 @@ class Call extends Listeners {
   constructor(client, record, video) {
     super();
     // What the machine's clock shows at the beginning of 1970.
-    hide(this, { _client: client, _record: record, _video: video, _answering: false, _epoch: Date.now() - client._now() });
+    hide(this, { _client: client, _record: record, _video: video, _epoch: Date.now() - client._now() });
     hide(this, { _media: new Media(client, this) });
   }
   get id() { return this._record?.id; }
@@ -111,8 +119,8 @@ class Call extends Listeners {
   /** Accepts: opens the microphone, and the camera when video is offered. */
   async answer() {
     const { _record: record, _media: media, _client: client } = this;
-    if (record.outgoing || record.state !== Init || this._answering) throw wrongState();
-    this._answering = true;
+    if (record.outgoing || record.state !== Init || media.answering) throw wrongState();
+    media.answering = true;
     try {
       await media.open(this.details.isVideoOffered);
       client._act('answer', record.id, await media.answer(record.offer));
@@ -122,7 +130,7 @@ class Call extends Listeners {
       media.release();
       throw record.isOver ? wrongState() : error;
     } finally {
-      this._answering = false;
+      media.answering = false;
     }
   }
   /** Hangs up, cancels or denies. */

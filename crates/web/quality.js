@@ -26,11 +26,13 @@ export function summary(report, last) {
 }
 
 const often = (isBad) => (history) => history.slice(-4).filter(isBad).length >= 3;
-const silent = (levels) => levels.length >= 5 && levels.slice(-5).every((level) => level === 0);
+/** A decoder that was given silence may answer with the smallest step of 16 bits, or two. */
+const SILENCE = 1e-4;
+const silent = (levels) => levels.length >= 5 && levels.slice(-5).every((level) => level < SILENCE);
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const constant = (levels) => {
   const middle = mean(levels);
-  return levels.length === 20 && middle > 0 && mean(levels.map((level) => (level - middle) ** 2)) < 0.005 ** 2;
+  return levels.length === 20 && middle >= SILENCE && mean(levels.map((level) => (level - middle) ** 2)) < 0.005 ** 2;
 };
 /** A side that is silent because the person wants it so is no fault. */
 const levels = (side, judge) => (history, { held, muted }) =>

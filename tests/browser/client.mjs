@@ -151,6 +151,32 @@ test('a framework may reach client, call client and calls through proxies', asyn
   client.terminate();
 });
 
+test('methods may be passed on by themselves, also those of a call that is frozen, and stay replaceable', async () => {
+  const { client, socket } = await started();
+  const { callUser, getCall, addListener } = client.callClient;
+  const incoming = [];
+  addListener({ onIncomingCall: (_, call) => incoming.push(call) });
+  const call = Object.freeze(await callUser('bob'));
+  assert.equal(getCall(call.id), call);
+  const said = [];
+  call.addListener({ onCallEnded: () => said.push(call.details.endCause) });
+  const { mute, hangup } = call;
+  mute();
+  assert.equal(call.isMuted, true);
+  hangup();
+  assert.deepEqual(said, [CallEndCause.Canceled]);
+  socket.say('call.incoming', { from: 'bob', sdp: 'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n' }, { seq: 1, call_id: 'in' });
+  const { answer } = Object.freeze(incoming[0]);
+  await answer();
+  assert.equal(incoming[0].state, CallState.Answered);
+  assert.deepEqual([Object.keys(call), Object.keys(client)], [[], ['userId', 'callClient']], 'who looks at them sees nothing of it');
+  client.terminate = () => said.push('another');
+  client.terminate();
+  delete client.terminate;
+  client.terminate();
+  assert.deepEqual([said.at(-1), client.isStarted()], ['another', false]);
+});
+
 test('a client that starts again, and the next one of its page, have the place of the one before', async () => {
   const all = world();
   // As browsers have locks: they come and go in later turns.
