@@ -152,7 +152,10 @@ pub(crate) fn store_advice(error: &StoreError) -> &'static str {
         StoreError::Refused { .. } => {
             "check user and password (OFFHOOK_STORE_PASSWORD), that the database exists, and that the user may create tables in it"
         }
-        StoreError::InUse { .. } => "stop the other server, or give this one a folder of its own with --data",
+        StoreError::InUse { .. } => {
+            "stop the other server, or give this one a folder of its own with --data; only nodes of one cluster (--cluster) share a \
+             folder, and none where PostgreSQL keeps the records"
+        }
         StoreError::TooNew { .. } => "start the release that wrote it, or a newer one",
         StoreError::Key(StoreKeyError::Missing) => {
             "give the key in OFFHOOK_STORE_KEY or its file with --store-key-file, or the server's --data folder"

@@ -31,7 +31,7 @@ use crate::metrics::{self, Metrics};
 use crate::push::Push;
 use crate::readiness::Readiness;
 use crate::store::{
-    MemoryStore, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, StoreKeySource,
+    MemoryStore, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, StoreKeySource, Tenancy,
 };
 use crate::tls::{self, TlsDoor, TlsError};
 use crate::toll::Tolls;
@@ -206,6 +206,9 @@ impl Server {
     /// Without an application in the configuration, the one kept in the data folder is used, and when there is none a
     /// development application is made and kept; see [`RunningServer::development_application`].
     ///
+    /// The data folder is this server's as long as it runs; only nodes of one cluster share one. A server that is just ending is waited
+    /// for, three seconds at most.
+    ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn bind(config: ServerConfig) -> Result<RunningServer, StartError> {
@@ -216,7 +219,10 @@ impl Server {
                 let options = PostgresOptions { url, key, folder, outbox: true };
                 Arc::new(PostgresStore::connect(options).await?)
             }
-            (None, Some(folder)) => Arc::new(open_sqlite(folder, key).await?),
+            (None, Some(folder)) => {
+                let tenancy = if config.cluster.is_some() { Tenancy::Shared } else { Tenancy::Alone };
+                Arc::new(open_sqlite(folder, key, tenancy).await?)
+            }
             (None, None) => Arc::new(MemoryStore::default()),
         };
         Self::bind_with_store(config, store).await
@@ -384,8 +390,12 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     Ok((listener, address))
 }
 
-async fn open_sqlite(folder: std::path::PathBuf, key: StoreKeySource) -> Result<SqliteStore, StoreError> {
-    tokio::task::spawn_blocking(move || SqliteStore::open(folder, &key))
+async fn open_sqlite(
+    folder: std::path::PathBuf,
+    key: StoreKeySource,
+    tenancy: Tenancy,
+) -> Result<SqliteStore, StoreError> {
+    tokio::task::spawn_blocking(move || SqliteStore::open_for_server(&folder, &key, tenancy))
         .await
         .map_err(|_| StoreError::Closed)?
 }

@@ -142,3 +142,20 @@ fn until(holds: impl Fn() -> bool) {
     });
     assert!(noticed, "the server did not notice");
 }
+
+#[test]
+fn a_second_server_on_the_folder_says_why_it_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = app(&folder, &["create"]).json();
+    let (first, url, _) = serve(&folder);
+    let data = folder.path().to_str().unwrap();
+    let second = run(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
+    assert_eq!((second.code(), second.stdout.as_str()), (1, ""), "{second:?}");
+    assert!(second.stderr.contains(data) && second.stderr.contains("--data"), "{}", second.stderr);
+    assert!(is_let_in(&url, &made, made["secret"].as_str().unwrap()), "the first goes on");
+    assert_eq!(app(&folder, &["list"]).json()[0]["key"], made["key"]);
+    // Killed, it leaves nothing behind that keeps the next one out.
+    first.signal("-KILL");
+    let (_next, url, _) = serve(&folder);
+    assert!(is_let_in(&url, &made, made["secret"].as_str().unwrap()));
+}

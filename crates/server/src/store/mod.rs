@@ -2,6 +2,7 @@
 
 mod applications;
 mod copy;
+mod folder;
 mod memory;
 mod postgres;
 mod records;
@@ -20,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use applications::{ApplicationOrigin, StoredApplication, StoredSecret};
 pub use copy::{CopiedTable, CopyError, copy_store};
+pub(crate) use folder::Tenancy;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError};
 pub(crate) use records::millis;
@@ -156,10 +158,11 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
-    /// Another server has this outbox: give each server a data folder of its own.
-    #[error("the outbox {path} belongs to another server that runs")]
+    /// Another server has this data folder: stop that one, or give each a folder of its own. Nodes of a cluster share one, unless a database
+    /// has their records.
+    #[error("another server that runs has the data folder {path}")]
     InUse {
-        /// The file.
+        /// The folder.
         path: String,
     },
     /// The database does not answer: see that it runs, and that address and firewalls let this machine reach it.

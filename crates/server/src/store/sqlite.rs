@@ -22,12 +22,14 @@ use serde::de::DeserializeOwned;
 
 pub(super) use self::reading::read_all;
 pub(super) use self::writer::Writer;
+use super::folder::{FolderLock, Tenancy};
 use super::{
     CallDetailRecord, CredentialHash, DeviceRecord, KEY_CHECK, PushKey, PushRecord, RecordPage, RecordQuery,
     Store, StoreError, StoreFuture, StoreKey, StoreKeySource, StoredApplication,
 };
 
 const FILE: &str = "offhook.sqlite3";
+const LOCK: &str = "offhook.lock";
 
 /// Keeps everything in `offhook.sqlite3` of a folder. What was answered `Ok` survives `kill -9` and, as far as the disk
 /// keeps its word, a power cut.
@@ -35,22 +37,46 @@ const FILE: &str = "offhook.sqlite3";
 pub struct SqliteStore {
     writer: Writer,
     key: Arc<StoreKey>,
+    /// Held by servers for as long as this lives.
+    _lock: Option<FolderLock>,
 }
 
 impl SqliteStore {
-    /// Opens or creates the file, brings its schema up to date and starts the writer thread. Blocks while doing so.
+    /// Opens or creates the file, brings its schema up to date and starts the writer thread. Blocks while doing so. A server may have the
+    /// folder meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::TooNew`] for a file of a newer release, [`StoreError::Key`] or
     /// [`StoreError::WrongKey`].
     pub fn open(folder: impl AsRef<Path>, source: &StoreKeySource) -> Result<Self, StoreError> {
-        let (connection, key) = Self::connect(folder.as_ref(), source)?;
+        Self::start(folder.as_ref(), source, None)
+    }
+
+    /// As [`Self::open`], for a server, which has the folder for as long as this lives.
+    ///
+    /// # Errors
+    /// As for [`Self::open`], and [`StoreError::InUse`].
+    pub(crate) fn open_for_server(
+        folder: &Path,
+        source: &StoreKeySource,
+        tenancy: Tenancy,
+    ) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder).map_err(|error| StoreError::Open {
+            path: folder.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        let lock = FolderLock::take(folder, LOCK, tenancy)?;
+        Self::start(folder, source, Some(lock))
+    }
+
+    fn start(folder: &Path, source: &StoreKeySource, lock: Option<FolderLock>) -> Result<Self, StoreError> {
+        let (connection, key) = Self::connect(folder, source)?;
         let fail = |error: std::io::Error| StoreError::Open {
-            path: folder.as_ref().join(FILE).display().to_string(),
+            path: folder.join(FILE).display().to_string(),
             reason: error.to_string(),
         };
         let writer = Writer::start(connection).map_err(fail)?;
-        Ok(Self { writer, key: Arc::new(key) })
+        Ok(Self { writer, key: Arc::new(key), _lock: lock })
     }
 
     /// The file with the newest schema, and the key that fits it.

@@ -1,24 +1,20 @@
 //! Call records that wait on this machine's disk while the database is away: one SQLite file, written as carefully as the store itself.
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use offhook_signaling::{ApplicationKey, CallId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Notify;
 
+use crate::store::folder::{FolderLock, Tenancy};
 use crate::store::sqlite::{Writer, configure, create_private};
 use crate::store::{CallDetailRecord, StoreError};
 
 const FILE: &str = "offhook-outbox.sqlite3";
-/// Beside the file, because SQLite has locks of its own on that.
 const LOCK: &str = "offhook-outbox.lock";
-/// A server that is just ending is waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// About a gigabyte of disk.
 const MOST_RECORDS: usize = 1_000_000;
 
@@ -32,20 +28,6 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS outbox_calls ON outbox (application, call_id);
 ";
 
-/// The file's lock, which ends with this process at the latest. Blocks.
-fn locked(path: &Path) -> Result<File, TryLockError> {
-    let file = File::create(path).map_err(TryLockError::Error)?;
-    let begin = Instant::now();
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            done => return done.map(|()| file),
-        }
-    }
-}
-
 /// The file and how much is in it.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -53,7 +35,7 @@ pub(super) struct Outbox {
     waiting: AtomicUsize,
     most: usize,
     /// Held for as long as this lives: two servers would each count and send what both wrote.
-    _lock: File,
+    _lock: FolderLock,
     /// There is something to send.
     pub(super) filled: Notify,
 }
@@ -64,10 +46,7 @@ impl Outbox {
         let path = folder.join(FILE);
         let fail = |reason: String| StoreError::Open { path: path.display().to_string(), reason };
         create_private(folder, &path).map_err(|error| fail(error.to_string()))?;
-        let lock = locked(&folder.join(LOCK)).map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::InUse { path: path.display().to_string() },
-            TryLockError::Error(error) => fail(error.to_string()),
-        })?;
+        let lock = FolderLock::take(folder, LOCK, Tenancy::Alone)?;
         let open = || -> rusqlite::Result<(Connection, usize)> {
             let connection = Connection::open(&path)?;
             configure(&connection)?;
