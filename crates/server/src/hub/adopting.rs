@@ -19,6 +19,8 @@ use crate::cluster::node::{NodeId, Subject};
 #[derive(Debug)]
 pub(crate) struct Found {
     call_id: CallId,
+    /// The device for which it was looked for.
+    device: Device,
     located: Located,
 }
 
@@ -39,18 +41,18 @@ impl Hub {
         let address = Arc::new(device.address(&self.application));
         attached.waiting = Some(Vec::new());
         let seeker = Seeker { cluster: far.cluster.clone(), store: self.records.store(), address };
-        let (own, call_id) = (self.own.clone(), call_id.clone());
+        let (own, call_id, device) = (self.own.clone(), call_id.clone(), device.clone());
         tokio::spawn(async move {
             let located = seeker.locate(&live, is_answered, lead).await;
             // A hub that is gone has no calls.
             if let Some(own) = own.upgrade() {
-                let _ = own.send(Command::Located(Box::new(Found { call_id, located }))).await;
+                let _ = own.send(Command::Located(Box::new(Found { call_id, device, located }))).await;
             }
         });
     }
 
     pub(super) fn located(&mut self, now: Instant, found: Found) {
-        let Found { call_id, located } = found;
+        let Found { call_id, device: sought_for, located } = found;
         let Some(far) = &mut self.far else { return };
         let Some(attached) = far.attached.get_mut(&call_id) else { return };
         let waiting = attached.waiting.take().unwrap_or_default();
@@ -64,6 +66,12 @@ impl Hub {
                     let message = Box::new(message);
                     self.tell_node(&part.owner, Body::Command { device, call: part.term.clone(), message });
                 }
+                if !devices.contains(&sought_for) {
+                    // It left or went elsewhere meanwhile, and the owner takes it for back.
+                    let (event, only) = (DeviceEvent::Disconnected, Some(call_id.clone()));
+                    self.tell_node(&part.owner, Body::Happened { device: sought_for, event, only });
+                }
+                self.forget_if_left(&call_id);
             }
             Located::Mine { snapshot, revision } => {
                 let Some(attached) = far.forget(&call_id) else { return };
@@ -80,6 +88,7 @@ impl Hub {
                     self.leave_word(&call_id, &line, &frame);
                     self.refuse(line, frame, WireError::Unreachable);
                 }
+                self.forget_if_left(&call_id);
                 return self.start_locating(&call_id, None);
             }
         }
@@ -89,6 +98,15 @@ impl Hub {
                 far.asked.remove(&(Device::of(&line.address), frame.id.clone()));
             }
             self.handle_frame(now, &line, frame);
+        }
+    }
+
+    /// Forgets a call of another node that its last device here left while it was looked for.
+    fn forget_if_left(&mut self, call_id: &CallId) {
+        if let Some(far) = &mut self.far
+            && far.attached.get(call_id).is_some_and(|attached| attached.sides.is_empty())
+        {
+            far.forget(call_id);
         }
     }
 

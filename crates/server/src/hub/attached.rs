@@ -82,10 +82,20 @@ impl Hub {
         (own.epoch > call.epoch).then(|| CallTerm { call_id: call.call_id.clone(), epoch: own.epoch })
     }
 
+    /// Whether a call is this node's, in an earlier term.
+    fn owns_earlier(&self, call: &CallTerm) -> bool {
+        let own = self.far.as_ref().and_then(|far| far.owned.get(&call.call_id));
+        own.is_some_and(|own| own.epoch < call.epoch)
+    }
+
     /// Keeps in step what is known of a device's part in a call of another node; false for what an earlier owner says.
     fn follow(&mut self, owner: NodeId, device: &Device, call: &CallTerm, message: &ServerMessage) -> bool {
         let call_id = &call.call_id;
-        // It may have been taken over without this node's hearing of it.
+        // It may have been taken over without this node's hearing of it. The end that is told may be that of an earlier call of the same id.
+        if matches!(message, ServerMessage::CallEnded(_)) && self.owns_earlier(call) {
+            self.overtaken(call_id);
+            return false;
+        }
         self.fenced(call_id, &owner, call.epoch);
         let Some(far) = &mut self.far else { return false };
         if far.owned.contains_key(call_id) {

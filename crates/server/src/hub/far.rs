@@ -9,7 +9,10 @@ use offhook_signaling::message::{CallSnapshot, Headers, LiveCall};
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{CallId, ClientMessage, MessageId, ServerMessage, UserId};
 
+use tokio::sync::Semaphore;
+
 use super::Line;
+use super::parted::turns;
 use crate::cluster::Cluster;
 use crate::cluster::message::{CallTerm, Device, Part};
 use crate::cluster::node::NodeId;
@@ -92,6 +95,10 @@ pub(super) struct Far {
     /// Calls that have found no device elsewhere, and when it is asked once more.
     seeking: BTreeSet<(Instant, CallId)>,
     next_check: Option<Instant>,
+    /// Own calls that are being looked at, and whether they are to be once more.
+    pub(super) looking: HashMap<CallId, bool>,
+    /// Turns for that.
+    pub(super) looks: Arc<Semaphore>,
 }
 
 impl Far {
@@ -109,6 +116,8 @@ impl Far {
             ringing_for: BTreeMap::new(),
             seeking: BTreeSet::new(),
             next_check: None,
+            looking: HashMap::new(),
+            looks: turns(),
         }
     }
 

@@ -62,6 +62,13 @@ enum Look {
     Over,
 }
 
+impl Look {
+    /// Whether this is a later call than one with the same id that is over.
+    fn is_later(&self, over: &CallDetailRecord) -> bool {
+        matches!(self, Self::Kept(Some(kept), _) if kept.so_far.started > over.started)
+    }
+}
+
 /// What whoever looks for a call knows of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lead {
@@ -146,10 +153,14 @@ impl Seeker {
         let key = key(&(application.clone(), live.call_id.clone()));
         let (mut unheard, mut strange) = (0, 0);
         for _ in 0..TRIES {
-            if let Ok(Some(record)) = self.store.record(application, &live.call_id).await {
+            let record = self.store.record(application, &live.call_id).await.ok().flatten();
+            let look = self.look(&key, is_answered, lead.epoch).await;
+            if let Some(record) =
+                record.filter(|record| !look.as_ref().is_some_and(|look| look.is_later(record)))
+            {
                 return Located::Over(Some(record.cause));
             }
-            let (kept, revision) = match self.look(&key, is_answered, lead.epoch).await {
+            let (kept, revision) = match look {
                 Some(Look::Kept(kept, revision)) => (kept, revision),
                 Some(Look::Over) => return Located::Over(None),
                 None => {

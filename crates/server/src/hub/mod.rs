@@ -29,9 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_signaling::call::{
-    CallEndCause, CallRecord, DeviceAddress, Switchboard, SwitchboardOutput, Verdict,
-};
+use offhook_signaling::call::{CallRecord, DeviceAddress, Switchboard, SwitchboardOutput, Verdict};
 use offhook_signaling::message::{IssuedCredential, LiveCall, Outcome, Resume, WireError};
 use offhook_signaling::wire::Frame;
 use offhook_signaling::{ApplicationKey, CallId, ClientMessage, MessageId, ServerMessage, UserId, entropy};
@@ -42,6 +40,7 @@ pub(crate) use self::blocking::Blocks;
 pub(crate) use self::control::{Gone, Question};
 use self::far::{Far, Owned};
 pub(crate) use self::locate::Resolved;
+pub(crate) use self::parted::Finding;
 pub(crate) use self::passing::Passed;
 use self::records::{Held, Records};
 use self::revoking::{Looking, Session};
@@ -57,7 +56,7 @@ use crate::limit::Pacer;
 use crate::metrics::{Census, Metrics};
 use crate::outbox::Outbox;
 use crate::push::PushNews;
-use crate::store::Store;
+use crate::store::{Store, UnixMillis};
 use crate::toll::Tolls;
 use crate::traces::Traces;
 use crate::turn::IceIssuer;
@@ -113,10 +112,8 @@ pub(crate) enum Command {
     BusBack(Option<NodeId>),
     /// Another node has written down something else about a call of this one.
     Overtaken(CallId),
-    /// Another node has a call of this one, under this term.
-    Fenced(CallId, NodeId, u64),
-    /// Another node had a call of this one, and ended it, for this reason where it is known.
-    OverElsewhere(CallId, Option<CallEndCause>),
+    /// What became of a call of this one that was started then.
+    Looked(CallId, UnixMillis, Finding),
     /// The people of a call that was taken over have had time to show themselves, after so many times that they were called.
     CallPeople(CallId, usize),
     /// A call of another node was looked for.
@@ -298,8 +295,7 @@ impl Hub {
             Command::NodeGone(node) => self.node_gone(now, &node),
             Command::BusBack(node) => self.bus_back(node.as_ref()),
             Command::Overtaken(call_id) => self.overtaken(&call_id),
-            Command::Fenced(call_id, owner, epoch) => self.fenced(&call_id, &owner, epoch),
-            Command::OverElsewhere(call_id, cause) => self.over_elsewhere(&call_id, cause),
+            Command::Looked(call_id, started, finding) => self.looked(&call_id, started, finding),
             Command::CallPeople(call_id, called) => self.call_people(&call_id, called),
             Command::Located(found) => self.located(now, *found),
             Command::Forwarded(line, frame, answer) => self.forwarded(now, line, *frame, answer),

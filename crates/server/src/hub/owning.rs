@@ -143,7 +143,9 @@ impl Hub {
                 let message = Message::new(far.cluster.node().clone(), self.application.clone(), body);
                 Held::Far(Box::new(message), node)
             }
-            None if owned.epoch > FIRST_EPOCH => Held::Unseen(to.user, Box::new(body)),
+            None if owned.epoch > FIRST_EPOCH && matches!(message, ServerMessage::CallEnded(_)) => {
+                Held::Unseen(to.user, Box::new(body))
+            }
             None => Held::Event { to, call_id, message },
         }
     }

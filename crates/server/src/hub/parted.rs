@@ -1,19 +1,23 @@
 //! Owners that were parted from the others: their calls may have been taken over, and may be over, without their hearing of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_signaling::call::{CallEndCause, CallRecord, DeviceAddress};
 use offhook_signaling::message::Ended;
-use offhook_signaling::{CallId, ServerMessage, UserId};
+use offhook_signaling::{ApplicationKey, CallId, ServerMessage, UserId};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::far::own_part;
 use super::{Command, Hub};
+use crate::cluster::Cluster;
 use crate::cluster::bus::{Bucket, Kept};
 use crate::cluster::journal::{Entry, Snapshot, key};
 use crate::cluster::message::{Body, CallTerm, Device};
 use crate::cluster::node::{NodeId, Subject};
+use crate::store::{Store, UnixMillis};
 
 /// Between two times that it is said where people may be of whom nothing was heard since their call was taken over. Nodes that were parted
 /// for longer compare all they have; see `cluster::lease`.
@@ -23,6 +27,74 @@ const REPEATING: [Duration; 4] =
 const PAUSE: Duration = Duration::from_millis(500);
 /// A leader is elected in some four to nine seconds, sometimes twice.
 const TRIES: u32 = 40;
+/// So often there may be no record yet of a call that is over: where it ended it is written a moment later.
+const UNRECORDED: u32 = 6;
+/// Calls that are looked at in one moment: after a partition it is all of them.
+const LOOKS: usize = 64;
+
+/// What became of a call of ours while this node may not have heard of it.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// It is ours, as far as is known.
+    Ours,
+    /// Another node has it, under this term.
+    Fenced(NodeId, u64),
+    /// Another node had it, and ended it, for this reason where it is known.
+    Over(Option<CallEndCause>),
+    /// What is remembered, at this revision, is an earlier call of the same id: its client starts once more what it has no outcome of.
+    Another(u64),
+}
+
+/// Looks at one call.
+struct Look {
+    cluster: Arc<Cluster>,
+    store: Arc<dyn Store>,
+    application: ApplicationKey,
+    /// When it was started: an earlier call of the same id was started earlier.
+    started: UnixMillis,
+    looks: Arc<Semaphore>,
+}
+
+impl Look {
+    async fn find(&self, call_id: &CallId) -> Finding {
+        let key = key(&(self.application.clone(), call_id.clone()));
+        let mut unrecorded = 0;
+        for _ in 0..TRIES {
+            // Nobody closes it.
+            let turn = self.looks.acquire().await;
+            let record = self.store.record(&self.application, call_id).await.ok().flatten();
+            if let Some(record) = record.as_ref().filter(|record| record.started >= self.started) {
+                return Finding::Over(Some(record.cause));
+            }
+            let kept = self.cluster.bus().get(Bucket::Calls, key.clone()).await;
+            drop(turn);
+            match kept {
+                Ok(Some(Kept { value: Some(value), .. })) => {
+                    return match Snapshot::parse(&value) {
+                        Some(Snapshot { epoch, owner: Some(owner), .. }) if owner != *self.cluster.node() => {
+                            Finding::Fenced(owner, epoch)
+                        }
+                        _ => Finding::Ours,
+                    };
+                }
+                Ok(Some(Kept { value: None, revision })) if record.is_some() => {
+                    return Finding::Another(revision);
+                }
+                Ok(Some(Kept { value: None, .. })) if unrecorded == UNRECORDED => return Finding::Over(None),
+                Ok(Some(Kept { value: None, .. })) => unrecorded += 1,
+                Ok(None) => return Finding::Ours,
+                Err(_) => {}
+            }
+            sleep(PAUSE).await;
+        }
+        Finding::Ours
+    }
+}
+
+/// Turns for looking at calls.
+pub(super) fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(LOOKS))
+}
 
 impl Hub {
     /// Another node has this call under a later term: it is not ours any more, but our devices are still in it.
@@ -70,40 +142,50 @@ impl Hub {
         Some((call, here))
     }
 
-    /// Somebody may have written something else about a call of ours: looks what.
-    pub(super) fn overtaken(&self, call_id: &CallId) {
-        let Some(far) = &self.far else { return };
-        let (own, cluster, call_id) = (self.own.clone(), far.cluster.clone(), call_id.clone());
-        let (application, store) = (self.application.clone(), self.records.store());
-        let key = key(&(application.clone(), call_id.clone()));
+    /// Somebody may have written something else about a call of ours: looks what, once at a time.
+    pub(super) fn overtaken(&mut self, call_id: &CallId) {
+        let Some(far) = &mut self.far else { return };
+        let Some(started) = far.owned.get(call_id).and_then(|owned| owned.started) else { return };
+        if let Some(is_stale) = far.looking.get_mut(call_id) {
+            *is_stale = true;
+            return;
+        }
+        far.looking.insert(call_id.clone(), false);
+        let look = Look {
+            cluster: far.cluster.clone(),
+            store: self.records.store(),
+            application: self.application.clone(),
+            started,
+            looks: far.looks.clone(),
+        };
+        let (own, call_id) = (self.own.clone(), call_id.clone());
         tokio::spawn(async move {
-            let mut tries = 0;
-            let kept = loop {
-                match cluster.bus().get(Bucket::Calls, key.clone()).await {
-                    Ok(kept) => break kept,
-                    Err(_) if tries < TRIES => tries += 1,
-                    Err(_) => return,
-                }
-                sleep(PAUSE).await;
-            };
-            let command = match kept {
-                Some(Kept { value: Some(value), .. }) => match Snapshot::parse(&value) {
-                    Some(Snapshot { epoch, owner: Some(owner), .. }) if owner != *cluster.node() => {
-                        Command::Fenced(call_id, owner, epoch)
-                    }
-                    _ => return,
-                },
-                Some(Kept { value: None, .. }) => {
-                    let record = store.record(&application, &call_id).await.ok().flatten();
-                    Command::OverElsewhere(call_id, record.map(|record| record.cause))
-                }
-                None => return,
-            };
+            let finding = look.find(&call_id).await;
             // A hub that is gone has lost it anyway.
             if let Some(own) = own.upgrade() {
-                let _ = own.send(command).await;
+                let _ = own.send(Command::Looked(call_id, started, finding)).await;
             }
         });
+    }
+
+    /// What was found of a call of ours that was started then.
+    pub(super) fn looked(&mut self, call_id: &CallId, started: UnixMillis, finding: Finding) {
+        let Some(far) = &mut self.far else { return };
+        let is_stale = far.looking.remove(call_id).unwrap_or(false);
+        if far.owned.get(call_id).is_some_and(|owned| owned.started == Some(started)) {
+            match finding {
+                Finding::Ours => {}
+                Finding::Fenced(owner, epoch) => self.fenced(call_id, &owner, epoch),
+                Finding::Over(cause) => self.over_elsewhere(call_id, cause),
+                Finding::Another(revision) => {
+                    far.cluster.note((self.application.clone(), call_id.clone()), Entry::TakenOver(revision));
+                    far.stepped.insert(call_id.clone());
+                }
+            }
+        }
+        if is_stale {
+            self.overtaken(call_id);
+        }
     }
 
     /// The people of a call that was taken over show themselves when they hear of it; who does not is called again.

@@ -1,11 +1,15 @@
 //! Sessions go to other nodes, and calls outlive the node that had them.
 
+use std::time::{Duration, Instant};
+
 use offhook_signaling::ClientMessage;
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::message::{ByeAction, SdpKind, Update};
 
-use crate::nodes::{across, back, over_both, ringing};
-use crate::support::{candidate, live};
+use tokio::time::sleep;
+
+use crate::nodes::{across, back, over_both, ringing, talk};
+use crate::support::{Phone, candidate, live};
 
 fn offer() -> ClientMessage {
     ClientMessage::CallUpdate(Update { kind: SdpKind::Offer, sdp: "v=0 again".to_owned() })
@@ -108,12 +112,59 @@ over_both! {
         let (a, b) = (nodes.node("a").await, nodes.node("b").await);
         let (_alice, mut bob) = ringing(&a, &b, "c").await;
         // Its snapshot is written in the background.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        let since = std::time::Instant::now();
+        sleep(Duration::from_millis(300)).await;
+        let since = Instant::now();
         drop(a);
         bob.expect("ended Failure").await;
-        assert!(since.elapsed() < std::time::Duration::from_secs(10), "{:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
         assert_eq!(nodes.records_of("c").await.len(), 1);
+    }
+
+    /// As a client does that has no outcome of its first start.
+    async fn a_call_that_is_started_once_more_after_its_owner_died_is_a_call_like_any(nodes) {
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let (old, mut bob) = ringing(&a, &b, "c").await;
+        // Its snapshot is written in the background.
+        sleep(Duration::from_millis(300)).await;
+        drop(a);
+        bob.expect("ended Failure").await;
+        let mut alice = back(&c, ("alice", "a1"), &old, vec![]).await;
+        alice.call("c", "bob").await;
+        alice.expect("progressing").await;
+        bob.expect("incoming from alice").await;
+        // The end of the first one is said again and again meanwhile, to who did not hear of it.
+        sleep(Duration::from_secs(4)).await;
+        bob.answer("c").await;
+        bob.expect("answered").await;
+        alice.expect("answered").await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(nodes.records_of("c").await.len(), 1, "the first");
+        // It is kept as any: another node takes it over.
+        drop(c);
+        assert_eq!(bob.ask("c", offer()).await, None, "it goes on");
+        bob.hang_up("c", CallEndCause::HungUp, None).await;
+        bob.expect("ended HungUp").await;
+        let causes: Vec<_> = nodes.records_of("c").await.iter().map(|record| record.cause).collect();
+        assert_eq!(causes, [CallEndCause::Failure, CallEndCause::HungUp]);
+    }
+
+    async fn an_id_of_a_call_that_is_over_may_be_used_again_at_another_node(nodes) {
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let (mut alice, mut bob) = across(&a, &b, "c").await;
+        sleep(Duration::from_millis(300)).await;
+        alice.hang_up("c", CallEndCause::HungUp, None).await;
+        alice.expect("ended HungUp").await;
+        bob.expect("ended HungUp").await;
+        // What is remembered of it is that it is over.
+        sleep(Duration::from_millis(300)).await;
+        let mut carol = Phone::register(&c, "carol", "c1").await;
+        talk(&mut carol, &mut bob, ("carol", "bob"), "c").await;
+        sleep(Duration::from_secs(1)).await;
+        drop(c);
+        assert_eq!(bob.ask("c", offer()).await, None, "it goes on");
+        bob.hang_up("c", CallEndCause::HungUp, None).await;
+        bob.expect("ended HungUp").await;
+        assert_eq!(nodes.records_of("c").await.len(), 2);
     }
 
     async fn a_node_that_shuts_down_gives_sessions_and_calls_to_the_others(nodes) {
