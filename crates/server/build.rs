@@ -97,7 +97,7 @@ const INNER: [&str; 76] = [
 const LOOKED_AT: &str = "_media";
 
 /// In the order in which they need each other.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 13] = [
     "errors",
     "frames",
     "refusals",
@@ -109,6 +109,7 @@ const MODULES: [&str; 12] = [
     "quality",
     "media",
     "push",
+    "listeners",
     "offhook",
 ];
 const EXPORTS: &str = "export { Sinch as default, Sinch, createSinch, endpoint, ArgumentError, CallDirection, CallEndCause, CallState, \

@@ -11,6 +11,7 @@ import {
   notPossible, notStarted, refuse, wrong, wrongState,
 } from './errors.js';
 import { areHeaders, isAbsent, isId, isObject, text } from './frames.js';
+import { Listeners, hide, reported } from './listeners.js';
 import { Media } from './media.js';
 import { Push } from './push.js';
 import { Machine, SUBPROTOCOL, uuid } from './signaling.js';
@@ -22,73 +23,9 @@ const VERSION = '0.1.0';
 const LONGEST = 2 ** 31 - 1;
 const ID_RULE = '1 to 255 characters of A-Z a-z 0-9 - _ =';
 
-/** Members of an object that whoever looks at it does not see. */
-const hide = (object, members) => {
-  for (const [name, value] of Object.entries(members)) Object.defineProperty(object, name, { value, writable: true });
-};
-/** Members that work on their object however they are reached: through a framework's proxy, or passed on by themselves. */
-function bind(object, ...prototypes) {
-  for (const [name, member] of prototypes.flatMap((from) => Object.entries(Object.getOwnPropertyDescriptors(from)))) {
-    for (const part of ['get', 'set', 'value']) member[part] &&= member[part].bind(object);
-    if (name !== 'constructor') Object.defineProperty(object, name, member);
-  }
-}
 function required(name, value, isRight, rule) {
   if (isAbsent(value) || value === '') throw wrong(`${name} is missing`);
   if (!isRight(value)) throw wrong(`${name} must be ${rule}`);
-}
-
-/** An error of the application is told as if nobody had called it. */
-const reported = (error) => (globalThis.reportError ?? console.error)(error);
-
-/** Who listens; any member of a listener may be absent. Nothing here is `#private`: applications' frameworks reach these objects through proxies. */
-class Listeners {
-  constructor() {
-    hide(this, { _all: new Set(), _waiting: [] });
-    bind(this, Object.getPrototypeOf(this), Listeners.prototype);
-  }
-  /** Vue wraps what calls itself "Object" in deep proxies, in which nothing is identical to itself. */
-  get [Symbol.toStringTag]() { return 'Offhook'; }
-  addListener(listener) {
-    if (!isObject(listener) && typeof listener !== 'function') throw wrong('a listener is an object with methods');
-    this._all.add(listener);
-    // Whoever adds one is not interrupted by it.
-    queueMicrotask(() => this._waiting.splice(0).forEach((waiting) => this._await(...waiting)));
-  }
-  /** Tells what somebody has to act on: while nobody listens for it, it waits for who comes late, as long as it is due. */
-  _await(event, news, isDue) {
-    this._waiting = this._waiting.filter(([, , isStillDue]) => isStillDue());
-    if (!isDue()) return;
-    // Who is asked for a token, and fails, has none.
-    if ([...this._all].some((listener) => listener[event])) this._tell(event, news).catch(({ errors: [why] }) => news.registerFailed?.(why));
-    else this._waiting.push([event, news, isDue]);
-  }
-  addEventListener(listener) {
-    this.addListener(listener);
-  }
-  setEventListener(listener) {
-    this.addListener(listener);
-  }
-  removeListener(listener) {
-    this._all.delete(listener);
-  }
-  removeEventListener(listener) {
-    this.removeListener(listener);
-  }
-  /** Each is told, whatever another does; one that another takes away meanwhile is not. Rejects when all of them fail. */
-  _tell(event, ...more) {
-    const tell = async (listener) => {
-      try {
-        if (this._all.has(listener)) await listener[event](this, ...more);
-      } catch (error) {
-        reported(error);
-        throw error;
-      }
-    };
-    const told = Promise.any([...this._all].filter((listener) => listener[event]).map(tell));
-    told.catch(() => {});
-    return told;
-  }
 }
 
 class Call extends Listeners {

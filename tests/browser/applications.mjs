@@ -194,3 +194,15 @@ test('headers, keys, mute, video that pauses, who is shown, notifications that a
   await ian.evaluate(() => window.call.hangup());
   await s.close(ian, joy);
 });
+
+test('both ends in one page, without microphones: calls both ways, a client that starts again, two that call each other at once', async () => {
+  const page = await open(first, 'pair');
+  assert.deepEqual(await page.evaluate(() => window.start()), [true, true]);
+  assert.deepEqual(await page.evaluate(() => window.talk('left', 'caller')), [true, 1, 1, 5, 5]);
+  assert.deepEqual(await page.evaluate(() => window.talk('right', 'callee')), [true, 1, 1, 5, 5]);
+  assert.deepEqual(await page.evaluate(() => window.restart()), [false, true]);
+  assert.deepEqual(await page.evaluate(() => window.talk('right', 'caller')), [true, 1, 1, 5, 5]);
+  assert.deepEqual(await page.evaluate(() => window.glare()), [true, [3, 3]]);
+  assert.deepEqual(await page.evaluate(() => window.self()), [0, 'Ended', 'Timeout'], "nobody else is there");
+  await s.close(page);
+});

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::admin::Admin;
 
 /// The script for browsers as it is written: modules.
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 13] = [
     ("/source/errors.js", include_str!("../../web/errors.js")),
     ("/source/frames.js", include_str!("../../web/frames.js")),
     ("/source/refusals.js", include_str!("../../web/refusals.js")),
@@ -23,6 +23,7 @@ const SOURCES: [(&str, &str); 12] = [
     ("/source/quality.js", include_str!("../../web/quality.js")),
     ("/source/media.js", include_str!("../../web/media.js")),
     ("/source/push.js", include_str!("../../web/push.js")),
+    ("/source/listeners.js", include_str!("../../web/listeners.js")),
     ("/source/offhook.js", include_str!("../../web/offhook.js")),
 ];
 

@@ -1,0 +1,69 @@
+/** What client, call client and calls have in common: who listens to them, and members that work wherever the object is kept. */
+
+import { wrong } from './errors.js';
+import { isObject } from './frames.js';
+
+/** Members of an object that whoever looks at it does not see. */
+export const hide = (object, members) => {
+  for (const [name, value] of Object.entries(members)) Object.defineProperty(object, name, { value, writable: true });
+};
+/** Members that work on their object however they are reached: through a framework's proxy, or passed on by themselves. */
+function bind(object, ...prototypes) {
+  for (const [name, member] of prototypes.flatMap((from) => Object.entries(Object.getOwnPropertyDescriptors(from)))) {
+    for (const part of ['get', 'set', 'value']) member[part] &&= member[part].bind(object);
+    if (name !== 'constructor') Object.defineProperty(object, name, member);
+  }
+}
+
+/** An error of the application is told as if nobody had called it. */
+export const reported = (error) => (globalThis.reportError ?? console.error)(error);
+
+/** Who listens; any member of a listener may be absent. Nothing here is `#private`: applications' frameworks reach these objects through proxies. */
+export class Listeners {
+  constructor() {
+    hide(this, { _all: new Set(), _waiting: [] });
+    bind(this, Object.getPrototypeOf(this), Listeners.prototype);
+  }
+  /** Vue wraps what calls itself "Object" in deep proxies, in which nothing is identical to itself. */
+  get [Symbol.toStringTag]() { return 'Offhook'; }
+  addListener(listener) {
+    if (!isObject(listener) && typeof listener !== 'function') throw wrong('a listener is an object with methods');
+    this._all.add(listener);
+    // Whoever adds one is not interrupted by it.
+    queueMicrotask(() => this._waiting.splice(0).forEach((waiting) => this._await(...waiting)));
+  }
+  /** Tells what somebody has to act on: while nobody listens for it, it waits for who comes late, as long as it is due. */
+  _await(event, news, isDue) {
+    this._waiting = this._waiting.filter(([, , isStillDue]) => isStillDue());
+    if (!isDue()) return;
+    // Who is asked for a token, and fails, has none.
+    if ([...this._all].some((listener) => listener[event])) this._tell(event, news).catch(({ errors: [why] }) => news.registerFailed?.(why));
+    else this._waiting.push([event, news, isDue]);
+  }
+  addEventListener(listener) {
+    this.addListener(listener);
+  }
+  setEventListener(listener) {
+    this.addListener(listener);
+  }
+  removeListener(listener) {
+    this._all.delete(listener);
+  }
+  removeEventListener(listener) {
+    this.removeListener(listener);
+  }
+  /** Each is told, whatever another does; one that another takes away meanwhile is not. Rejects when all of them fail. */
+  _tell(event, ...more) {
+    const tell = async (listener) => {
+      try {
+        if (this._all.has(listener)) await listener[event](this, ...more);
+      } catch (error) {
+        reported(error);
+        throw error;
+      }
+    };
+    const told = Promise.any([...this._all].filter((listener) => listener[event]).map(tell));
+    told.catch(() => {});
+    return told;
+  }
+}
