@@ -285,37 +285,40 @@ impl Hub {
 
     pub(super) fn forwarded(
         &mut self,
-        _now: Instant,
+        now: Instant,
         line: Line,
         frame: Frame<ClientMessage>,
         answer: Answer,
     ) {
         let Some(far) = &mut self.far else { return };
-        let device = Device::of(&line.address);
-        let key = (device.clone(), frame.id.clone());
+        let key = (Device::of(&line.address), frame.id.clone());
         let (Some(line), Some(call_id)) = (far.asked.remove(&key), frame.call_id.clone()) else { return };
         match answer {
-            Answer::Body(Body::Outcome { error }) => {
-                if error == Some(WireError::UnknownCall) {
-                    self.leave(&device, &call_id);
-                }
-                match error {
-                    Some(error) => self.refuse(line, frame, error),
-                    None => self.settle(&line, frame.id, None),
-                }
+            Answer::Body(Body::Outcome { error: Some(WireError::UnknownCall) }) => {
+                self.say_again(now, line, frame, &call_id);
             }
+            Answer::Body(Body::Outcome { error: Some(error) }) => self.refuse(line, frame, error),
+            Answer::Body(Body::Outcome { error: None }) => self.settle(&line, frame.id, None),
             Answer::Silent if !far.cluster.is_up() => self.refuse(line, frame, WireError::Unreachable),
-            // The owner may be gone: whoever has the call then carries it out.
-            Answer::Unheard | Answer::Silent => {
-                far.asked.insert(key, line.clone());
-                self.start_locating(&call_id, None);
-                let attached = self.far.as_mut().and_then(|far| far.attached.get_mut(&call_id));
-                match attached.and_then(|attached| attached.waiting.as_mut()) {
-                    Some(waiting) if waiting.len() < MOST_WAITING => waiting.push((line, frame)),
-                    _ => self.refuse(line, frame, WireError::UnknownCall),
-                }
-            }
+            Answer::Unheard | Answer::Silent => self.say_again(now, line, frame, &call_id),
             Answer::Body(_) => self.refuse(line, frame, WireError::Unreachable),
+        }
+    }
+
+    /// The owner of a call is gone, or has it no more: whoever has it now carries out what a device said.
+    fn say_again(&mut self, now: Instant, line: Line, frame: Frame<ClientMessage>, call_id: &CallId) {
+        let device = Device::of(&line.address);
+        let Some(far) = &mut self.far else { return };
+        if far.attached.get(call_id).is_none_or(|attached| !attached.sides.contains_key(&device)) {
+            // It was taken over here meanwhile, or it is over.
+            return self.handle_frame(now, &line, frame);
+        }
+        far.asked.insert((device, frame.id.clone()), line.clone());
+        self.start_locating(call_id, None);
+        let attached = self.far.as_mut().and_then(|far| far.attached.get_mut(call_id));
+        match attached.and_then(|attached| attached.waiting.as_mut()) {
+            Some(waiting) if waiting.len() < MOST_WAITING => waiting.push((line, frame)),
+            _ => self.refuse(line, frame, WireError::Unreachable),
         }
     }
 }

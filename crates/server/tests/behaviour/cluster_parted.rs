@@ -229,3 +229,27 @@ async fn who_hangs_up_during_a_short_cut_ends_the_call_for_the_other_soon_after_
 async fn who_hangs_up_during_a_long_cut_ends_the_call_for_the_other_soon_after_it() {
     hang_up_across_a_cut(CUT + Duration::from_secs(6)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_has_let_go_of_a_call_does_not_end_it_for_a_third_node() {
+    let nodes = Nodes::local();
+    let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+    let mut alice = Phone::register(&a, "alice", "d1").await;
+    let mut bob = Phone::register(&b, "bob", "d1").await;
+    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
+    let mut alice = back(&c, ("alice", "d1"), &alice, vec![live("c", true, "bob")]).await;
+    // What is written in the background is written.
+    sleep(Duration::from_secs(1)).await;
+    for parted in [1, 3] {
+        nodes.local_bus().part(parted);
+    }
+    // Bob's node hears of neither and takes the call over.
+    assert_eq!(bob.ask("c", ClientMessage::CallCandidate(candidate("meanwhile"))).await, None);
+    for parted in [1, 3] {
+        nodes.local_bus().rejoin(parted, true);
+    }
+    renegotiate(&mut alice, &mut bob, "c").await;
+    hang_up(&mut alice, &mut bob, "c").await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(nodes.records_of("c").await.len(), 1);
+}
