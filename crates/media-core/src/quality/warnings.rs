@@ -77,6 +77,8 @@ const HIGH_JITTER: Duration = Duration::from_millis(30);
 const HIGH_LOSS: f64 = 0.01;
 const LEVEL_SECONDS: usize = 20;
 const CONSTANT_DEVIATION: f64 = 0.005;
+/// A decoder that was given silence may answer with the smallest step of 16 bits, or two.
+const SILENCE: f64 = 1e-4;
 const KINDS: usize = 8;
 
 /// The last four answers to a yes-or-no question.
@@ -107,7 +109,7 @@ impl Levels {
         let mean = self.last.iter().sum::<f64>() / LEVEL_SECONDS as f64;
         let variance =
             self.last.iter().map(|level| (level - mean) * (level - mean)).sum::<f64>() / LEVEL_SECONDS as f64;
-        let zero = self.last.iter().all(|level| *level <= 0.0);
+        let zero = self.last.iter().all(|level| *level < SILENCE);
         Some((variance.sqrt() < CONSTANT_DEVIATION && !zero, zero))
     }
 }
@@ -245,8 +247,10 @@ mod tests {
 
     #[test]
     fn levels_warn_after_twenty_seconds() {
+        let (zero, constant) = (WarningKind::ZeroInboundAudioLevel, WarningKind::ConstantInboundAudioLevel);
+        let step = 1.0 / 32_768.0;
         for (level, kind) in
-            [(0.0, WarningKind::ZeroInboundAudioLevel), (0.3, WarningKind::ConstantInboundAudioLevel)]
+            [(0.0, zero), (step, zero), (2.0 * step, zero), (0.001, constant), (0.3, constant)]
         {
             let mut monitor = QualityMonitor::default();
             let flat = QualityInput { inbound_level: Some(level), ..good() };
