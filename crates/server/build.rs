@@ -16,7 +16,8 @@ use oxc_span::SourceType;
 
 /// Members that nobody outside of the modules sees, by which no browser and no server knows anything: they get short names. So do those that
 /// begin with `_`, but for the one that tests look at.
-const INNER: [&str; 76] = [
+const INNER: [&str; 80] = [
+    "accept",
     "acknowledge",
     "acknowledged",
     "addTracks",
@@ -28,12 +29,14 @@ const INNER: [&str; 76] = [
     "command",
     "committed",
     "configuration",
+    "current",
     "disarm",
     "disconnect",
     "dropConnection",
     "endHere",
     "entropy",
     "establishIfReady",
+    "expect",
     "expireReveal",
     "flush",
     "forget",
@@ -72,6 +75,7 @@ const INNER: [&str; 76] = [
     "release",
     "remoteCandidates",
     "renewIceServers",
+    "renewal",
     "renewing",
     "repeats",
     "replaced",

@@ -21,7 +21,7 @@ export const reported = (error) => (globalThis.reportError ?? console.error)(err
 /** Who listens; any member of a listener may be absent. Nothing here is `#private`: applications' frameworks reach these objects through proxies. */
 export class Listeners {
   constructor() {
-    hide(this, { _all: new Set(), _waiting: [] });
+    hide(this, { _all: new Set(), _waiting: [], _set: [] });
     bind(this, Object.getPrototypeOf(this), Listeners.prototype);
   }
   /** Vue wraps what calls itself "Object" in deep proxies, in which nothing is identical to itself. */
@@ -43,8 +43,11 @@ export class Listeners {
   addEventListener(listener) {
     this.addListener(listener);
   }
+  /** Takes the place of the one that was set before. */
   setEventListener(listener) {
     this.addListener(listener);
+    const [before] = this._set.splice(0, 1, listener);
+    if (before !== listener) this.removeListener(before);
   }
   removeListener(listener) {
     this._all.delete(listener);

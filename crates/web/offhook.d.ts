@@ -99,6 +99,7 @@ interface Listening<L> {
   /** The older spellings. */
   addEventListener(listener: L): void;
   removeEventListener(listener: L): void;
+  /** Takes the place of the one that was set before. */
   setEventListener(listener: L): void;
 }
 export interface Call extends Listening<CallListener> {

@@ -315,6 +315,24 @@ test('listeners: each is told, removed ones are not, one that throws stops no ot
   client.terminate();
 });
 
+test('a listener that is set takes the place of the one that was set before, and of no other', async () => {
+  const { client, socket } = await started();
+  const call = await client.callClient.callUser('bob');
+  const said = [];
+  const named = (name) => ({ onCallRinging: () => said.push(`${name} ringing`), onCallEnded: () => said.push(`${name} ended`) });
+  const second = named('second');
+  call.setEventListener(named('first'));
+  call.addEventListener(named('added'));
+  call.setEventListener(second);
+  call.setEventListener(second);
+  assert.throws(() => call.setEventListener(undefined), { name: 'ArgumentError' });
+  socket.say('call.ringing', {}, { seq: 1, call_id: call.id });
+  call.setEventListener(named('third'));
+  call.hangup();
+  assert.deepEqual(said, ['added ringing', 'second ringing', 'added ended', 'third ended']);
+  client.terminate();
+});
+
 test('who denies, and who fails to get a token, is told so once, with the published numbers', async () => {
   const { client, socket } = await started();
   let call;
