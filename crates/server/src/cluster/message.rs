@@ -4,7 +4,7 @@
 //! must not bring the others down.
 
 use bytes::Bytes;
-use offhook_signaling::call::{CallState, CallView, DeviceAddress, LegView};
+use offhook_signaling::call::{CallState, CallTimers, CallView, DeviceAddress, LegView, Switchboard};
 use offhook_signaling::message::{Headers, LiveCall, Resume, WireError};
 use offhook_signaling::session::SessionState;
 use offhook_signaling::wire::{self, Message as _};
@@ -14,6 +14,7 @@ use offhook_signaling::{
 use serde::{Deserialize, Serialize};
 
 use super::bus::MOST_MESSAGE;
+use super::journal::Snapshot;
 use super::listing::{List, Listed};
 use super::node::NodeId;
 use crate::admin::Glance;
@@ -317,11 +318,25 @@ impl Body {
     }
 }
 
-/// Bytes as a node gets them from the bus. What is read can be written and is then the same.
+/// Bytes as a node gets them from the bus or finds them in the shared memory. What is read can be written and is then the same.
 ///
 /// # Panics
 /// When an invariant does not hold.
 pub fn fuzz(data: &[u8]) {
+    if let Some(snapshot) = Snapshot::parse(data) {
+        assert_eq!(Snapshot::parse(&snapshot.bytes()), Some(snapshot.clone()), "what is read can be written");
+        let Snapshot { so_far, .. } = snapshot;
+        let call = so_far.clone().going_on(crate::environment::wall_millis());
+        assert_eq!(call.answered_after.is_some(), call.talked.is_some());
+        let (now, device) = (crate::environment::now(), DeviceId::new("d").expect("it is one"));
+        let ringing =
+            DeviceAddress { application: call.application.clone(), user: call.callee.clone(), device };
+        let mut board = Switchboard::new(CallTimers::default());
+        board.handle_restored(now, &call, &[ringing]);
+        board.handle_timeout(now + std::time::Duration::from_secs(3600));
+        assert!(!board.owns(&call.application, &call.call_id), "whose people do not come back, it ends");
+        assert!(so_far.started_at(UnixMillis(1)).started == UnixMillis(1));
+    }
     let Ok(message) = Message::parse(data) else { return };
     let again = message.bytes();
     if again.len() <= MOST_MESSAGE {
@@ -380,6 +395,7 @@ mod tests {
             let read = Message::parse(&std::fs::read(&path).unwrap());
             match path.file_name().unwrap().to_str().unwrap() {
                 "version" => assert_eq!(read, Err(MessageError::Version(2))),
+                "snapshot" => assert!(Snapshot::parse(&std::fs::read(&path).unwrap()).is_some()),
                 name => {
                     let message = read.unwrap_or_else(|error| panic!("{name}: {error}"));
                     kinds.insert(serde_json::to_value(&message).unwrap()["type"].to_string());

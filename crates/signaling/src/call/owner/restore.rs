@@ -62,7 +62,9 @@ impl Owner {
     ) -> Self {
         let before = |since: Duration| now.checked_sub(since).unwrap_or(now);
         let started = before(call.lasted);
-        let at = |since_start: Option<Duration>| since_start.map(|since| (started + since).min(now));
+        let at = |since_start: Option<Duration>| {
+            since_start.map(|since| started.checked_add(since).map_or(now, |at| at.min(now)))
+        };
         let answered = at(call.answered_after);
         let timers = match answered {
             Some(_) => {
