@@ -20,6 +20,8 @@ const MOST_WAITING: usize = 64;
 /// By then every NATS server knows who listens at which other: when a call and its callee come to two of them at once, neither may hear of
 /// the other at first.
 const SPREADING: Duration = Duration::from_millis(500);
+/// Until something is said again of which the owner of the call said that it does not know it.
+const DENIED: Duration = Duration::from_millis(200);
 
 impl Hub {
     /// Tells a device of this node what the owner of a call has for it. Gives the answer for an owner that asks.
@@ -294,6 +296,14 @@ impl Hub {
         let key = (Device::of(&line.address), frame.id.clone());
         let (Some(line), Some(call_id)) = (far.asked.remove(&key), frame.call_id.clone()) else { return };
         match answer {
+            // Where the owner knows the call and not the device, which was not told that it is out of it, there is no use in haste.
+            Answer::Body(Body::Outcome { error: Some(WireError::UnknownCall) })
+                if far.attached.get(&call_id).is_some_and(|call| call.sides.contains_key(&key.0)) =>
+            {
+                far.asked.insert(key.clone(), line);
+                self.start_locating(&call_id, None);
+                self.try_later(key.0, frame, DENIED);
+            }
             Answer::Body(Body::Outcome { error: Some(WireError::UnknownCall) }) => {
                 self.say_again(now, line, frame, &call_id);
             }

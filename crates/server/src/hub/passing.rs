@@ -151,11 +151,15 @@ impl Hub {
             }
             return self.settle(&line, frame.id, Some(error));
         };
-        // Should it be repeated meanwhile, it waits for the same outcome.
         far.asked.insert(key.clone(), line);
-        let (own, device) = (self.own.clone(), key.0);
+        self.try_later(key.0, frame, AGAIN);
+    }
+
+    /// Tries something again in a moment; should it be repeated meanwhile, it waits for the same outcome.
+    pub(super) fn try_later(&self, device: Device, frame: Frame<ClientMessage>, pause: Duration) {
+        let own = self.own.clone();
         tokio::spawn(async move {
-            sleep(AGAIN).await;
+            sleep(pause).await;
             // A hub that is gone has no sessions.
             if let Some(own) = own.upgrade() {
                 let _ = own.send(Command::Again(device, Box::new(frame))).await;
