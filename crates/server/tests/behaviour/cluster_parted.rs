@@ -141,16 +141,30 @@ async fn whose_registration_was_ended_meanwhile_is_thrown_out_by_a_node_that_did
     other.expect_silence().await;
 }
 
-/// Where `moves`, the call is owned by a third node, which is neither the caller's nor parted.
-async fn reveal_across_a_cut(moves: bool) {
-    let nodes = Nodes::local();
-    let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
-    let mut alice = Phone::register(&a, "alice", "d1").await;
-    let mut bob = Phone::register(&b, "bob", "d1").await;
-    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
-    if moves {
-        alice = back(&c, ("alice", "d1"), &alice, vec![live("c", true, "bob")]).await;
+/// A call that the first of three nodes owns: the callee is at the second, the caller at the first or, where she `moves`, at the third.
+struct Between {
+    nodes: Nodes,
+    _servers: [RunningServer; 3],
+    alice: Phone,
+    bob: Phone,
+}
+
+impl Between {
+    async fn set_up(moves: bool) -> Self {
+        let nodes = Nodes::local();
+        let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
+        let mut alice = Phone::register(&a, "alice", "d1").await;
+        let mut bob = Phone::register(&b, "bob", "d1").await;
+        talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
+        if moves {
+            alice = back(&c, ("alice", "d1"), &alice, vec![live("c", true, "bob")]).await;
+        }
+        Self { nodes, _servers: [a, b, c], alice, bob }
     }
+}
+
+async fn reveal_across_a_cut(moves: bool) {
+    let Between { nodes, _servers, mut alice, mut bob } = Between::set_up(moves).await;
     nodes.local_bus().part(2);
     let reveal = ClientMessage::CallReveal(Reveal { nonce: "the caller's".to_owned() });
     let said = alice.send(Some("c"), reveal).await;
@@ -182,12 +196,7 @@ async fn what_a_caller_reveals_through_a_third_node_during_a_cut_is_told_the_cal
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_an_owner_between_two_other_nodes_cannot_pass_on_is_refused_until_it_can() {
-    let nodes = Nodes::local();
-    let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
-    let mut alice = Phone::register(&a, "alice", "d1").await;
-    let mut bob = Phone::register(&b, "bob", "d1").await;
-    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
-    let mut alice = back(&c, ("alice", "d1"), &alice, vec![live("c", true, "bob")]).await;
+    let Between { nodes, _servers, mut alice, mut bob } = Between::set_up(true).await;
     nodes.local_bus().part(3);
     assert_eq!(bob.ask("c", offer("v=0 lost")).await, Some(WireError::Unreachable));
     nodes.local_bus().rejoin(3, true);
@@ -232,12 +241,7 @@ async fn who_hangs_up_during_a_long_cut_ends_the_call_for_the_other_soon_after_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_has_let_go_of_a_call_does_not_end_it_for_a_third_node() {
-    let nodes = Nodes::local();
-    let (a, b, c) = (nodes.node("a").await, nodes.node("b").await, nodes.node("c").await);
-    let mut alice = Phone::register(&a, "alice", "d1").await;
-    let mut bob = Phone::register(&b, "bob", "d1").await;
-    talk(&mut alice, &mut bob, ("alice", "bob"), "c").await;
-    let mut alice = back(&c, ("alice", "d1"), &alice, vec![live("c", true, "bob")]).await;
+    let Between { nodes, _servers, mut alice, mut bob } = Between::set_up(true).await;
     // What is written in the background is written.
     sleep(Duration::from_secs(1)).await;
     for parted in [1, 3] {
