@@ -179,7 +179,8 @@ export async function site() {
     response.end(readFileSync(path));
   });
   await new Promise((resolve) => http.listen(0, 'localhost', resolve));
-  closers.push(() => new Promise((resolve) => http.close(resolve)));
+  // A browser that a failed test left open keeps connections on which it may never ask for anything.
+  closers.push(() => new Promise((resolve) => http.close(resolve).closeAllConnections()));
   return `http://localhost:${http.address().port}`;
 }
 
