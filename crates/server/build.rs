@@ -16,7 +16,7 @@ use oxc_span::SourceType;
 
 /// Members that nobody outside of the modules sees, by which no browser and no server knows anything: they get short names. So do those that
 /// begin with `_`, but for the one that tests look at.
-const INNER: [&str; 80] = [
+const INNER: [&str; 85] = [
     "accept",
     "acknowledge",
     "acknowledged",
@@ -34,6 +34,7 @@ const INNER: [&str; 80] = [
     "disconnect",
     "dropConnection",
     "endHere",
+    "enrolled",
     "entropy",
     "establishIfReady",
     "expect",
@@ -67,9 +68,11 @@ const INNER: [&str; 80] = [
     "offered",
     "outputs",
     "owesAck",
+    "owner",
     "passing",
     "phase",
     "postponeRenewal",
+    "proof",
     "queued",
     "refuseBusy",
     "release",
@@ -94,9 +97,11 @@ const INNER: [&str; 80] = [
     "timerNames",
     "timers",
     "turnedAway",
+    "unsettled",
     "wanted",
     "warnings",
     "wasStarted",
+    "workers",
 ];
 const LOOKED_AT: &str = "_media";
 

@@ -19,7 +19,7 @@ export class CallRecord {
   constructor(now, entropy, id, outgoing, remote, headers) {
     /** @type {Record<string, number>} milliseconds of the machine's clock */
     this.times = { started: now };
-    Object.assign(this, { id, outgoing, remote, headers, verification: new Verification(id, entropy) });
+    Object.assign(this, { id, outgoing, remote, headers, proof: new Verification(id, entropy) });
   }
   get isAnswered() {
     return this.state === Answered || this.state === Established;
@@ -52,28 +52,35 @@ export function checkHeaders(headers) {
   if (headerBytes(headers) > MOST.headers) throw wrong("the call's headers are larger than 1024 bytes");
 }
 
-/** Times and end of a call. A time that has not come is undefined; durations are milliseconds, 0 until they are over. */
+/** Times and end of a call, as they are now. A time that has not come is undefined; durations are milliseconds, 0 until they are over. */
+function told(call) {
+  const { times, cause, error, offer, outgoing, mediaConnected } = call._record;
+  const { started, progressed, rung, answered, established, ended } = times;
+  // Not a number where one of the two has not come.
+  const between = (from, to) => to - from || 0;
+  const has = (kind) => mediaConnected && call._media.incoming.getTracks().some((track) => track.kind === kind);
+  const isVideoOffered = call._video || /^m=video [1-9]/m.test(offer ?? '');
+  const ice = error === 'media_failed';
+  return {
+    ...Object.fromEntries(REACHED.map((name) => [`${name}Time`, name in times ? new Date(call._epoch + times[name]) : undefined])),
+    duration: between(established, ended),
+    setupDuration: between(started, progressed),
+    notifyingDuration: between(progressed, rung),
+    ringingDuration: between(outgoing ? rung : started, answered ?? ended),
+    connectionDuration: between(answered, established),
+    hadAudioStream: has('audio'),
+    hadVideoStream: has('video'),
+    isVideoOffered,
+    requestedAudio: true,
+    requestedVideo: isVideoOffered,
+    endCause: CAUSES[cause],
+    error: error && new SinchError(`the call failed: ${error}`, ice ? ErrorCode.CallFailedToConnectIce : ErrorCode.ApiCallFailed, ice ? ErrorType.Session : ErrorType.Api),
+  };
+}
+const NAMES = Object.keys(told({ _record: { times: {} } }));
+/** Who keeps it sees what is true when they look. */
 export class CallDetails {
   constructor(call) {
-    const { times, cause, error, offer, outgoing, mediaConnected } = call._record;
-    const { started, progressed, rung, answered, established, ended } = times;
-    // Not a number where one of the two has not come.
-    const between = (from, to) => to - from || 0;
-    for (const name of REACHED) this[`${name}Time`] = name in times ? new Date(call._epoch + times[name]) : undefined;
-    this.duration = between(established, ended);
-    this.setupDuration = between(started, progressed);
-    this.notifyingDuration = between(progressed, rung);
-    this.ringingDuration = between(outgoing ? rung : started, answered ?? ended);
-    this.connectionDuration = between(answered, established);
-    const has = (kind) => mediaConnected && call._media.incoming.getTracks().some((track) => track.kind === kind);
-    this.hadAudioStream = has('audio');
-    this.hadVideoStream = has('video');
-    this.isVideoOffered = call._video || /^m=video [1-9]/m.test(offer ?? '');
-    this.requestedAudio = true;
-    this.requestedVideo = this.isVideoOffered;
-    this.endCause = CAUSES[cause];
-    const ice = error === 'media_failed';
-    const code = ice ? ErrorCode.CallFailedToConnectIce : ErrorCode.ApiCallFailed;
-    this.error = error && new SinchError(`the call failed: ${error}`, code, ice ? ErrorType.Session : ErrorType.Api);
+    for (const name of NAMES) Object.defineProperty(this, name, { get: () => told(call)[name], enumerable: true });
   }
 }

@@ -154,7 +154,8 @@ export class Connection {
   // Frames out. A member that is undefined is not sent.
 
   send(frame) {
-    this.outputs.push({ send: JSON.stringify(frame) });
+    // Half a character, as a text has that was cut in the middle of one, is no text to a server.
+    this.outputs.push({ send: JSON.stringify(frame, (_, value) => value?.toWellFormed?.() ?? value) });
   }
   passing(type, body = {}) {
     this.send(this.link.frame(undefined, type, body));

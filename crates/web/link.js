@@ -13,7 +13,7 @@ export class Link {
   lastSeq = 0;
   acknowledged = 0;
   next = 0;
-  pending = [];
+  unsettled = [];
 
   /** The next frame out; it acknowledges. */
   frame(call, type, body) {
@@ -24,8 +24,8 @@ export class Link {
   /** One that is repeated after a reconnect until its outcome came. */
   command(call, type, body) {
     const frame = this.frame(call, type, body);
-    if (this.pending.length === MOST.pending) this.pending.shift();
-    this.pending.push(frame);
+    if (this.unsettled.length === MOST.pending) this.unsettled.shift();
+    this.unsettled.push(frame);
     return frame;
   }
   /** Whether a frame with this number is new, or has none. */
@@ -45,7 +45,7 @@ export class Link {
   /** The server gave a session: the old one, or another. */
   enter({ session, resume_token: token, epoch, resumed }) {
     // In a new session starts are not repeated: the old one may have carried them out.
-    if (this.session?.session !== session) this.pending = this.pending.filter((frame) => frame.type !== 'call.start');
+    if (this.session?.session !== session) this.unsettled = this.unsettled.filter((frame) => frame.type !== 'call.start');
     this.session = { session, token, epoch };
     this.needsSnapshot = !resumed;
     if (!resumed) this.lastSeq = this.acknowledged = 0;
@@ -53,24 +53,24 @@ export class Link {
   /** What has no outcome, to be said again. */
   repeats() {
     this.acknowledged = this.lastSeq;
-    for (const frame of this.pending) frame.ack = this.lastSeq;
-    return this.pending;
+    for (const frame of this.unsettled) frame.ack = this.lastSeq;
+    return this.unsettled;
   }
   /** The outcome of a command came: the command. */
   settle(of) {
-    const index = this.pending.findIndex((frame) => frame.id === of);
-    return index < 0 ? undefined : this.pending.splice(index, 1)[0];
+    const index = this.unsettled.findIndex((frame) => frame.id === of);
+    return index < 0 ? undefined : this.unsettled.splice(index, 1)[0];
   }
   /** Whether a call was begun that the server, which has acknowledged so far, cannot know. */
   isStarting(call, ack) {
-    return this.pending.some((frame) => frame.type === 'call.start' && frame.seq > ack && frame.call_id === call);
+    return this.unsettled.some((frame) => frame.type === 'call.start' && frame.seq > ack && frame.call_id === call);
   }
   /** Whether something of a call has no outcome. */
   isPending(type, call) {
-    return this.pending.some((frame) => frame.type === type && frame.call_id === call);
+    return this.unsettled.some((frame) => frame.type === type && frame.call_id === call);
   }
   /** A call is over: a start that was never received would otherwise ring after a reconnect. */
   forget(call) {
-    this.pending = this.pending.filter((frame) => frame.call_id !== call || frame.type === 'call.hangup');
+    this.unsettled = this.unsettled.filter((frame) => frame.call_id !== call || frame.type === 'call.hangup');
   }
 }

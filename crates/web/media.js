@@ -19,11 +19,11 @@ export class Media {
 
   constructor(client, call) {
     const env = client._env;
-    Object.assign(this, { client, env, call, incoming: new env.MediaStream(), outgoing: new env.MediaStream() });
+    Object.assign(this, { owner: client, env, call, incoming: new env.MediaStream(), outgoing: new env.MediaStream() });
   }
   /** Tells the machine something of this call. */
   act(input, news) {
-    this.client._act(input, this.call.id, news);
+    this.owner._act(input, this.call.id, news);
   }
   after(name, ms, todo) {
     this.env.clearTimeout(this.timers.get(name));
@@ -31,8 +31,8 @@ export class Media {
   }
   /** Opens microphone and camera: only when the local person calls or accepts. */
   async open(video) {
-    const { _constraints: wanted } = this.client;
-    const stream = await this.client._capture({ ...wanted, video: video && wanted.video });
+    const { _constraints: wanted } = this.owner;
+    const stream = await this.owner._capture({ ...wanted, video: video && wanted.video });
     const { outgoing } = this;
     // Those of an answer that failed.
     outgoing.getTracks().forEach((track) => outgoing.removeTrack(track));
@@ -53,8 +53,8 @@ export class Media {
   /** Each call has servers of its own, where the server names some. */
   configuration() {
     const own = this.call._record?.iceServers ?? [];
-    const iceServers = own.length ? own : this.client._machine.iceServers;
-    return { iceServers, iceTransportPolicy: this.client._relayOnly ? 'relay' : 'all', bundlePolicy: 'max-bundle' };
+    const iceServers = own.length ? own : this.owner._machine.iceServers;
+    return { iceServers, iceTransportPolicy: this.owner._relayOnly ? 'relay' : 'all', bundlePolicy: 'max-bundle' };
   }
   /** The server named its servers, or none: an outgoing call looks for its own addresses from here on. */
   gather() {
@@ -79,6 +79,8 @@ export class Media {
   }
   addTracks() {
     for (const track of this.outgoing.getTracks()) this.pc.addTrack(track, this.outgoing);
+    // Who says nothing still listens: an offer of nothing could not be answered.
+    if (!this.pc.getTransceivers().length) this.pc.addTransceiver('audio');
   }
   /** Takes an offer; gives the answer. */
   async accept(pc, sdp, prepare) {
@@ -202,7 +204,7 @@ export class Media {
     const change = async () => {
       const sender = this.sender(kind);
       if (!sender) return;
-      const [track] = (await this.client._capture({ [kind]: constraints })).getTracks();
+      const track = (await this.owner._capture({ [kind]: constraints })).getTracks().find((one) => one.kind === kind);
       const { outgoing } = this;
       const { track: old } = sender;
       try {

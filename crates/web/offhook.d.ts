@@ -61,7 +61,7 @@ export interface CallVerification {
   string?: string;
   error?: 'malformed' | 'fingerprint' | 'commitment_broken' | 'out_of_order' | 'reveal_changed' | 'reveal_missing' | 'fingerprint_changed';
 }
-/** Durations are milliseconds, 0 until they are over; a time that has not come is undefined. */
+/** Durations are milliseconds, 0 until they are over; a time that has not come is undefined. Whoever keeps it sees what is true when they look. */
 export interface CallDetails {
   startedTime: Date;
   progressedTime?: Date;
@@ -190,10 +190,14 @@ export interface SinchClient extends Listening<SinchClientListener> {
   unregisterPushToken(): Promise<void>;
   /** The same, and unregisters the service worker. */
   disableManagedPushSupport(): Promise<void>;
+  /** The same, as it is spelled where it was published. */
+  disableMangedPushSupport(): Promise<void>;
   /** Takes the message or its text; tells what a pushed message says, and starts the client when its user is called. */
   relayRemotePushNotification(payload: unknown): NotificationResult;
   setUseRelayIceCandidatesOnly(only: boolean): void;
 }
+/** Where microphone and camera come from. What it gives for a call is stopped when the call is over. */
+export interface MediaStreamFactory { getMediaStream(options: MediaStreamConstraints): Promise<MediaStream> }
 export interface SinchClientBuilder {
   applicationKey(key: string): this;
   userId(id: string): this;
@@ -201,7 +205,7 @@ export interface SinchClientBuilder {
   environmentHost(host: string): this;
   callerIdentifier(id: string): this;
   fetchApi(fetch: typeof globalThis.fetch): this;
-  mediaStreamFactory(factory: (constraints: MediaStreamConstraints) => Promise<MediaStream>): this;
+  mediaStreamFactory(factory: MediaStreamFactory | MediaStreamFactory['getMediaStream']): this;
   videoConfiguration(constraints: MediaTrackConstraints): this;
   silentMediaStream(): this;
   build(): SinchClient;

@@ -33,13 +33,13 @@ class Call extends Listeners {
     super();
     // What the machine's clock shows at the beginning of 1970.
     hide(this, { _client: client, _record: record, _video: video, _epoch: Date.now() - client._now() });
-    hide(this, { _media: new Media(client, this) });
+    hide(this, { _media: new Media(client, this), _details: new CallDetails(this) });
   }
   get id() { return this._record?.id; }
   get callId() { return this.id; }
   get direction() { return this._record.outgoing ? CallDirection.Outbound : CallDirection.Inbound; }
   get state() { return this._record.state; }
-  get details() { return new CallDetails(this); }
+  get details() { return this._details; }
   get headers() { return { ...this._record.headers }; }
   get remoteUserId() { return this._record.remote; }
   get remoteUserDisplayName() { return this._record.displayName || this._record.remote; }
@@ -48,7 +48,7 @@ class Call extends Listeners {
   get isMuted() { return this._media.muted; }
   get isOnHold() { return this._media.held; }
   /** Whether the two people can know that nobody sits between them, not even the server; see the declaration. */
-  get verification() { return this._record?.verification.view ?? { state: 'pending' }; }
+  get verification() { return this._record?.proof.view ?? { state: 'pending' }; }
   get authenticationString() { return this.verification.string; }
   /** The last second, see the declaration of `CallQuality`. */
   get quality() { return this._media.last; }
@@ -136,9 +136,10 @@ class CallClient extends Listeners {
   }
   async _call(userId, given, video) {
     const client = this._client;
-    const headers = given ?? {};
     required('userId', userId, isId, ID_RULE);
-    if (headers instanceof Map || !areHeaders(headers)) throw wrong('headers are an object of texts');
+    if (given instanceof Map || !areHeaders(given ?? {})) throw wrong('headers are an object of texts');
+    // The application may write the next call's into its object while the microphone opens.
+    const headers = { ...given };
     checkHeaders(headers);
     if (!client.isStarted()) throw notStarted();
     const call = new Call(client, undefined, video);
@@ -216,6 +217,8 @@ class SinchClient extends Listeners {
   setUseRelayIceCandidatesOnly(only) { this._relayOnly = Boolean(only); }
   setSupportManagedPush(serviceWorkerPath = 'sw.js', options) { return this._push.support(serviceWorkerPath, options); }
   async disableManagedPushSupport() { await (await this._push.unregister())?.unregister(); }
+  /** As it is spelled where it was published. */
+  disableMangedPushSupport() { return this.disableManagedPushSupport(); }
   async unregisterPushToken() { await this._push.unregister(); }
   relayRemotePushNotification(payload) { return this._push.relay(payload); }
 
@@ -299,8 +302,9 @@ class SinchClient extends Listeners {
 
   /** @param {MediaStreamConstraints} wanted */
   async _capture(wanted) {
+    const { _factory: factory } = this;
+    if (factory) return factory.getMediaStream?.(wanted) ?? factory(wanted);
     const { mediaDevices } = this._env.navigator ?? {};
-    if (this._factory) return this._factory(wanted);
     if (!mediaDevices) throw refuse('a browser opens microphones only for https pages and localhost');
     const { audio, video } = wanted;
     try {

@@ -29,26 +29,34 @@ function content(payload) {
 /** The subscription of one client. */
 export class Push {
   constructor(client) {
-    this.client = client;
+    this.owner = client;
     this.heard = ({ data }) => this.relay(data);
+  }
+  /** A page in a sandbox may not even look whether there is one. */
+  get workers() {
+    try {
+      return this.owner._env.navigator?.serviceWorker;
+    } catch {
+      return undefined;
+    }
   }
   /** A client that the application terminated is not started by what its worker hears. */
   hear(how) {
-    this.client._env.navigator?.serviceWorker?.[how]('message', this.heard);
+    this.workers?.[how]('message', this.heard);
   }
   /** Asks the browser, the server and the person; what they refuse is said. */
   async support(path, options) {
-    const { _env: env, _url: url, _fetch: fetch } = this.client;
-    const { serviceWorker } = env.navigator ?? {};
+    const { workers } = this;
+    const { _env: env, _url: url, _fetch: fetch } = this.owner;
     const none = (why, cause) => Object.assign(notPossible(`${why}: calls come in while the page is open`), { cause });
-    if (!serviceWorker || !env.PushManager) throw none('this browser has no Web Push here');
+    if (!workers || !env.PushManager) throw none('this browser has no Web Push here');
     const answer = await fetch(url.replace(/^ws(.*)signal$/, 'http$1push')).catch(() => undefined);
     if (!answer?.ok) throw none(answer ? 'this server sends no Web Push' : 'the server could not be asked for its push key');
     this.key = (await answer.json()).public_key;
     if ((await env.Notification.requestPermission()) !== 'granted') throw none('notifications are not allowed');
     try {
-      this.registration = await serviceWorker.register(path, options);
-      await active(this.registration);
+      this.enrolled = await workers.register(path, options);
+      await active(this.enrolled);
     } catch (cause) {
       throw none(`the service worker ${path} cannot be used (${cause.message})`, cause);
     }
@@ -56,9 +64,9 @@ export class Push {
   }
   /** Where the browser's push service cannot be reached, calls still come in while the page is open; the next start tries again. */
   async subscribe() {
-    if (!this.registration) return false;
+    if (!this.enrolled) return false;
     this.hear('addEventListener');
-    const { pushManager } = this.registration;
+    const { pushManager } = this.enrolled;
     const options = { userVisibleOnly: true, applicationServerKey: this.key };
     try {
       const subscription = await pushManager.subscribe(options).catch(async (error) => {
@@ -73,19 +81,19 @@ export class Push {
       this.tell();
       return true;
     } catch (error) {
-      this.client._env.console?.warn('offhook: no Web Push:', error);
+      this.owner._env.console?.warn('offhook: no Web Push:', error);
       return false;
     }
   }
   /** Said again after each start and reconnect: the server may have forgotten it. */
   tell() {
-    if (this.current && this.client.isStarted()) this.client._act('subscribe', this.current);
+    if (this.current && this.owner.isStarted()) this.owner._act('subscribe', this.current);
   }
   async unregister() {
     this.current = undefined;
-    const registration = this.registration ?? (await this.client._env.navigator?.serviceWorker?.getRegistration());
-    if (this.client.isStarted()) this.client._act('subscribe');
-    this.registration = undefined;
+    const registration = this.enrolled ?? (await this.workers?.getRegistration());
+    if (this.owner.isStarted()) this.owner._act('subscribe');
+    this.enrolled = undefined;
     await (await registration?.pushManager?.getSubscription())?.unsubscribe();
     return registration;
   }
@@ -93,7 +101,7 @@ export class Push {
   relay(payload) {
     const message = content(payload);
     const result = inspect(message);
-    const { client } = this;
+    const { owner: client } = this;
     const isNow = result.isCall() && !result.callNotificationResult.hasTimedOut();
     if (isNow && !client._starting && message.user_id === client.userId) client.start();
     return result;

@@ -41,7 +41,7 @@ export class Machine extends Connection {
     checkHeaders(headers);
     checkDescription(offer);
     const id = uuid(this.entropy);
-    const commitment = this.add(now, id, true, to, { ...headers }).verification.offer(offer);
+    const commitment = this.add(now, id, true, to, headers).proof.offer(offer);
     this.command(id, 'call.start', { to, headers, sdp: offer, commitment, display_name: displayName || undefined });
     return id;
   }
@@ -49,7 +49,7 @@ export class Machine extends Connection {
     checkDescription(sdp);
     const call = this.known(id);
     if (call.outgoing || !call.enter(now, Answered)) throw wrongState();
-    const nonce = call.verification.answer(sdp);
+    const nonce = call.proof.answer(sdp);
     this.disarm(SETUP + id);
     this.awaitReveal(now, call);
     this.command(id, 'call.answer', { sdp, nonce });
@@ -169,7 +169,7 @@ export class Machine extends Connection {
     if (this.calls.has(id)) return this.takeIceServers(id, servers);
     headers ??= {};
     const call = Object.assign(this.add(now, id, false, from, headers), { offer: sdp, iceServers: servers ?? [], displayName });
-    call.verification.ring(commitment, sdp);
+    call.proof.ring(commitment, sdp);
     this.command(id, 'call.ringing');
     this.emit({ incoming: { call: id, from, headers } });
     this.tellVerification(call);
@@ -197,7 +197,7 @@ export class Machine extends Connection {
     if (by) call.remote = by;
     this.disarm(SETUP + id);
     this.tell(id, 'answered');
-    call.verification.answered(nonce, sdp ?? '');
+    call.proof.answered(nonce, sdp ?? '');
     this.tell(id, { remote_description: sdp ?? '' });
     this.reveal(call);
     this.tellVerification(call);
@@ -216,32 +216,32 @@ export class Machine extends Connection {
   'call.update'(now, { kind, sdp }, id) {
     const call = this.calls.get(id);
     if (!call?.isAnswered) return;
-    if (!call.verification.allows(sdp)) return this.tellVerification(call);
+    if (!call.proof.allows(sdp)) return this.tellVerification(call);
     call.remoteCandidates = [];
     this.tell(id, { remote_update: { kind, sdp } });
   }
   /** The caller shows its nonce, unless it still waits to be said. */
-  reveal({ id, verification: { revealing: nonce } }) {
+  reveal({ id, proof: { revealing: nonce } }) {
     if (nonce && !this.link.isPending('call.reveal', id)) this.command(id, 'call.reveal', { nonce });
   }
   'call.reveal'(_, { nonce }, id) {
     const call = this.calls.get(id);
     if (!call || call.isOver) return;
-    call.verification.revealed(nonce);
+    call.proof.revealed(nonce);
     this.disarm(REVEAL + id);
     this.tellVerification(call);
   }
   /** Within this it comes, or one of the two has been away long enough to lose the call. */
-  awaitReveal(now, { id, verification }) {
-    if (verification.step === 'answered') this.arm(REVEAL + id, now + 240000);
+  awaitReveal(now, { id, proof }) {
+    if (proof.step === 'answered') this.arm(REVEAL + id, now + 240000);
   }
   expireReveal(now, call) {
     if (this.phase !== ONLINE) return this.awaitReveal(now, call);
-    call.verification.expire();
+    call.proof.expire();
     this.tellVerification(call);
   }
-  tellVerification({ id, verification, isOver }) {
-    const verified = verification.news();
+  tellVerification({ id, proof, isOver }) {
+    const verified = proof.news();
     if (verified && !isOver) this.tell(id, { verification: verified });
   }
   'call.ended'(now, { cause, error }, id) {

@@ -206,3 +206,46 @@ test('both ends in one page, without microphones: calls both ways, a client that
   assert.deepEqual(await page.evaluate(() => window.self()), [0, 'Ended', 'Timeout'], "nobody else is there");
   await s.close(page);
 });
+
+test('in a frame that is a sandbox, without storage and workers, a client starts, calls, stops and starts again', async () => {
+  const page = await s.tab(first);
+  const app = new URLSearchParams({ host: server.host, key: server.key, secret: server.secret, app: 'pair' });
+  await page.goto(`${origin}/setting.js`);
+  await page.setContent(`<iframe sandbox="allow-scripts" src="${origin}/application.html?${app}"></iframe>`);
+  const frame = page.frames()[1];
+  await frame.waitForFunction(() => document.getElementById('status')?.textContent.includes('ready'));
+  assert.deepEqual(await frame.evaluate(() => window.start()), [true, true]);
+  assert.deepEqual(await frame.evaluate(() => window.talk('left', 'caller')), [true, 1, 1, 5, 5]);
+  assert.equal(await frame.evaluate(() => left.setSupportManagedPush().catch(({ name, code }) => `${name} ${code}`)), 'SinchError 4000');
+  assert.deepEqual(await frame.evaluate(() => window.restart()), [false, true]);
+  assert.deepEqual(await frame.evaluate(() => window.talk('right', 'callee')), [true, 1, 1, 5, 5]);
+  await s.close(page);
+});
+
+test('one that brings its own stream with nothing in it listens, as caller and as callee', async () => {
+  const page = await open(first, 'pair');
+  const heard = await page.evaluate(async () => {
+    const listener = Sinch.getSinchClientBuilder()
+      .applicationKey(setting.get('key')).userId('listener').environmentHost(setting.get('host'))
+      .mediaStreamFactory({ getMediaStream: async () => new MediaStream() }).build();
+    listener.addListener({ onCredentialsRequired: ({ userId }, { register }) => createJWT(setting.get('key'), setting.get('secret'), userId).then(register) });
+    await Promise.all([listener.start(), right.start()]);
+    const heard = [];
+    for (const [caller, callee] of [[listener, right], [right, listener]]) {
+      const rung = next(callee.callClient, 'onIncomingCall');
+      const out = await caller.callClient.callUser(callee.userId);
+      const inc = await rung;
+      const up = [out, inc].map((call) => next(call, 'onCallEstablished'));
+      await inc.answer();
+      await Promise.all(up);
+      const quiet = caller === listener ? out : inc;
+      heard.push([quiet.outgoingStream.getTracks().length, quiet.incomingStream.getAudioTracks().length, out.state, inc.state]);
+      const over = next(inc, 'onCallEnded');
+      out.hangup();
+      await over;
+    }
+    return heard;
+  });
+  assert.deepEqual(heard, [[0, 1, 2, 2], [0, 1, 2, 2]]);
+  await s.close(page);
+});

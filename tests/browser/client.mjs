@@ -221,7 +221,8 @@ test('every published name is there, and the published numbers', async () => {
   has(sinch.getSinchClientBuilder(), ['build']);
   has(client, [
     'start', 'isStarted', 'terminate', 'addListener', 'removeListener', 'setSupportManagedPush', 'relayRemotePushNotification', 'unregisterPushToken',
-    'setUseRelayIceCandidatesOnly', 'getCallClient', 'setEventListener', 'addEventListener', 'terminateGracefully', 'setPushNotificationDisplayName',
+    'setUseRelayIceCandidatesOnly', 'getCallClient', 'setEventListener', 'addEventListener', 'terminateGracefully', 'setPushNotificationDisplayName', 'disableManagedPushSupport',
+    'disableMangedPushSupport',
   ]);
   has(client.callClient, [
     'callUser', 'callUserVideo', 'callPhoneNumber', 'callSip', 'callConference', 'getCall', 'addListener', 'removeListener', 'setAudioTrackConstraints',

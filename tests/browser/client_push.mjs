@@ -88,6 +88,8 @@ test('without permission, worker, Web Push or a server that sends it, setSupport
   for (const [lack, path] of [
     [(all) => (all.permission = 'denied')], [(all) => (all.key = null)], [() => {}, 'missing.js'],
     [(all) => delete all.env.PushManager], [(all) => delete all.env.navigator.serviceWorker],
+    // In a sandboxed frame even the look is refused.
+    [(all) => Object.defineProperty(all.env.navigator, 'serviceWorker', { get() { throw new DOMException('sandboxed', 'SecurityError'); } })],
     [(all) => (all.env.fetch = async () => { throw new TypeError('offline'); })],
   ]) {
     const { env, all, sockets } = pushable();

@@ -56,6 +56,7 @@ export function world() {
     async setRemoteDescription(description) { this.remoteDescription = description; }
     async addIceCandidate() {}
     getSenders() { return this.senders; }
+    getTransceivers() { return this.senders; }
     async getStats() { return new Map(); }
     close() { this.closed = true; }
   }

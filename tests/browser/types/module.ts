@@ -3,12 +3,18 @@ import def, {
   ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, ErrorType, InvalidOperationError, Sinch, SinchError,
 } from 'https://calls.example.com/offhook.js';
 import type {
-  Call, CallClient, CallClientListener, CallDetails, CallListener, CallQualityWarningEvent, ClientRegistration, NotificationResult, SinchApi, SinchClient,
-  SinchClientListener,
+  Call, CallClient, CallClientListener, CallDetails, CallListener, CallQualityWarningEvent, ClientRegistration, MediaStreamFactory, NotificationResult, SinchApi,
+  SinchClient, SinchClientListener,
 } from 'https://calls.example.com/offhook.js';
 
 declare function fetchToken(user: string): Promise<string>;
 const same: SinchApi = def;
+
+class Microphone implements MediaStreamFactory {
+  async getMediaStream({ audio, video }: MediaStreamConstraints): Promise<MediaStream> {
+    return navigator.mediaDevices.getUserMedia({ audio: audio ?? true, video: video ?? false });
+  }
+}
 
 export class Phone implements SinchClientListener, CallClientListener, CallListener {
   #client: SinchClient | undefined;
@@ -23,6 +29,7 @@ export class Phone implements SinchClientListener, CallClientListener, CallListe
       .callerIdentifier('+46000000000')
       .videoConfiguration({ width: { ideal: 640 } })
       .mediaStreamFactory((wanted) => navigator.mediaDevices.getUserMedia(wanted))
+      .mediaStreamFactory(new Microphone())
       .fetchApi(fetch)
       .silentMediaStream()
       .build();

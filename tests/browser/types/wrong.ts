@@ -13,6 +13,8 @@ Sinch.getSinchClient('key', 'alice');
 Sinch.getSinchClientBuilder().host('calls.example.com');
 // @ts-expect-error a user id is a text
 Sinch.getSinchClientBuilder().userId(7);
+// @ts-expect-error a factory makes streams
+Sinch.getSinchClientBuilder().mediaStreamFactory({ create: async () => new MediaStream() });
 // @ts-expect-error the global is read, not made
 new Sinch();
 

@@ -1,0 +1,94 @@
+// What applications do that is allowed and easy to forget, under node: they keep details, use an object again, cut texts, bring their own microphone.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { CallEndCause, KEY, createSinch, started, turn, welcome, world } from './world.mjs';
+
+test('details that are kept tell what is true when they are looked at', async () => {
+  const { client, socket } = await started();
+  const call = await client.callClient.callUser('bob');
+  const { details } = call;
+  assert.deepEqual([details.endCause, details.endedTime], [CallEndCause.None, undefined]);
+  Object.freeze(details);
+  const before = { ...details };
+  for (const [i, [type, body]] of [['call.ringing', {}], ['call.answered', { sdp: 'v=0 answer' }], ['call.ended', { cause: 'hung_up' }]].entries()) {
+    socket.say(type, body, { seq: i + 1, call_id: call.id });
+  }
+  assert.deepEqual([details.endCause, details.endedTime instanceof Date, call.details], [CallEndCause.HungUp, true, details]);
+  assert.equal(before.endCause, CallEndCause.None, 'a copy stays');
+  const { endCause, startedTime } = JSON.parse(JSON.stringify(details));
+  assert.deepEqual([endCause, startedTime], [CallEndCause.HungUp, before.startedTime.toISOString()]);
+  assert.deepEqual(structuredClone(details), { ...details });
+  client.terminate();
+});
+
+test('one object of headers serves several calls that begin together', async () => {
+  const { client, socket, mediaDevices } = await started();
+  mediaDevices.wait = turn;
+  const headers = {};
+  const calls = ['bob', 'carol'].map((user) => client.callClient.callUser(user, Object.assign(headers, { to: user })));
+  headers.to = 7;
+  const told = (await Promise.all(calls)).map((call) => call.headers);
+  const said = socket.sent.filter(({ type }) => type === 'call.start').map(({ body }) => body.headers);
+  assert.deepEqual([told, said], Array(2).fill([{ to: 'bob' }, { to: 'carol' }]));
+  client.terminate();
+});
+
+test('a text that was cut within a character is said with a replacement, and the call goes on', async () => {
+  const { client, socket } = await started();
+  client.pushNotificationDisplayName = '👋 Alice'.slice(0, 1);
+  const call = await client.callClient.callUser('bob', { subject: 'lunch 🍜'.slice(0, 7), whole: '🍜' });
+  const { display_name: name, headers } = socket.last('call.start').body;
+  assert.deepEqual([name, headers], ['\ufffd', { subject: 'lunch \ufffd', whole: '🍜' }]);
+  call.hangup();
+  client.terminate();
+});
+
+test('a factory of streams is an object with the published method, or a function', async () => {
+  class Microphone {
+    asked = [];
+    async getMediaStream(options) {
+      this.asked.push(options);
+      return this.source.getUserMedia(options);
+    }
+  }
+  for (const asFunction of [false, true]) {
+    const all = world();
+    const microphone = Object.assign(new Microphone(), { source: all.mediaDevices });
+    const factory = asFunction ? (options) => microphone.getMediaStream(options) : microphone;
+    const builder = createSinch(all.env).getSinchClientBuilder().applicationKey(KEY).userId('alice').environmentHost('127.0.0.1:7070');
+    const client = builder.mediaStreamFactory(factory).build();
+    client.addListener({ onCredentialsRequired: (_, { register }) => register('TOKEN') });
+    client.start();
+    await turn();
+    await welcome(all.sockets[0]);
+    const call = await client.callClient.callUser('bob');
+    await client.callClient.setAudioTrackConstraints({ deviceId: 'other' });
+    assert.deepEqual(microphone.asked, [{ audio: true, video: false }, { audio: { deviceId: 'other' } }]);
+    assert.deepEqual(call.outgoingStream.getTracks(), [all.tracks[1]]);
+    client.terminate();
+    assert.deepEqual(all.isOpen(), []);
+  }
+});
+
+test('a factory that always gives picture and sound: another microphone is the sound', async () => {
+  const all = world();
+  const track = (kind) => ({ kind, enabled: true, stop() {} });
+  const given = [];
+  const factory = async () => {
+    const stream = new all.env.MediaStream();
+    given.push(['video', 'audio'].map(track));
+    given.at(-1).forEach((one) => stream.addTrack(one));
+    return stream;
+  };
+  const builder = createSinch(all.env).getSinchClientBuilder().applicationKey(KEY).userId('alice').environmentHost('127.0.0.1:7070');
+  const client = builder.mediaStreamFactory(factory).build();
+  client.addListener({ onCredentialsRequired: (_, { register }) => register('TOKEN') });
+  client.start();
+  await turn();
+  await welcome(all.sockets[0]);
+  const call = await client.callClient.callUserVideo('bob');
+  await client.callClient.setAudioTrackConstraints({ deviceId: 'other' });
+  assert.deepEqual(call.outgoingStream.getTracks(), [given[0][0], given[1][1]]);
+  client.terminate();
+});
