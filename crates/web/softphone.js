@@ -350,7 +350,8 @@ class Card {
     for (const name of ['actions', 'live', 'stage', 'keypad']) this.part(name).hidden = true;
     const { endCause, error } = this.call.details;
     this.part('state').textContent = ENDINGS[endCause] ?? 'call over';
-    say(`${this.name}: ${ENDINGS[endCause]}${error ? ` (${error.message})` : ''}`);
+    // Isolated: an id keeps its small letter, and a name that runs from right to left leaves the rest in its order.
+    say(`\u2068${this.name}\u2069: ${ENDINGS[endCause]}${error ? ` (${error.message})` : ''}`);
     cards.delete(this.call.id);
     $('announcement').textContent = '';
     showTitle();

@@ -86,6 +86,58 @@ test('several calls ring at once: who types does not answer, a name stands besid
   await alice.context().close();
 });
 
+test('a narrow page and the keyboard alone: nothing of a video call leaves its card, the code is one line, an id is said as it is written', async () => {
+  const narrow = { viewport: { width: 360, height: 640 }, reducedMotion: 'reduce' };
+  const [alice, bob] = [await s.tab(chromium, narrow), await s.tab(chromium, narrow)];
+  for (const [page, name] of [[alice, 'alice'], [bob, 'bob']]) {
+    await page.goto(server.origin);
+    await page.waitForFunction(() => document.getElementById('intro').offsetParent);
+    for (const key of ['Tab', ...name, 'Enter']) await page.keyboard.press(key);
+    await page.waitForSelector('#phone:not([hidden])');
+  }
+  for (const key of [...'bob', 'Tab', 'Tab', 'Enter']) await alice.keyboard.press(key);
+  await bob.waitForSelector('.answer:not([hidden])');
+  // From the name, where the focus is, past both ways to ring.
+  for (const key of ['Tab', 'Tab', 'Tab', 'Enter']) await bob.keyboard.press(key);
+  for (const page of [alice, bob]) {
+    await s.waitState(page, 'On the line');
+    await page.waitForSelector('.picture:not([hidden])');
+    await page.waitForSelector('.code:not([hidden])');
+  }
+  await bob.evaluate(() => document.activeElement.blur());
+  await bob.keyboard.press('k');
+  await bob.waitForSelector('.keypad:not([hidden])');
+  for (const width of [360, 320]) {
+    await bob.setViewportSize({ width, height: 640 });
+    const outside = await bob.evaluate(() => {
+      const edge = (of) => of.getBoundingClientRect().right - parseFloat(getComputedStyle(of).paddingRight) + 1;
+      const [page, card] = ['#phone', '.call'].map((name) => document.querySelector(name));
+      const inside = [...page.children, ...document.querySelectorAll('#dial *')].filter((part) => part.getBoundingClientRect().right > edge(page));
+      const within = [...card.querySelectorAll('*')].filter((part) => !part.closest('video, svg') && part.getBoundingClientRect().right > edge(card));
+      return [...inside, ...within].map((part) => part.outerHTML.slice(0, 60));
+    });
+    assert.deepEqual(outside, [], `${width}`);
+    const labels = await bob.evaluate(() => [...document.querySelectorAll('.actions button:not([hidden]) span')].map((label) => {
+      const words = document.createRange();
+      words.selectNodeContents(label);
+      const { left, right } = words.getBoundingClientRect();
+      return [left, right];
+    }));
+    assert.equal(labels.length, 5);
+    labels.slice(1).forEach(([left], i) => assert.ok(left - labels[i][1] >= 2, `${width}: label ${i} touches the next: ${labels}`));
+  }
+  const lines = (page) => page.evaluate(() => {
+    const words = document.createRange();
+    words.selectNodeContents(document.querySelector('.code'));
+    return words.getClientRects().length;
+  });
+  assert.deepEqual([await lines(alice), await lines(bob)], [1, 1]);
+  await bob.keyboard.press('d');
+  await alice.waitForFunction(() => document.getElementById('notice').textContent.includes('call over'));
+  assert.match(await alice.textContent('#notice'), /^\W?bob\W?: call over$/);
+  await s.close(alice, bob);
+});
+
 test('a microphone that is asked for once, and is not allowed: the page says what to do', async () => {
   const page = await s.tab(chromium);
   await page.addInitScript(() => {
