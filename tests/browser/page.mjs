@@ -126,6 +126,7 @@ test('a narrow page and the keyboard alone: nothing of a video call leaves its c
     assert.equal(labels.length, 5);
     labels.slice(1).forEach(([left], i) => assert.ok(left - labels[i][1] >= 2, `${width}: label ${i} touches the next: ${labels}`));
   }
+  await s.audit(bob);
   const lines = (page) => page.evaluate(() => {
     const words = document.createRange();
     words.selectNodeContents(document.querySelector('.code'));
