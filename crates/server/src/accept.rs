@@ -15,6 +15,7 @@ use crate::environment;
 use crate::http;
 use crate::limit::Permit;
 use crate::lobby::{Lobby, LobbyOutput};
+use crate::paced::Paced;
 use crate::server::Shared;
 use crate::tls::TlsDoor;
 
@@ -141,6 +142,7 @@ async fn serve(
 ) {
     // Without it a small frame may wait for the acknowledgement of the one before; losing it costs only time.
     let _ = stream.set_nodelay(true);
+    let stream = Paced::new(stream, shared.config.limits.messages_per_connection);
     let Some(tls) = tls else { return http::serve(stream, router, guest, shared).await };
     match timeout(shared.config.sessions.hello, tls.accept(stream)).await {
         Ok(Ok(stream)) => http::serve(stream, router, guest, shared).await,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::SinkExt as _;
 use offhook_signaling::call::DeviceAddress;
 use offhook_signaling::message::{Credential, Hello, LiveCall, Outcome, WireError};
 use offhook_signaling::wire::{self, Frame, ParseError};
@@ -32,7 +33,8 @@ const MOST_SPREAD_MS: u32 = 30_000;
 
 /// Serves the socket of `guest` until its end.
 pub(crate) async fn run(mut socket: WebSocket, shared: Arc<Shared>, guest: &Guest) {
-    let greeted = greet(&mut socket, &shared, guest.address()).await;
+    let pace = Pace::new(shared.config.limits.messages_per_connection, environment::now());
+    let greeted = greet(&mut socket, &shared, guest.address(), pace).await;
     guest.greeted();
     let reason = match greeted {
         Ok(conversation) => conversation.run(&mut socket).await,
@@ -49,10 +51,12 @@ async fn greet(
     socket: &mut WebSocket,
     shared: &Arc<Shared>,
     from: IpAddr,
+    mut pace: Pace,
 ) -> Result<Conversation, CloseReason> {
     let mut stop = shared.stop();
+    let hello = hello(socket, &mut pace);
     let hello = tokio::select! {
-        hello = timeout(shared.config.sessions.hello, hello(socket)) => hello.map_err(|_| CloseReason::HelloTimeout)??,
+        hello = timeout(shared.config.sessions.hello, hello) => hello.map_err(|_| CloseReason::HelloTimeout)??,
         () = stop.draining() => return Err(CloseReason::Shutdown),
     };
     let Hello { application_key: application, user, device_id: device, credential, resume, calls } = hello;
@@ -75,7 +79,6 @@ async fn greet(
     let open = Open { address, from, resume, calls, credential, outbox, opened, resolved: None };
     hub.send(Command::Open(Box::new(open))).await.map_err(|_| CloseReason::Internal)?;
     let line = answer.await.map_err(|_| CloseReason::Internal)??;
-    let pace = Pace::new(shared.config.limits.messages_per_connection, environment::now());
     Ok(Conversation { shared: shared.clone(), hub, line, inbox, pace, unreadable: 0 })
 }
 
@@ -100,11 +103,12 @@ async fn still_live(
     Ok(live)
 }
 
-async fn hello(socket: &mut WebSocket) -> Result<Hello, CloseReason> {
+async fn hello(socket: &mut WebSocket, pace: &mut Pace) -> Result<Hello, CloseReason> {
     let text = loop {
         if let Some(text) = text_of(socket.recv().await)? {
             break text;
         }
+        turn(pace).await;
     };
     match wire::parse::<ClientMessage>(text.as_str()) {
         Ok(Frame { message: ClientMessage::Hello(hello), .. }) => Ok(hello),
@@ -113,6 +117,13 @@ async fn hello(socket: &mut WebSocket) -> Result<Hello, CloseReason> {
             tracing::debug!(%error, "unreadable hello");
             Err(CloseReason::Protocol(error.wire()))
         }
+    }
+}
+
+/// Waits until one more message may be read. Not reading on is felt by the sender as a slower link; nothing is lost.
+async fn turn(pace: &mut Pace) {
+    while !pace.allow(environment::now()) {
+        sleep(pace.interval()).await;
     }
 }
 
@@ -175,7 +186,10 @@ impl Conversation {
                 },
                 message = socket.recv() => {
                     silent_at = self.silence_from(environment::now());
-                    if let Some(text) = text_of(message)? {
+                    let text = text_of(message)?;
+                    // Pings and pongs of the WebSocket cost as much as messages.
+                    self.turn().await;
+                    if let Some(text) = text {
                         self.handle_text(text.as_str()).await?;
                     }
                 }
@@ -200,15 +214,15 @@ impl Conversation {
         }
     }
 
-    async fn handle_text(&mut self, text: &str) -> Result<(), CloseReason> {
-        while !self.pace.allow(environment::now()) {
-            // Not reading on is felt by the sender as a slower link; nothing is lost.
-            sleep(self.shared.config.limits.messages_per_connection.interval).await;
-        }
+    async fn turn(&mut self) {
+        turn(&mut self.pace).await;
         let wait = self.shared.tolls.message(&self.line.address, self.line.from, environment::now());
         if !wait.is_zero() {
             sleep(wait).await;
         }
+    }
+
+    async fn handle_text(&mut self, text: &str) -> Result<(), CloseReason> {
         let command = match wire::parse::<ClientMessage>(text) {
             Ok(frame) => {
                 self.unreadable = 0;
@@ -264,6 +278,8 @@ impl Conversation {
 /// Says `bye` where the client should know what to do next, closes, and waits for the other half.
 async fn close(socket: &mut WebSocket, reason: CloseReason, shared: &Shared) {
     if reason == CloseReason::Gone {
+        // The answer to a client that closed in order (RFC 6455, section 5.5.1) waits for this; one that is gone does not hear it.
+        let _ = socket.flush().await;
         return;
     }
     if let Some(mut bye) = reason.bye() {

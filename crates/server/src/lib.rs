@@ -39,6 +39,7 @@ mod limit;
 mod lobby;
 mod metrics;
 mod outbox;
+mod paced;
 mod pages;
 mod push;
 mod readiness;

@@ -84,6 +84,11 @@ impl Pace {
         Self { rate, empty_at: now }
     }
 
+    /// The time between two at a steady pace.
+    pub(crate) const fn interval(&self) -> Duration {
+        self.rate.interval
+    }
+
     /// Whether it may happen now; if so it is counted.
     pub(crate) fn allow(&mut self, now: Instant) -> bool {
         pace(self.rate, &mut self.empty_at, now)

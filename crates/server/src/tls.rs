@@ -13,6 +13,7 @@ use rustls::server::Acceptor;
 use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
@@ -105,7 +106,10 @@ impl TlsDoor {
     }
 
     /// The handshake with a client: TLS 1.3 with whoever can, and 1.2 with others. It has no time limit.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> std::io::Result<TlsStream<S>> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let is_newest = hello.client_hello().cipher_suites().iter().any(|suite| {
             matches!(

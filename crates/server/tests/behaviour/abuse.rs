@@ -9,6 +9,9 @@ use offhook_signaling::{ClientMessage, ServerMessage, UserId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::metrics::{counting, scrape, value};
 use crate::rest::{ask, own};
@@ -163,6 +166,47 @@ async fn who_floods_is_read_more_slowly_and_nobody_else() {
     // Twelve on two connections, four of them at once.
     assert!(begun.elapsed() >= slow.interval * 7, "{:?}", begun.elapsed());
     assert!(of_bob < slow.interval * 4, "{of_bob:?}");
+}
+
+#[tokio::test]
+async fn pings_and_fragments_of_the_websocket_are_read_no_faster_than_messages() {
+    let slow = Rate { interval: Duration::from_millis(50), burst: 4 };
+    let server = limited(Limits { messages_per_connection: slow, ..Limits::default() }).await;
+    let mut alice = Phone::register(&server, "alice", "a1").await;
+    let begun = Instant::now();
+    for _ in 0..12 {
+        alice.message(Message::Ping(Vec::new().into())).await;
+    }
+    alice.say(ClientMessage::Ping(Empty {})).await;
+    assert!(matches!(alice.next().await.message, ServerMessage::Pong(_)), "nothing is lost");
+    assert!(begun.elapsed() >= slow.interval * 7, "{:?}", begun.elapsed());
+    // Fragments make no message before the last of them: they are counted by their bytes.
+    let mut bob = Phone::register(&server, "bob", "b1").await;
+    let fragment = |kind, text: &'static str, is_last| {
+        Message::Frame(Frame::message(text.as_bytes(), OpCode::Data(kind), is_last))
+    };
+    let begun = Instant::now();
+    bob.message(fragment(Data::Text, r#"{"v":1,"id":"x","#, false)).await;
+    for _ in 0..8000 {
+        bob.message(fragment(Data::Continue, "", false)).await;
+    }
+    bob.message(fragment(Data::Continue, r#""type":"ping"}"#, true)).await;
+    assert!(matches!(bob.next().await.message, ServerMessage::Pong(_)), "nothing is lost");
+    // Six bytes each, as many as eleven messages of 4 KiB.
+    assert!(begun.elapsed() >= slow.interval * 6, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn who_has_not_said_hello_is_not_read_faster() {
+    let slow = Rate { interval: Duration::from_millis(50), burst: 4 };
+    let server = limited(Limits { messages_per_connection: slow, ..Limits::default() }).await;
+    let mut stranger = Phone::connect(&server).await;
+    let begun = Instant::now();
+    for _ in 0..12 {
+        stranger.message(Message::Ping(Vec::new().into())).await;
+    }
+    stranger.greet(hello("alice", "a1", Credential::Token(token("alice", "late")))).await;
+    assert!(begun.elapsed() >= slow.interval * 7, "{:?}", begun.elapsed());
 }
 
 fn hasty() -> SessionTimers {

@@ -3,6 +3,8 @@
 use offhook_signaling::message::WireError;
 use offhook_signaling::{MessageId, ServerMessage};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::support::{Phone, config, serve};
 
@@ -99,4 +101,16 @@ async fn what_is_too_large_is_refused_by_name() {
         let ServerMessage::Error(outcome) = phone.next().await.message else { panic!("no error") };
         assert_eq!((outcome.error, outcome.of), (Some(WireError::TooLarge), MessageId::new(id).ok()));
     }
+}
+
+#[tokio::test]
+async fn who_closes_in_order_is_answered() {
+    let server = serve(config()).await;
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let mut stranger = Phone::connect(&server).await;
+    stranger.message(Message::Close(Some(frame.clone()))).await;
+    assert_eq!(stranger.end().await, (None, Some(1000)));
+    let mut phone = Phone::register(&server, "alice", "a1").await;
+    phone.message(Message::Close(Some(frame))).await;
+    assert_eq!(phone.end().await, (None, Some(1000)));
 }
