@@ -19,9 +19,9 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use self::now::{Glance, now};
 use crate::accept::Guest;
 use crate::config::Rate;
-use crate::environment;
 use crate::limit::{Pacer, network_of};
 use crate::server::Shared;
+use crate::{development, environment};
 
 /// Wrong passwords of one address.
 const GUESSES: Rate = Rate { interval: Duration::from_secs(6), burst: 10 };
@@ -152,7 +152,8 @@ impl FromRequestParts<Arc<Shared>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, NotAdmin> {
         let Some(admin) = &shared.config.admin else {
-            return if shared.page_application.is_some() { Ok(Self) } else { Err(NotAdmin::Nobody) };
+            let is_own = shared.page_application.is_some() && development::is_of_this_machine(&parts.headers);
+            return if is_own { Ok(Self) } else { Err(NotAdmin::Nobody) };
         };
         let guest = Extension::<Arc<Guest>>::from_request_parts(parts, shared).await;
         let Ok(Extension(guest)) = guest else { return Err(NotAdmin::Unproven) };

@@ -80,13 +80,20 @@ fn granted<'a>(shared: &'a Shared, headers: &HeaderMap) -> Option<&'a Developmen
 
 /// Whether a request comes from our page in a browser on this machine, or from a tool on it.
 fn is_own(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let Some(host) = text("host").filter(|host| is_loopback(host)) else { return false };
-    let same_site = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
-    let same_origin = text("origin").is_none_or(|origin| {
+    is_of_this_machine(headers) && text(headers, "sec-fetch-site").is_none_or(|site| site == "same-origin")
+}
+
+/// Whether a request comes from this machine, and no page of somebody else could read what is answered.
+pub(crate) fn is_of_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = text(headers, "host").filter(|host| is_loopback(host)) else { return false };
+    let same_origin = text(headers, "origin").is_none_or(|origin| {
         ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(host))
     });
-    same_site && same_origin && PROXY_HEADERS.iter().all(|name| !headers.contains_key(*name))
+    same_origin && PROXY_HEADERS.iter().all(|name| !headers.contains_key(*name))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
 /// Reads `Host`: a loopback address or `localhost`, with or without a port.

@@ -1,12 +1,13 @@
 //! The operator's page: who may see it, and that it shows what there is.
 
+use offhook_server::ServerConfig;
 use offhook_signaling::ClientMessage;
 use offhook_signaling::call::CallEndCause;
 use offhook_signaling::message::{CallReport, Empty, WireError};
 use serde_json::{Value, json};
 
 use crate::metrics::{ADMIN, as_admin, counting, scrape, value};
-use crate::pages::get;
+use crate::pages::{ask, get};
 use crate::support::{config, serve, talking};
 
 fn body(page: &str) -> Value {
@@ -81,4 +82,30 @@ async fn a_report_that_cannot_be_is_refused_and_changes_nothing() {
     let impossible = CallReport { mos_hundredths: Some(501), ..CallReport::default() };
     assert_eq!(alice.ask("c", ClientMessage::CallReport(impossible)).await, Some(WireError::Malformed));
     assert_eq!(value(&scrape(&server).await, "offhook_call_reports_total"), 0.0);
+}
+
+#[tokio::test]
+async fn a_development_server_shows_it_to_its_own_machine_alone() {
+    let server = serve(ServerConfig::default().listen("127.0.0.1:0".parse().unwrap())).await;
+    let asked = async |path: &str, headers: &str| {
+        ask(&server, &format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")).await
+    };
+    for path in ["/admin/", "/admin/now", "/metrics"] {
+        for own in [
+            "Host: localhost:7070\r\n",
+            "Host: 127.0.0.1\r\n",
+            "Host: [::1]:7070\r\nSec-Fetch-Site: none\r\n",
+        ] {
+            assert!(asked(path, own).await.starts_with("HTTP/1.1 200"), "{path} {own}");
+        }
+        // A page whose name was made to point here, a page elsewhere, and whoever comes through a proxy.
+        for foreign in [
+            "Host: evil.example:7070\r\n",
+            "Host: localhost\r\nOrigin: http://evil.example\r\n",
+            "Host: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n",
+            "Host: localhost\r\nVia: 1.1 proxy\r\n",
+        ] {
+            assert!(asked(path, foreign).await.starts_with("HTTP/1.1 404"), "{path} {foreign}");
+        }
+    }
 }

@@ -134,5 +134,6 @@ async fn where_clients_connect_only_the_operator_reads_metrics() {
 #[tokio::test]
 async fn a_development_server_shows_them_to_its_machine() {
     let server = Server::bind(ServerConfig::default().listen("127.0.0.1:0".parse().unwrap())).await.unwrap();
-    assert!(get(&server, "/metrics").await.starts_with("HTTP/1.1 200"));
+    let asked = ask(&server, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(asked.starts_with("HTTP/1.1 200"), "{asked}");
 }
