@@ -107,7 +107,12 @@ impl Cluster {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClusterConfig, LocalBus, nobody};
+    use offhook_signaling::message::{Empty, WireError};
+    use offhook_signaling::{CallId, ClientMessage, DeviceId, UserId};
+
+    use super::super::bus::Delivery;
+    use super::super::message::{CallTerm, Device};
+    use super::super::{ClusterConfig, Intake, LocalBus, nobody};
     use super::*;
 
     #[tokio::test]
@@ -123,6 +128,49 @@ mod tests {
         assert_eq!(asking.asks().len(), 1);
         drop(waits);
         assert!(asking.asks().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_hub_does_not_take_any_more_is_answered_at_once() {
+        let bus = LocalBus::default();
+        let join = |name: &str| ClusterConfig::local(name.parse().unwrap(), bus.clone());
+        let (asking, mut answers) = Cluster::join(&join("a")).await.unwrap();
+        let (closing, mut questions) = Cluster::join(&join("b")).await.unwrap();
+        let device = Device { user: UserId::new("bob").unwrap(), device: DeviceId::new("b1").unwrap() };
+        let call = CallTerm { call_id: CallId::new("c").unwrap(), epoch: 1 };
+        let message = Box::new(ClientMessage::CallRinging(Empty {}));
+        let unknown = Body::Outcome { error: Some(WireError::UnknownCall) };
+        let claim = |only_if_here| {
+            let (resume, calls) = (None, Vec::new());
+            Body::Claim { device: device.clone(), resume, calls, only_if_here }
+        };
+        for (question, answer) in [
+            (Body::Command { device: device.clone(), call, message }, Some(unknown)),
+            (claim(false), Some(Body::Nothing)),
+            // Of these several are asked, and the first that has it answers.
+            (claim(true), None),
+        ] {
+            let asked = asking.ask(&Subject::node(closing.node()), nobody(), question);
+            closing.turn_away(&next(&mut questions).await);
+            if let Some(answer) = answer {
+                let said = next(&mut answers).await;
+                asking.answered(said.answers.unwrap(), Answer::Body(said.body));
+                assert!(matches!(asked.await, Answer::Body(body) if body == answer));
+            } else {
+                assert!(answers.deliveries.try_recv().is_err());
+            }
+        }
+    }
+
+    async fn next(intake: &mut Intake) -> Message {
+        loop {
+            if let Some(Delivery::Message(bytes)) = intake.deliveries.recv().await {
+                let message = Message::parse(&bytes).unwrap();
+                if !matches!(message.body, Body::Here) {
+                    return message;
+                }
+            }
+        }
     }
 
     #[tokio::test]

@@ -22,6 +22,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use offhook_signaling::ApplicationKey;
+use offhook_signaling::message::WireError;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
 
@@ -112,7 +114,7 @@ pub(crate) fn nobody() -> &'static ApplicationKey {
 /// What the tasks of a cluster work on; taken once.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    deliveries: mpsc::Receiver<Delivery>,
+    pub(crate) deliveries: mpsc::Receiver<Delivery>,
     overtaken: mpsc::UnboundedReceiver<CallKey>,
 }
 
@@ -192,6 +194,19 @@ impl Cluster {
         if !self.bus.publish(to, message.ask, message.bytes()) {
             tracing::warn!("too much to say to other nodes: a message is not sent");
         }
+    }
+
+    /// Answers a question for a hub that does not take it any more: whoever asks need not wait for what is not here.
+    pub(crate) fn turn_away(&self, message: &Message) {
+        let body = match message.body {
+            Body::List { .. }
+            | Body::Control { .. }
+            | Body::Attach { .. }
+            | Body::Claim { only_if_here: false, .. } => Body::Nothing,
+            Body::Command { .. } => Body::Outcome { error: Some(WireError::UnknownCall) },
+            _ => return,
+        };
+        self.answer(&message.from, message.ask, &message.application, body);
     }
 
     /// Is heard no more; what was said is on its way.
@@ -299,16 +314,9 @@ async fn handle(shared: &Arc<Shared>, cluster: &Arc<Cluster>, delivery: Delivery
         false => Some(shared.hub(&message.application)),
         true => shared.running_hub(&message.application),
     };
-    match (hub, &message.body) {
-        (Some(hub), _) => {
-            // A hub that is gone has nothing of it.
-            let _ = hub.send(Command::Peer(Box::new(message))).await;
-        }
-        // Whoever asks need not wait for what is not there.
-        (None, Body::List { .. } | Body::Control { .. }) => {
-            cluster.answer(&message.from, message.ask, &message.application, Body::Nothing);
-        }
-        (None, _) => {}
+    let Some(hub) = hub else { return cluster.turn_away(&message) };
+    if let Err(SendError(Command::Peer(message))) = hub.send(Command::Peer(Box::new(message))).await {
+        cluster.turn_away(&message);
     }
 }
 

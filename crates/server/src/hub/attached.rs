@@ -332,3 +332,6 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

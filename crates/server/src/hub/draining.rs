@@ -21,12 +21,15 @@ const USUAL_RATE: usize = 1000;
 
 impl Hub {
     /// Whoever still hangs up is told that the call is over, which needs its record.
-    pub(super) async fn shut_down(mut self, commands: mpsc::Receiver<Command>) {
+    pub(super) async fn shut_down(mut self, mut commands: mpsc::Receiver<Command>) {
         if self.far.is_some() {
-            self.hand_over(commands).await;
+            self.hand_over(&mut commands).await;
             self.release_calls();
-            self.route();
+        } else {
+            self.end_unanswered();
         }
+        self.route();
+        self.turn_away(&mut commands);
         while self.records.are_pending() {
             let number = self.records.next_written().await;
             self.release(environment::now(), number);
@@ -38,7 +41,7 @@ impl Hub {
     }
 
     /// Sends the clients away, spread over most of the time a shutdown has, and gives their sessions to the nodes they come to.
-    async fn hand_over(&mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn hand_over(&mut self, commands: &mut mpsc::Receiver<Command>) {
         let window = self.config.sessions.shutdown / 2;
         let deadline = environment::now() + self.config.sessions.shutdown * 3 / 4;
         let echo = self.config.echo.as_ref().map(|echo| echo.user.clone());
@@ -70,11 +73,32 @@ impl Hub {
         }
     }
 
+    /// What other nodes still ask goes to who has the calls now: they need not find out by waiting.
+    fn turn_away(&self, commands: &mut mpsc::Receiver<Command>) {
+        let Some(far) = &self.far else { return };
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            if let Command::Peer(message) = command {
+                far.cluster.turn_away(&message);
+            }
+        }
+    }
+
     fn send_away(&mut self, now: Instant, address: &DeviceAddress) {
         if let Some(entry) = self.sessions.get_mut(address) {
             entry.disconnect(CloseReason::Shutdown);
             self.absent(now, address);
             self.tell_owners(address, DeviceEvent::Disconnected);
+        }
+    }
+
+    /// Nobody takes over calls that ring: they are over, and what was asked about them is told so.
+    fn end_unanswered(&mut self) {
+        let now = environment::now();
+        for view in self.board.all_calls(now, usize::MAX) {
+            if view.so_far.talked.is_none() {
+                self.board.handle_failed(now, &self.application, &view.so_far.call_id);
+            }
         }
     }
 

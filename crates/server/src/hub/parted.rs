@@ -237,3 +237,49 @@ impl Hub {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::cluster::{ClusterConfig, LocalBus};
+    use crate::store::MemoryStore;
+
+    /// A call that somebody else ended, of which there is no record yet: it is looked at again and again.
+    async fn looks(cluster: &Arc<Cluster>, looks: &Arc<Semaphore>, call: &str) -> (Look, CallId) {
+        let application = ApplicationKey::new("a32e5a8d-f7d8-411c-9645-9038e8dd051d").unwrap();
+        let call_id = CallId::new(call).unwrap();
+        let (store, cluster) = (Arc::new(MemoryStore::default()), cluster.clone());
+        let key = key(&(application.clone(), call_id.clone()));
+        let revision = cluster.bus().put(Bucket::Calls, key.clone(), "".into(), None).await.unwrap();
+        cluster.bus().take(Bucket::Calls, key, revision).await.unwrap();
+        (Look { cluster, store, application, started: UnixMillis(1), looks: looks.clone() }, call_id)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_calls_are_looked_at_in_one_moment_and_who_pauses_gives_others_their_turn() {
+        let config = ClusterConfig::local("a".parse().unwrap(), LocalBus::default());
+        let (cluster, _intake) = Cluster::join(&config).await.unwrap();
+        assert_eq!(turns().available_permits(), LOOKS);
+        let one = Arc::new(Semaphore::new(1));
+        let taken = one.clone().acquire_owned().await.unwrap();
+        let (look, call_id) = looks(&cluster, &one, "waits").await;
+        assert!(timeout(Duration::from_secs(60), look.find(&call_id)).await.is_err(), "it is not its turn");
+        drop(taken);
+        let begun = Instant::now();
+        let mut found = Vec::new();
+        for call in ["a", "b", "c"] {
+            let (look, call_id) = looks(&cluster, &one, call).await;
+            found.push(tokio::spawn(async move { look.find(&call_id).await }));
+        }
+        for found in found {
+            assert!(matches!(found.await.unwrap(), Finding::Over(None)));
+        }
+        let took = begun.elapsed();
+        assert!(
+            took >= PAUSE * UNRECORDED && took < PAUSE * (UNRECORDED + 1),
+            "none waits for the pauses of another: {took:?}"
+        );
+    }
+}

@@ -1,9 +1,13 @@
 //! A server that goes away says so.
 
-use offhook_server::SessionTimers;
-use offhook_signaling::message::ByeAction;
+use std::sync::Arc;
 
-use crate::support::{Phone, SOON, config, serve};
+use offhook_server::{Server, SessionTimers, SqliteStore, Store as _, StoreKeySource};
+use offhook_signaling::call::CallEndCause;
+use offhook_signaling::message::ByeAction;
+use offhook_signaling::{ApplicationKey, CallId};
+
+use crate::support::{KEY, Phone, SOON, config, serve, talking};
 
 #[tokio::test]
 async fn clients_are_told_to_come_back() {
@@ -23,6 +27,29 @@ async fn clients_are_told_to_come_back() {
     }
     stopping.await.unwrap();
     assert!(Phone::try_connect(&url, None).await.is_err());
+}
+
+#[tokio::test]
+async fn calls_that_ring_are_over_and_have_a_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(folder.path(), &StoreKeySource::DataFolder).unwrap());
+    let server = Server::bind_with_store(config(), store.clone()).await.unwrap();
+    let (mut alice, mut bob) = talking(&server, "answered").await;
+    alice.call("rings", "bob").await;
+    bob.expect("incoming from alice").await;
+    let stopping = tokio::spawn(server.shutdown());
+    bob.expect("ended Failure").await;
+    assert_eq!(bob.end().await.1, Some(4000));
+    let heard = alice.until_end().await;
+    assert_eq!(heard.last().unwrap(), "ended Failure", "{heard:?}");
+    stopping.await.unwrap();
+    let record = async |call: &str| {
+        let key = ApplicationKey::new(KEY).unwrap();
+        store.record(&key, &CallId::new(call).unwrap()).await.unwrap()
+    };
+    let rang = record("rings").await.unwrap();
+    assert_eq!((rang.cause, rang.result(), rang.reason()), (CallEndCause::Failure, "FAILED", "GENERALERROR"));
+    assert_eq!(record("answered").await, None, "the next server takes it over");
 }
 
 #[tokio::test]
