@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::conn::{Datagrams, Socket};
 use super::frame::Framer;
@@ -101,8 +101,18 @@ async fn follow<S: AsyncRead + AsyncWrite + Send + 'static>(
 
 async fn read<S: AsyncRead>(mut reader: ReadHalf<S>, port: &Port, client: SocketAddr) {
     let (mut framer, mut buffer) = (Framer::default(), vec![0; BUFFER]);
+    // A byte now and then keeps nobody here who has no allocation.
+    let mut served = Instant::now();
     loop {
-        let patience = if port.serves(client) { IDLE } else { GREETING };
+        let patience = if port.serves(client) {
+            served = Instant::now();
+            IDLE
+        } else {
+            GREETING.saturating_sub(served.elapsed())
+        };
+        if patience.is_zero() {
+            return;
+        }
         let Ok(Ok(length @ 1..)) = timeout(patience, reader.read(&mut buffer)).await else { return };
         framer.push(&buffer[..length]);
         loop {

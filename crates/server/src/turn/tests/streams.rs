@@ -102,6 +102,23 @@ async fn a_stream_of_something_else_is_closed() {
 }
 
 #[tokio::test]
+async fn who_drips_without_credentials_is_not_waited_for() {
+    let server = serve(open_config()).await;
+    let mut drips = connect(&server).await;
+    let mut asks = Stream::new(connect(&server).await, minted(SECRET, "alice", 600));
+    until(|| counters(&server).connections == 2).await;
+    tokio::time::pause();
+    for _ in 0..4 {
+        // A header that never ends, and questions that anybody may ask. Whether they still arrive is seen below.
+        let _ = drips.write_all(&[0]).await;
+        let challenge = asks.requests.challenge();
+        let _ = asks.stream.write_all(&challenge).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    assert_eq!(counters(&server).connections, 0);
+}
+
+#[tokio::test]
 async fn one_address_holds_only_so_many_connections() {
     let mut config = open_config();
     config.limits.connections_per_address = 2;
