@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use offhook_client::{IceServer, PacketTime};
-use offhook_server::{AddressRange, AdminCredentials};
+use offhook_server::AddressRange;
 
 use crate::media_options;
 
@@ -230,7 +230,7 @@ pub(crate) struct ServeArguments {
     /// The operator, who sees metrics (`/metrics`) and the operator's page (`/admin/`) where clients connect. Better given in the environment
     /// or the configuration than here, where other users of this machine can read it.
     #[arg(long, env = "OFFHOOK_ADMIN", hide_env_values = true, value_name = "NAME:PASSWORD")]
-    pub(crate) admin: Option<AdminCredentials>,
+    pub(crate) admin: Option<String>,
     /// Send traces of calls to an OpenTelemetry collector, by OTLP over HTTP, e.g. http://127.0.0.1:4318.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp_endpoint: Option<String>,

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use offhook_server::{
-    Application, DevelopmentApplication, PushConfig, RunningServer, Server, ServerConfig, StartError,
-    StoreKeySource,
+    AdminCredentials, Application, DevelopmentApplication, PushConfig, RunningServer, Server, ServerConfig,
+    StartError, StoreKeySource,
 };
 use offhook_signaling::ApplicationKey;
 use sd_notify::NotifyState;
@@ -107,8 +107,8 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     if !applications.is_empty() {
         config = config.applications(applications);
     }
-    if arguments.admin.is_some() {
-        config = config.admin(arguments.admin.clone());
+    if let Some(admin) = &arguments.admin {
+        config = config.admin(Some(operator(admin)?));
     }
     if arguments.metrics_listen.is_some() {
         config = config.metrics_listen(arguments.metrics_listen);
@@ -136,6 +136,13 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
     Ok(with_turn(config, arguments))
 }
 
+fn operator(text: &str) -> Result<AdminCredentials, Failure> {
+    // What was given is not repeated, as with applications.
+    text.parse().map_err(|error| {
+        Failure::usage(format!("--admin or OFFHOOK_ADMIN: {error}")).advice("write it NAME:PASSWORD")
+    })
+}
+
 /// The options of the relay over what the file says. An option about it asks for one.
 fn with_turn(config: ServerConfig, arguments: &ServeArguments) -> ServerConfig {
     if arguments.turn == Some(TurnListen::Off) {
@@ -160,7 +167,10 @@ fn not_started(error: &StartError) -> Failure {
     let what = error.to_string();
     match error {
         StartError::Listen { address, source } => {
-            Failure::failed(what).advice(listen_advice(*address, source.kind()))
+            Failure::failed(what).advice(listen_advice("--listen", *address, source.kind()))
+        }
+        StartError::ListenForMetrics { address, source } => {
+            Failure::failed(what).advice(listen_advice("--metrics-listen", *address, source.kind()))
         }
         StartError::Tls(_) => {
             Failure::usage(what).advice("--tls-cert and --tls-key take PEM files that belong together")
@@ -176,7 +186,7 @@ fn not_started(error: &StartError) -> Failure {
     }
 }
 
-fn listen_advice(address: SocketAddr, why: ErrorKind) -> String {
+fn listen_advice(option: &str, address: SocketAddr, why: ErrorKind) -> String {
     match why {
         ErrorKind::AddrNotAvailable => format!(
             "{} is no address of this machine: `ip address` lists them, and 0.0.0.0 or [::] means all of them",
@@ -186,7 +196,7 @@ fn listen_advice(address: SocketAddr, why: ErrorKind) -> String {
             "ports below 1024 are for root, or for a service with CAP_NET_BIND_SERVICE like that of the package".to_owned()
         }
         _ => format!(
-            "another program may use port {}: stop it, or choose another with --listen {}:0",
+            "another program may use port {}: stop it, or choose another with {option} {}:0",
             address.port(),
             address.ip()
         ),

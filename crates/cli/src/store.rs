@@ -7,7 +7,7 @@ use offhook_server::{CopiedTable, CopyError, StoreKeySource, copy_store};
 use serde::Serialize;
 
 use crate::app::store_advice;
-use crate::args::store::{CopyArguments, StoreAction, StoreArguments, password};
+use crate::args::store::{CopyArguments, StoreAction, StoreArguments, url};
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -24,10 +24,7 @@ pub(crate) async fn run(arguments: &StoreArguments) -> Result<ExitCode, Failure>
 
 async fn copy(arguments: &CopyArguments) -> Result<(), Failure> {
     let CopyArguments { from, to, key, json } = arguments;
-    let to = match password() {
-        Some(password) => to.clone().with_password(&password),
-        None => to.clone(),
-    };
+    let to = url(to)?;
     let given = key.source()?;
     let mut told = 0;
     let progress = |table: &CopiedTable| {

@@ -60,6 +60,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The address for metrics cannot be listened on: take another.
+    #[error("cannot listen on {address} for metrics: {source}")]
+    ListenForMetrics {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The TLS files are not usable: correct them.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -244,11 +252,11 @@ impl Server {
         let configured = std::mem::take(&mut config.applications);
         let (applications, development) = Applications::load(configured, &*store).await?;
         let address = config.listen;
-        let (listener, address) = listen(address).await?;
-        let for_metrics = match config.metrics_listen {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
+        let (listener, address) = listen(address).map_err(|source| StartError::Listen { address, source })?;
+        let for_metrics = config.metrics_listen.map(|address| {
+            listen(address).map_err(|source| StartError::ListenForMetrics { address, source })
+        });
+        let for_metrics = for_metrics.transpose()?;
         let (stop, stopped) = watch::channel(Stop::Running);
         let for_page = development.clone().filter(|_| address.ip().is_loopback());
         let echo = Echo::new(&config)?;
@@ -379,14 +387,13 @@ async fn start_turn(
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let fail = |source| StartError::Listen { address, source };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(fail)?;
+fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // As the standard library does: a server that restarts has its port at once.
-    socket.set_reuseaddr(true).map_err(fail)?;
-    socket.bind(address).map_err(fail)?;
-    let listener = socket.listen(BACKLOG).map_err(fail)?;
-    let address = listener.local_addr().map_err(fail)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let address = listener.local_addr()?;
     Ok((listener, address))
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct CopyArguments {
     pub(crate) from: PathBuf,
     /// The database: postgres://USER@HOST/DATABASE. Its password belongs into OFFHOOK_STORE_PASSWORD.
     #[arg(long, value_name = "URL")]
-    pub(crate) to: PostgresUrl,
+    pub(crate) to: String,
     #[command(flatten)]
     pub(crate) key: StoreKeyArguments,
     /// Print JSON.
@@ -49,14 +49,19 @@ pub(crate) struct DatabaseArguments {
 impl DatabaseArguments {
     /// The database, with the password of the environment when there is one.
     pub(crate) fn url(&self) -> Result<Option<PostgresUrl>, Failure> {
-        let Some(text) = &self.store else { return Ok(None) };
-        let url: PostgresUrl =
-            text.parse().map_err(|error: PostgresUrlError| Failure::usage(error.to_string()))?;
-        Ok(Some(match password() {
-            Some(password) => url.with_password(&password),
-            None => url,
-        }))
+        self.store.as_deref().map(url).transpose()
     }
+}
+
+/// Reads the URL of a database, with the password of the environment when there is one. What cannot be read is not repeated: a password may
+/// stand in it.
+pub(crate) fn url(text: &str) -> Result<PostgresUrl, Failure> {
+    let url: PostgresUrl =
+        text.parse().map_err(|error: PostgresUrlError| Failure::usage(error.to_string()))?;
+    Ok(match password() {
+        Some(password) => url.with_password(&password),
+        None => url,
+    })
 }
 
 /// The database's password in the environment, which wins over one in the URL.

@@ -159,3 +159,13 @@ fn a_second_server_on_the_folder_says_why_it_does_not_start() {
     let (_next, url, _) = serve(&folder);
     assert!(is_let_in(&url, &made, made["secret"].as_str().unwrap()));
 }
+
+#[test]
+fn a_folder_that_cannot_be_looked_into_is_not_called_empty() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let inside = file.path().join("data");
+    let refused = run(&["app", "list", "--data", inside.to_str().unwrap()]);
+    assert_eq!(refused.code(), 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("cannot open the store at"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("permissions"), "{}", refused.stderr);
+}

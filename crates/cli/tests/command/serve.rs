@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::support::{KEY, Running, SECRET, TestServer, run};
+use crate::support::{KEY, Running, SECRET, TestServer, offhook, run};
 
 fn health(url: &str) -> String {
     let address = url.strip_prefix("ws://").expect("no TLS");
@@ -163,4 +163,40 @@ fn a_server_that_is_alone_has_no_node_name() {
     let alone = run(&["serve", "--listen", "127.0.0.1:0", "--node-name", "a"]);
     assert_eq!(alone.code(), 2, "{}", alone.stderr);
     assert!(alone.stderr.contains("--cluster"), "{}", alone.stderr);
+}
+
+#[test]
+fn secrets_are_not_repeated_to_who_mistyped_something_about_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("offhook.toml");
+    let path = path.to_str().unwrap();
+    for (text, place, says) in [
+        ("[admin]\nname = 'op'\npasword = 'hunter2hunter2'", "line 3, column 1", "unknown field `pasword`"),
+        ("[admin]\npassword = \"hunter2hunter2", "line 2, column", "invalid basic string"),
+        ("admin = 'op:hunter2hunter2'", "line 1, column 9", "invalid type: string"),
+        ("\nstore = ['postgres://u:hunter2hunter2@h/d']", "line 2, column 9", "invalid type"),
+    ] {
+        std::fs::write(path, text).unwrap();
+        let refused = run(&["serve", "--config", path]);
+        assert_eq!(refused.code(), 2, "{}", refused.stderr);
+        assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+        assert!(refused.stderr.contains(place) && refused.stderr.contains(says), "{}", refused.stderr);
+    }
+    let refused = offhook(&["serve"]).env("OFFHOOK_ADMIN", "op:hunter2").output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("OFFHOOK_ADMIN") && said.contains("12 to 256 bytes"), "{said}");
+    let data = folder.path().to_str().unwrap();
+    let refused = run(&["store", "copy", "--from", data, "--to", "mysql://u:hunter2@h/d"]);
+    assert!(refused.code() == 2 && !refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("postgres://USER"), "{}", refused.stderr);
+}
+
+#[test]
+fn an_address_for_metrics_that_is_in_use_is_told_by_its_option() {
+    let server = TestServer::start();
+    let address = server.url.strip_prefix("ws://").unwrap();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", address]);
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains("--metrics-listen 127.0.0.1:0"), "{}", refused.stderr);
 }

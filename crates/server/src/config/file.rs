@@ -10,7 +10,7 @@ use offhook_signaling::message::IceServer;
 use offhook_signaling::token::ApplicationSecret;
 use serde::Deserialize;
 
-use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, TurnChoice};
+use super::{ConfigError, EchoUser, PushConfig, Rate, ServerConfig, TlsFiles, TurnChoice, form};
 use crate::admin::AdminCredentials;
 use crate::application::{Application, ApplicationError};
 use crate::callbacks::{CallbackDigest, Callbacks};
@@ -219,7 +219,7 @@ impl TryFrom<f64> for Seconds {
 
 /// Reads `text` over the defaults.
 pub(super) fn read(text: &str) -> Result<ServerConfig, ConfigError> {
-    let file: File = toml::from_str(text)?;
+    let file: File = toml::from_str(text).map_err(|error| ConfigError::Form(form::describe(text, &error)))?;
     if file.sessions.heartbeat_seconds.is_some_and(|seconds| seconds.0 < SHORTEST_HEARTBEAT) {
         let rule = "at least a second: clients ping no more often, whatever they are told";
         return Err(ConfigError::Range { name: "sessions.heartbeat", rule });

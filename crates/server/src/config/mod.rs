@@ -1,6 +1,9 @@
 //! What a server is told: defaults, setters, a TOML file, and the checks before it starts.
 
+mod echo;
 mod file;
+mod form;
+mod ice;
 mod limits;
 mod sight;
 mod turn;
@@ -9,11 +12,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use offhook_signaling::UserId;
 use offhook_signaling::call::CallTimers;
 use offhook_signaling::message::IceServer;
 use offhook_signaling::token::TokenPolicy;
 
+pub use self::echo::EchoUser;
 pub use self::limits::{Limits, Rate};
 pub(crate) use self::turn::{SharedRelay, TURN_PORT, TURNS_PORT, TurnChoice};
 pub use self::turn::{TurnConfig, TurnLimits};
@@ -88,35 +91,6 @@ impl PushConfig {
     }
 }
 
-/// Who answers anyone and plays their voice back, so that one person can try a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EchoUser {
-    /// Its user id, in every application. Nobody else can register under it.
-    pub user: UserId,
-    /// From a word to its echo, beside what network and jitter buffer take: at most 1 s. Below half a second it makes people stutter.
-    pub delay: Duration,
-    /// Calls at once, of all applications together: 1 to 30. Who calls beyond is told that the callee is busy.
-    pub calls: usize,
-    /// After this long a call is hung up.
-    pub longest_call: Duration,
-    /// Addresses under which this machine is reached and which it does not know itself, for instance behind a one-to-one address
-    /// translation.
-    pub public_addresses: Vec<IpAddr>,
-}
-
-impl Default for EchoUser {
-    /// User `echo`, a second later, 16 calls of at most five minutes.
-    fn default() -> Self {
-        Self {
-            user: UserId::new("echo").expect("four letters are a well-formed identifier"),
-            delay: Duration::from_secs(1),
-            calls: 16,
-            longest_call: Duration::from_secs(300),
-            public_addresses: Vec::new(),
-        }
-    }
-}
-
 /// A certificate chain and its private key, both PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -164,9 +138,9 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not TOML of the documented form.
+    /// The file is not TOML of the documented form. What stands in it is not repeated: it may be a secret.
     #[error("the configuration is not usable: {0}")]
-    Form(#[from] toml::de::Error),
+    Form(String),
     /// An application's key or secret is malformed.
     #[error("application {key}: {source}")]
     Application {
@@ -429,6 +403,7 @@ impl ServerConfig {
             let rule = "given with data or store: without either nothing is kept that a key could seal";
             return Err(ConfigError::Range { name: "store_key_file", rule });
         }
+        ice::validate(&self.ice_servers, &self.shared_relays)?;
         if let Some(echo) = &self.echo {
             echo.validate()?;
         }
@@ -477,21 +452,6 @@ impl ServerConfig {
             let rule = "at most 240 s together with two and a half of sessions.heartbeat: for so long a callee waits for a caller who \
                         vanished at the answer, then its authentication string has failed";
             return Err(ConfigError::Range { name: "calls.resume", rule });
-        }
-        Ok(())
-    }
-}
-
-impl EchoUser {
-    fn validate(&self) -> Result<(), ConfigError> {
-        if !(1..=30).contains(&self.calls) {
-            return Err(ConfigError::Range { name: "echo.calls", rule: "1 to 30" });
-        }
-        if self.delay > Duration::from_secs(1) {
-            return Err(ConfigError::Range { name: "echo.delay", rule: "at most a second" });
-        }
-        if self.longest_call < Duration::from_secs(1) || self.longest_call > Duration::from_secs(86_400) {
-            return Err(ConfigError::Range { name: "echo.longest_call", rule: "between a second and a day" });
         }
         Ok(())
     }

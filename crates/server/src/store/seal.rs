@@ -85,7 +85,8 @@ impl StoreKey {
     /// # Errors
     /// [`StoreKeyError`].
     pub fn read(path: &Path) -> Result<Self, StoreKeyError> {
-        Self::from_base64(&std::fs::read_to_string(path).map_err(|error| unusable(path, &error))?)
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(path, &error))?;
+        Self::from_base64(&text).map_err(|error| unusable(path, &error))
     }
 
     /// Makes a random key and its file, readable by its owner only. The file must not exist.
@@ -143,7 +144,7 @@ impl fmt::Debug for StoreKey {
     }
 }
 
-fn unusable(path: &Path, error: &std::io::Error) -> StoreKeyError {
+fn unusable(path: &Path, error: &impl fmt::Display) -> StoreKeyError {
     StoreKeyError::File { path: path.display().to_string(), reason: error.to_string() }
 }
 
@@ -178,6 +179,9 @@ mod tests {
         assert_eq!(StoreKey::read(&path).unwrap(), key);
         assert!(matches!(StoreKey::create(&path), Err(StoreKeyError::File { .. })), "never overwritten");
         assert!(matches!(StoreKey::read(&folder.path().join("none")), Err(StoreKeyError::File { .. })));
+        std::fs::write(&path, "junk").unwrap();
+        let error = StoreKey::read(&path).unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()) && error.contains("32 bytes"), "{error}");
         assert_eq!(StoreKey::from_base64("c2hvcnQ="), Err(StoreKeyError::Form));
         assert_eq!(format!("{key:?}"), "StoreKey(redacted)");
     }

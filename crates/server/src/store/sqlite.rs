@@ -102,10 +102,10 @@ impl SqliteStore {
         Ok((connection, key))
     }
 
-    /// Whether a folder holds a store.
+    /// Whether a folder holds a store; also true where that cannot be seen: who opens it is told why.
     #[must_use]
     pub fn exists(folder: &Path) -> bool {
-        folder.join(FILE).exists()
+        folder.join(FILE).try_exists().unwrap_or(true)
     }
 
     fn run<'a, T: Send + 'static>(
