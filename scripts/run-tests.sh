@@ -37,8 +37,15 @@ fi
 chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'
+suites=(calls page operator push network relay published applications hostile)
+firefox=${OFFHOOK_FIREFOX:-/usr/bin/firefox-esr}
+if [ -x "$firefox" ] && [ -d .tools/browser/node_modules/puppeteer-core ] && command -v pulseaudio >/dev/null; then
+    suites+=(firefox)
+else
+    not_run 'calls of Firefox' "$firefox, puppeteer-core or pulseaudio is missing"
+fi
 # One after the other: several browsers at once are more than a small machine carries.
-for suite in calls page operator push network relay published applications hostile; do
+for suite in "${suites[@]}"; do
     node --test "tests/browser/$suite.mjs" && continue
     printf '[tests] browser suite %s FAILED once; a busy machine starves a browser, so it runs again\n' "$suite" >&2
     node --test "tests/browser/$suite.mjs"

@@ -112,6 +112,18 @@ install_browser_tools() {
         say "the browser tools could not be installed: the tests that need them will not run"
 }
 
+# Firefox as Debian has it, and what drives it. A machine where they cannot be had runs all other tests.
+install_firefox() {
+    local folder=.tools/browser
+    if [ -d "$folder/node_modules/puppeteer-core" ] && command -v firefox-esr >/dev/null; then
+        say "Firefox is in place, and what drives it: $folder"
+        return
+    fi
+    say "installing Firefox and what drives it (puppeteer-core) in $folder"
+    (install_packages firefox-esr) && npm install --prefix "$folder" --no-audit --no-fund --silent puppeteer-core@24 ||
+        say "Firefox could not be installed: the tests that need it will not run"
+}
+
 # A Python environment with the public measures of speech quality; their models come with the packages.
 install_measures() {
     local venv=.tools/score
@@ -151,6 +163,7 @@ case "${1:-}" in
         install_rest_tester
         install_nats
         install_browser_tools
+        install_firefox
         ;;
     peers)
         require_rust

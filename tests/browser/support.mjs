@@ -9,9 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const root = new URL('../../', import.meta.url).pathname;
-const require = createRequire(join(root, '.tools/browser/package.json'));
+/** What the tests need of npm is found from here. */
+export const modules = join(root, '.tools/browser/package.json');
+const require = createRequire(modules);
 export const { chromium } = require('playwright-core');
 export const chromiumPath = process.env.OFFHOOK_CHROMIUM ?? '/usr/bin/chromium';
+export const firefoxPath = process.env.OFFHOOK_FIREFOX ?? '/usr/bin/firefox-esr';
 const axeSource = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 export const offhook = process.env.OFFHOOK_PROGRAM ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/offhook');
@@ -290,48 +293,52 @@ export async function audit(page) {
   assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)]), []);
 }
 
-/** Sound as the microphone has it, so that it can be compared. */
-export const plainSound = (page) =>
-  page.addInitScript(() => {
-    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    navigator.mediaDevices.getUserMedia = (wanted) =>
-      open({ ...wanted, audio: wanted.audio && { ...(wanted.audio === true ? {} : wanted.audio), ...plain } });
-  });
+/** In a page, before anything else: sound as the microphone has it, so that it can be compared. */
+export function leaveSoundAsItIs() {
+  const { mediaDevices } = navigator;
+  // A page that is no secure one, as a tab is before its first page, has none.
+  if (!mediaDevices) return;
+  const open = mediaDevices.getUserMedia.bind(mediaDevices);
+  const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  mediaDevices.getUserMedia = (wanted) =>
+    open({ ...wanted, audio: wanted.audio && { ...(wanted.audio === true ? {} : wanted.audio), ...plain } });
+}
+export const plainSound = (page) => page.addInitScript(leaveSoundAsItIs);
 
-/** A page with the API and nothing else: `client`, `call`, and what was told in `told`. Who is rung answers. */
+/** In a page of the server: the API and nothing else: `client`, `call`, and what was told in `told`. Who is rung answers. */
+export async function beApplication(user) {
+  document.body.replaceChildren(Object.assign(document.createElement('audio'), { autoplay: true }));
+  const { Sinch } = await import('/offhook.js');
+  const { application_key: key } = await (await fetch('/v1/development')).json();
+  const told = (window.told = []);
+  window.take = (call) => {
+    window.call = call;
+    document.querySelector('audio').srcObject = call.incomingStream;
+    call.addListener({
+      onCallEstablished: () => told.push('established'), onCallEnded: () => told.push('ended'),
+      onCallQualityWarningEvent: (_, { name, type }) => told.push(`${type} ${name}`),
+    });
+  };
+  window.client = Sinch.getSinchClient(key, user, location.host);
+  window.client.addListener({
+    onCredentialsRequired: async (_, registration) => {
+      const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user }) };
+      registration.register((await (await fetch('/v1/development', request)).json()).token);
+    },
+  });
+  window.client.callClient.addListener({
+    onIncomingCall: (_, call) => {
+      window.take(call);
+      call.answer();
+    },
+  });
+  await window.client.start();
+}
 export async function application(launched, server, user) {
   const page = await tab(launched);
   await plainSound(page);
   await page.goto(server.origin);
-  await page.evaluate(async (user) => {
-    document.body.replaceChildren(Object.assign(document.createElement('audio'), { autoplay: true }));
-    const { Sinch } = await import('/offhook.js');
-    const { application_key: key } = await (await fetch('/v1/development')).json();
-    const told = (window.told = []);
-    window.take = (call) => {
-      window.call = call;
-      document.querySelector('audio').srcObject = call.incomingStream;
-      call.addListener({
-        onCallEstablished: () => told.push('established'), onCallEnded: () => told.push('ended'),
-        onCallQualityWarningEvent: (_, { name, type }) => told.push(`${type} ${name}`),
-      });
-    };
-    window.client = Sinch.getSinchClient(key, user, location.host);
-    window.client.addListener({
-      onCredentialsRequired: async (_, registration) => {
-        const request = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user }) };
-        registration.register((await (await fetch('/v1/development', request)).json()).token);
-      },
-    });
-    window.client.callClient.addListener({
-      onIncomingCall: (_, call) => {
-        window.take(call);
-        call.answer();
-      },
-    });
-    await window.client.start();
-  }, user);
+  await page.evaluate(beApplication, user);
   return page;
 }
 export const told = (page, text, timeout = 40000) => page.waitForFunction((text) => window.told.includes(text), text, { timeout });
@@ -374,10 +381,12 @@ export async function hear(page, seconds, selector = 'audio') {
  * That a page plays what was `said`, and never what somebody else said. Listens up to three times within the call: on a busy machine the first
  * seconds of a call are stretched and have holes.
  */
-export async function hears(page, said, { not: other, what = 'what was said' } = {}) {
+export const hears = (page, said, options) => hearsBy(() => hear(page, 5), said, options);
+/** The same of what `listen` hears. */
+export async function hearsBy(listen, said, { not: other, what = 'what was said' } = {}) {
   const found = [];
   while (found.length < 3 && !(found.at(-1) > LIKE)) {
-    const heard = await hear(page, 5);
+    const heard = await listen();
     found.push(likeness(said, heard));
     if (other) assert.ok(likeness(other, heard) < UNLIKE, 'somebody else is heard');
   }

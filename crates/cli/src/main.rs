@@ -1,5 +1,6 @@
 //! The offhook command.
 
+mod allocated;
 mod answer;
 mod app;
 mod args;

@@ -14,6 +14,7 @@ use sd_notify::NotifyState;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::allocated;
 use crate::app::store_advice;
 use crate::args::{ServeArguments, TurnListen, store};
 use crate::descriptors;
@@ -88,6 +89,7 @@ fn config(arguments: &ServeArguments, applications: Vec<Application>) -> Result<
         })?,
         None => ServerConfig::default(),
     };
+    config = config.allocated_bytes(allocated::bytes);
     if let Some(address) = arguments.listen {
         config = config.listen(address);
     }

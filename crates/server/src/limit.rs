@@ -21,12 +21,14 @@ pub(crate) struct Pacer<K> {
     rate: Rate,
     // The time at which the key's bucket is empty again; absent when it is empty.
     empty_at: HashMap<K, Instant>,
+    /// The last of these times; `None` when nothing was counted since everything was forgotten.
+    all_empty_at: Option<Instant>,
     asked_since_swept: usize,
 }
 
 impl<K: Hash + Eq> Pacer<K> {
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, empty_at: HashMap::new(), asked_since_swept: 0 }
+        Self { rate, empty_at: HashMap::new(), all_empty_at: None, asked_since_swept: 0 }
     }
 
     /// Counts it for `key`, and says how long it has to wait for its turn. What has waited for a second is not made to wait longer by those
@@ -38,6 +40,7 @@ impl<K: Hash + Eq> Pacer<K> {
         let wait = next.duration_since(now).saturating_sub(interval * burst);
         if wait <= MOST_RESERVED {
             *at = next;
+            self.all_empty_at = self.all_empty_at.max(Some(next));
         }
         wait
     }
@@ -45,7 +48,20 @@ impl<K: Hash + Eq> Pacer<K> {
     /// Whether it may happen for `key` now; if so it is counted.
     pub(crate) fn allow(&mut self, key: K, now: Instant) -> bool {
         let rate = self.rate;
-        self.bucket(key, now).is_some_and(|at| pace(rate, at, now))
+        let Some(at) = self.bucket(key, now) else { return false };
+        let is_allowed = pace(rate, at, now);
+        let at = *at;
+        self.all_empty_at = self.all_empty_at.max(Some(at));
+        is_allowed
+    }
+
+    /// Forgets all keys if none of them matters any more, and does nothing else: for a time at which a crowd may have gone.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        if self.all_empty_at.is_some_and(|at| at <= now) {
+            self.empty_at = HashMap::new();
+            self.all_empty_at = None;
+            self.asked_since_swept = 0;
+        }
     }
 
     /// The bucket of `key`; `None` when there are too many.
@@ -214,6 +230,21 @@ mod tests {
         }
         assert!(pacer.allow(usize::MAX, later));
         assert!(pacer.empty_at.len() < 10 && pacer.empty_at.capacity() < LEAST_SWEPT);
+    }
+
+    #[test]
+    fn who_rests_forgets_everybody_when_nobody_matters_and_nobody_before() {
+        let (mut pacer, now) = (Pacer::new(RATE), Instant::now());
+        for key in 0..100 {
+            assert!(pacer.allow(key, now));
+        }
+        pacer.reserve(7, now);
+        pacer.rest(now + Duration::from_millis(1999));
+        assert_eq!(pacer.empty_at.len(), 100, "one of them matters still");
+        pacer.rest(now + Duration::from_secs(2));
+        assert_eq!(pacer.empty_at.capacity(), 0);
+        let later = now + Duration::from_secs(3);
+        assert_eq!((0..10).filter(|_| pacer.allow(7, later)).count(), 3);
     }
 
     #[test]

@@ -64,6 +64,25 @@ impl Tolls {
         }
     }
 
+    /// Forgets whoever matters no more, for a time at which a crowd may have gone.
+    pub(crate) fn rest(&self, now: Instant) {
+        let gates = [
+            &self.messages_of_user,
+            &self.messages_of_address,
+            &self.messages_of_application,
+            &self.calls_of_address,
+            &self.calls_of_application,
+            &self.registrations_of_user,
+            &self.registrations_of_address,
+            &self.registrations_of_application,
+            &self.refusals_of_address,
+            &self.requests_of_application,
+        ];
+        for gate in gates {
+            gate.with(|pacer| pacer.rest(now));
+        }
+    }
+
     fn name(&self, of: impl Hash) -> u64 {
         self.names.hash_one(of)
     }

@@ -55,6 +55,7 @@ pub struct ServerConfig {
     pub(crate) push: Option<PushConfig>,
     pub(crate) admin: Option<AdminCredentials>,
     pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) allocated: Option<fn() -> Option<u64>>,
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) otlp_endpoint: Option<String>,
 }
@@ -204,6 +205,7 @@ impl Default for ServerConfig {
             push: None,
             admin: None,
             metrics_listen: None,
+            allocated: None,
             otlp_endpoint: None,
             cluster: None,
         }

@@ -22,6 +22,13 @@ impl ServerConfig {
         self
     }
 
+    /// How the metrics learn the bytes that this program has allocated and not freed: its allocator knows. Asked at each scrape.
+    #[must_use]
+    pub const fn allocated_bytes(mut self, ask: fn() -> Option<u64>) -> Self {
+        self.allocated = Some(ask);
+        self
+    }
+
     /// Sends traces of calls to an OpenTelemetry collector, over OTLP in HTTP: `http://HOST:4318`, to which `/v1/traces` is added.
     #[must_use]
     pub fn otlp_endpoint(mut self, url: Option<String>) -> Self {

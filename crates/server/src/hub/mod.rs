@@ -318,7 +318,13 @@ impl Hub {
             self.seek(&call_id);
         }
         self.board.handle_timeout(now);
-        for address in self.sessions.expired(now) {
+        let expired = self.sessions.expired(now);
+        if !expired.is_empty() {
+            self.call_starts.rest(now);
+            self.reports.rest(now);
+            self.tolls.rest(now);
+        }
+        for address in expired {
             self.detach(now, &address, CloseReason::Gone);
         }
     }

@@ -59,12 +59,13 @@ pub(super) async fn scrape(shared: &Shared) -> String {
         register_turn(&mut now, &turn.counters());
     }
     if let Some(ends) = shared.tls.as_ref().and_then(|door| door.current().ends) {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(ends.0).unwrap_or(i64::MAX));
-        now.register("offhook_certificate_end_timestamp_seconds", "When the certificate ends", gauge);
+        now.register("offhook_certificate_end_timestamp_seconds", "When the certificate ends", gauge(ends.0));
     }
     if let Some(usage) = Usage::read() {
         register_process(&mut now, usage);
+    }
+    if let Some(bytes) = shared.config.allocated.and_then(|ask| ask()) {
+        now.register("process_allocated_bytes", "Memory allocated and not freed", gauge(bytes));
     }
     let mut text = String::new();
     let written = encode_registry(&mut text, &shared.metrics.registry)
@@ -76,11 +77,6 @@ pub(super) async fn scrape(shared: &Shared) -> String {
 }
 
 async fn register_now(registry: &mut Registry, shared: &Shared) {
-    let gauge = |value: usize| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge
-    };
     let gauges = |label: &'static str, values: &[(&'static str, usize)]| {
         let gauges = Gauges::default();
         for (name, value) in values {
@@ -90,7 +86,7 @@ async fn register_now(registry: &mut Registry, shared: &Shared) {
     };
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("offhook_build", "The release that runs", build);
-    registry.register("offhook_connections", "Open connections", gauge(shared.connections.count()));
+    registry.register("offhook_connections", "Open connections", gauge(shared.connections.count() as u64));
     let (census, waiting) = census(shared, 0).await;
     let sessions = gauges("state", &[("connected", census.connected), ("waiting", census.waiting)]);
     registry.register("offhook_sessions", "Sessions of devices", sessions);
@@ -211,6 +207,12 @@ impl Overview {
     }
 }
 
+fn gauge(value: u64) -> Gauge {
+    let gauge: Gauge = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge
+}
+
 fn counter(value: u64) -> Counter {
     let counter: Counter = Counter::default();
     counter.inc_by(value);
@@ -218,11 +220,6 @@ fn counter(value: u64) -> Counter {
 }
 
 fn register_turn(registry: &mut Registry, turn: &TurnCounters) {
-    let now = |value: u64| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge
-    };
     let refused = Counters::default();
     for (reason, count) in [
         ("credentials", turn.refused_credentials),
@@ -231,8 +228,8 @@ fn register_turn(registry: &mut Registry, turn: &TurnCounters) {
     ] {
         refused.get_or_create(&[("reason", reason)]).inc_by(count);
     }
-    registry.register("offhook_turn_allocations", "Allocations that exist", now(turn.allocations));
-    registry.register("offhook_turn_connections", "TCP and TLS connections", now(turn.connections));
+    registry.register("offhook_turn_allocations", "Allocations that exist", gauge(turn.allocations));
+    registry.register("offhook_turn_connections", "TCP and TLS connections", gauge(turn.connections));
     registry.register("offhook_turn_allocated", "Allocations made", counter(turn.allocated));
     registry.register("offhook_turn_refused", "Requests refused", refused);
     registry.register("offhook_turn_relayed_bytes", "Bytes relayed", counter(turn.relayed_bytes));
@@ -242,12 +239,7 @@ fn register_turn(registry: &mut Registry, turn: &TurnCounters) {
 fn register_process(registry: &mut Registry, usage: Usage) {
     let cpu: Counter<f64, std::sync::atomic::AtomicU64> = Counter::default();
     cpu.inc_by(usage.cpu_seconds);
-    let now = |value: u64| {
-        let gauge: Gauge = Gauge::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge
-    };
     registry.register("process_cpu_seconds", "Processor time", cpu);
-    registry.register("process_resident_memory_bytes", "Memory in use", now(usage.resident_bytes));
-    registry.register("process_open_fds", "Open files and sockets", now(usage.open_files));
+    registry.register("process_resident_memory_bytes", "Memory in use", gauge(usage.resident_bytes));
+    registry.register("process_open_fds", "Open files and sockets", gauge(usage.open_files));
 }

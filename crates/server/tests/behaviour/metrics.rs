@@ -41,7 +41,7 @@ async fn every_exported_name_is_documented_and_the_reverse() {
     let turn = TurnConfig::new("127.0.0.1:0".parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = crate::tls::files(folder.path());
-    let server = counting(config().turn(turn).tls(certificate, key)).await;
+    let server = counting(config().turn(turn).tls(certificate, key).allocated_bytes(|| Some(4096))).await;
     let page = scrape(&server).await;
     let exported: BTreeSet<String> = page
         .lines()
