@@ -59,7 +59,8 @@ function told(call) {
   // Not a number where one of the two has not come.
   const between = (from, to) => to - from || 0;
   const has = (kind) => mediaConnected && call._media.incoming.getTracks().some((track) => track.kind === kind);
-  const isVideoOffered = call._video || /^m=video [1-9]/m.test(offer ?? '');
+  // Its port is 0 in Firefox, where it shares that of the sound. No first offer has one that is refused.
+  const isVideoOffered = call._video || /^m=video/m.test(offer);
   const ice = error === 'media_failed';
   return {
     ...Object.fromEntries(REACHED.map((name) => [`${name}Time`, name in times ? new Date(call._epoch + times[name]) : undefined])),

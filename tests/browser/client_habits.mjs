@@ -22,6 +22,17 @@ test('details that are kept tell what is true when they are looked at', async ()
   client.terminate();
 });
 
+test('a call is a video call when its offer has a picture, with a port of its own or with that of the sound, as Firefox offers it', async () => {
+  const { client, socket } = await started();
+  const offered = [];
+  client.callClient.addListener({ onIncomingCall: (_, call) => offered.push(call.details.isVideoOffered) });
+  const sound = 'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\n';
+  const pictures = ['m=video 9 UDP/TLS/RTP/SAVPF 96\r\n', 'm=video 0 UDP/TLS/RTP/SAVPF 120\r\na=bundle-only\r\n', ''];
+  pictures.forEach((picture, i) => socket.say('call.incoming', { from: 'bob', sdp: sound + picture }, { seq: i + 1, call_id: `c${i}` }));
+  assert.deepEqual(offered, [true, true, false]);
+  client.terminate();
+});
+
 test('one object of headers serves several calls that begin together', async () => {
   const { client, socket, mediaDevices } = await started();
   mediaDevices.wait = turn;

@@ -27,15 +27,9 @@ before(async () => {
   (async () => {
     for (let rounds = 0; rounds < 20 && bench.server.exitCode === null; rounds += 1) await bench.say('a', voice);
   })();
-  server = await s.serve();
-  firefox = await puppeteer.launch({
-    browser: 'firefox', executablePath: s.firefoxPath, headless: true,
-    // No question to the person; their own machine's addresses as they are; sound without a click; only loopback in between.
-    extraPrefsFirefox: {
-      'media.navigator.permission.disabled': true, 'media.peerconnection.ice.obfuscate_host_addresses': false, 'media.autoplay.default': 0,
-      'media.autoplay.blocking_policy': 0, 'media.peerconnection.ice.loopback': true,
-    },
-  });
+  // On one machine all addresses are of the kind that a relay refuses unless it is told otherwise.
+  server = await s.serve('127.0.0.1:0', '--turn', '127.0.0.1:0', '--turn-allow-peers', '0.0.0.0/0');
+  firefox = await launch();
 });
 after(async () => {
   await firefox?.close();
@@ -43,9 +37,19 @@ after(async () => {
   await s.cleanUp();
 });
 
+function launch(settings = {}) {
+  // No question to the person; their own machine's addresses as they are; sound without a click; only loopback in between.
+  const usual = {
+    'media.navigator.permission.disabled': true, 'media.peerconnection.ice.obfuscate_host_addresses': false, 'media.autoplay.default': 0,
+    'media.autoplay.blocking_policy': 0, 'media.peerconnection.ice.loopback': true,
+  };
+  const extraPrefsFirefox = { ...usual, ...settings };
+  return puppeteer.launch({ browser: 'firefox', executablePath: s.firefoxPath, headless: true, extraPrefsFirefox });
+}
+
 /** A tab, with what it complained about. */
-async function tab() {
-  const page = await firefox.newPage();
+async function tab(launched = firefox) {
+  const page = await launched.newPage();
   page.complaints = [];
   page.on('pageerror', (error) => page.complaints.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
@@ -58,8 +62,8 @@ async function close(page) {
   await page.close();
 }
 
-async function application(user) {
-  const page = await tab();
+async function application(user, launched) {
+  const page = await tab(launched);
   await page.goto(server.origin);
   await page.evaluate(s.beApplication, user);
   return page;
@@ -152,4 +156,78 @@ test('the softphone page in Firefox: signs in, rings the echo, holds, hangs up',
   await page.click('.hangup');
   await s.until('the end', () => page.$eval('#notice', (line) => line.textContent.includes('call over')));
   await close(page);
+});
+
+test('Firefox calls the Rust client through nothing but the relay', async () => {
+  const wav = s.writeWav(join(s.scratch, 'rust.wav'), s.long(SAID.rust));
+  const heard = join(s.scratch, 'rust-heard-relayed.wav');
+  const rust = s.run(['answer', ...account('rory'), '--auto', '--relay-only', '--input', wav, '--output', heard, '--json']);
+  await s.until('the Rust client', () => rust.output().includes('waits for a call'));
+  const caller = await application('fern');
+  await caller.evaluate(() => window.client.setUseRelayIceCandidatesOnly(true));
+  await ring(caller, 'rory');
+  await told(caller, 'established');
+  await hears(SAID.rust, 'the Rust client');
+  await caller.evaluate(() => window.call.hangup());
+  const { out } = await rust.ended;
+  const { samples, rate } = s.readWav(heard);
+  assert.ok(s.bestLikeness(SAID.firefox, samples, rate) > LIKE, 'Firefox is heard');
+  const { local_kind: own, remote_kind: other } = JSON.parse(out).ice;
+  assert.deepEqual([own, other], ['relay', 'relay']);
+  await close(caller);
+});
+
+test('the server is killed and comes back during a call of Firefox: the sound goes on, and hanging up is heard', async () => {
+  const data = join(s.scratch, 'data');
+  const before = await s.serve('127.0.0.1:0', '--data', data);
+  const launched = await s.browser('stays', SAID.chromium);
+  const other = await s.application(launched, before, 'stella');
+  const page = await tab();
+  await page.goto(before.origin);
+  await page.evaluate(s.beApplication, 'stan');
+  await ring(page, 'stella');
+  await Promise.all([told(page, 'established'), s.told(other, 'established')]);
+  before.child.kill('SIGKILL');
+  await before.ended;
+  await s.serve(before.host, '--data', data);
+  await hears(SAID.chromium, 'Chromium, without a server');
+  await page.evaluate(() => window.call.hangup());
+  await s.told(other, 'ended');
+  await page.close();
+  await other.context().close();
+});
+
+/** In a page: whether the other side's picture comes and moves, within some seconds. */
+async function moves() {
+  const video = Object.assign(document.createElement('video'), { muted: true, srcObject: window.call.incomingStream });
+  document.body.append(video);
+  video.play();
+  const pen = Object.assign(document.createElement('canvas'), { width: 64, height: 64 }).getContext('2d', { willReadFrequently: true });
+  const seen = new Set();
+  for (let looks = 0; looks < 200 && seen.size < 5; looks += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    if (!video.videoWidth) continue;
+    pen.drawImage(video, 0, 0, 64, 64);
+    seen.add(pen.getImageData(0, 0, 64, 64).data.join());
+  }
+  video.remove();
+  return seen.size === 5;
+}
+
+test('Firefox and Chromium see each other, whoever calls', async () => {
+  // A camera that does not exist comes with a microphone that does not.
+  const [seeing, launched] = await Promise.all([launch({ 'media.navigator.streams.fake': true }), s.browser('seen', SAID.chromium)]);
+  const other = await s.application(launched, server, 'vera');
+  const own = await application('vito', seeing);
+  for (const [caller, callee] of [[own, 'vera'], [other, 'vito']]) {
+    await caller.evaluate(async (callee) => window.take(await window.client.callClient.callUserVideo(callee)), callee);
+    await Promise.all([told(own, 'established'), s.told(other, 'established')]);
+    assert.deepEqual(await Promise.all([own, other].map((page) => page.evaluate(moves))), [true, true]);
+    await caller.evaluate(() => window.call.hangup());
+    await Promise.all([told(own, 'ended'), s.told(other, 'ended')]);
+    for (const page of [own, other]) await page.evaluate(() => (window.told.length = 0));
+  }
+  await s.close(other);
+  await close(own);
+  await seeing.close();
 });

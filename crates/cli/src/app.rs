@@ -23,11 +23,12 @@ pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
             let opened = open(store, true).await?;
             let made = StoredApplication { callbacks, ..StoredApplication::create(name, now()?) };
             put(&*opened, &made).await?;
-            show(store.json, &Shown::with_secret(&made));
+            show(store.json, &Shown::with_secret(&made, now()?));
         }
         AppAction::List { store } => {
             let all = open(store, false).await?.applications().await.map_err(|error| failed(&error))?;
-            let shown: Vec<Shown> = all.iter().map(Shown::of).collect();
+            let now = now()?;
+            let shown: Vec<Shown> = all.iter().map(|application| Shown::of(application, now)).collect();
             if store.json {
                 terminal::print_json(&shown);
             } else {
@@ -40,13 +41,13 @@ pub(crate) async fn run(arguments: &AppArguments) -> Result<ExitCode, Failure> {
             application.callbacks = changed(before, callbacks)?;
             application.name = name.clone().unwrap_or(application.name);
             put(&*opened, &application).await?;
-            show(store.json, &Shown::of(&application));
+            show(store.json, &Shown::of(&application, now()?));
         }
         AppAction::Rotate { key, accept_old, store } => {
             let mut application = change(store, key).await?;
             application.1.rotate(now()?, *accept_old);
             put(&*application.0, &application.1).await?;
-            show(store.json, &Shown::with_secret(&application.1));
+            show(store.json, &Shown::with_secret(&application.1, now()?));
         }
         AppAction::Block { key, store } => block(store, key, Some(now()?)).await?,
         AppAction::Unblock { key, store } => block(store, key, None).await?,
@@ -100,7 +101,7 @@ async fn block(store: &AppStore, key: &str, since: Option<UnixSeconds>) -> Resul
     let (opened, mut application) = change(store, key).await?;
     application.blocked = since.map(|since| application.blocked.unwrap_or(since));
     put(&*opened, &application).await?;
-    show(store.json, &Shown::of(&application));
+    show(store.json, &Shown::of(&application, now()?));
     Ok(())
 }
 
@@ -205,12 +206,13 @@ struct Shown {
     callbacks: Option<Callbacks>,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
-    /// Until when the secret before is accepted.
+    /// Until when the secret before is accepted, while it is.
     old_secret_accepted_until: Option<UnixSeconds>,
 }
 
 impl Shown {
-    fn of(application: &StoredApplication) -> Self {
+    fn of(application: &StoredApplication, now: UnixSeconds) -> Self {
+        let old = application.secrets.get(1).and_then(|old| old.accepted_until);
         Self {
             key: application.key.to_string(),
             name: application.name.clone(),
@@ -219,13 +221,13 @@ impl Shown {
             blocked: application.blocked,
             callbacks: application.callbacks.clone(),
             secret: None,
-            old_secret_accepted_until: application.secrets.get(1).and_then(|old| old.accepted_until),
+            old_secret_accepted_until: old.filter(|until| now < *until),
         }
     }
 
-    fn with_secret(application: &StoredApplication) -> Self {
+    fn with_secret(application: &StoredApplication, now: UnixSeconds) -> Self {
         let secret = application.secrets.first().map(|newest| newest.secret.to_base64());
-        Self { secret, ..Self::of(application) }
+        Self { secret, ..Self::of(application, now) }
     }
 }
 
@@ -258,6 +260,14 @@ fn show(json: bool, shown: &Shown) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_old_secret_is_told_of_while_it_is_accepted() {
+        let mut application = StoredApplication::create("shop", UnixSeconds(1000));
+        application.rotate(UnixSeconds(2000), Duration::from_secs(60));
+        let until = |now| Shown::of(&application, UnixSeconds(now)).old_secret_accepted_until;
+        assert_eq!((until(2059), until(2060)), (Some(UnixSeconds(2060)), None));
+    }
 
     #[test]
     fn durations_are_read_with_their_unit() {

@@ -41,10 +41,16 @@ pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn filter(text: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(text).map_err(|error| {
-        Failure::usage(format!("--log {text:?} is not a log filter: {error}"))
+    let wrong = |why: String| {
+        Failure::usage(format!("--log {text:?} is not a log filter: {why}"))
             .advice("use off, error, warn, info, debug or trace, or name parts: offhook_server=debug,warn")
-    })
+    };
+    // A filter takes a word that is no level for a part, and then says nothing of all others.
+    let is_stray = |word: &&str| !word.contains(['=', '[']) && word.parse::<LevelFilter>().is_err();
+    if let Some(word) = text.split(',').map(str::trim).filter(|word| !word.is_empty()).find(is_stray) {
+        return Err(wrong(format!("{word:?} is no level, and no part with its level")));
+    }
+    EnvFilter::try_new(text).map_err(|error| wrong(error.to_string()))
 }
 
 fn may_be_logged(target: &str, level: LevelFilter) -> bool {
@@ -69,5 +75,13 @@ mod tests {
         assert!(filter("offhook_client=debug,warn").is_ok());
         let failure = filter("offhook=loud").unwrap_err().to_string();
         assert!(failure.contains("offhook=loud") && failure.contains("use off, error"), "{failure}");
+        for stray in ["bogus", "offhook_server", "info,loud"] {
+            assert!(filter(stray).unwrap_err().to_string().contains("is no level"), "{stray}");
+        }
+        for good in
+            ["INFO", "off", "warn,pulseaudio::client::reactor=off", "[call{id=x}]=debug", "warn, debug", ""]
+        {
+            assert!(filter(good).is_ok(), "{good}");
+        }
     }
 }
