@@ -78,7 +78,7 @@ export class Connection {
     this.passing('hello', {
       application_key: application, user, device_id: device, resume: this.link.resumption(),
       credential: this.token ? { token: this.token } : { device: this.credential.secret },
-      calls: calls.length ? calls.map(({ id, outgoing, remote }) => ({ call_id: id, outgoing, remote })) : undefined,
+      calls: calls.length ? calls.map(({ id, outgoing, remote, nonce }) => ({ call_id: id, outgoing, remote, nonce })) : undefined,
     });
   }
   handleDisconnected(now) {

@@ -49,7 +49,7 @@ export class Machine extends Connection {
     checkDescription(sdp);
     const call = this.known(id);
     if (call.outgoing || !call.enter(now, Answered)) throw wrongState();
-    const nonce = call.proof.answer(sdp);
+    const nonce = (call.nonce = call.proof.answer(sdp));
     this.disarm(SETUP + id);
     this.awaitReveal(now, call);
     this.command(id, 'call.answer', { sdp, nonce });
@@ -195,6 +195,7 @@ export class Machine extends Connection {
     // To the callee this only says that its answer was the first.
     if (!call?.outgoing || !call.enter(now, Answered)) return;
     if (by) call.remote = by;
+    call.nonce = nonce;
     this.disarm(SETUP + id);
     this.tell(id, 'answered');
     call.proof.answered(nonce, sdp ?? '');

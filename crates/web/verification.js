@@ -69,10 +69,10 @@ export class Verification {
   }
   /** What goes with the offer; an offer without one certificate has none. */
   offer(sdp) {
-    this.caller = this.own(sdp);
-    if (!this.caller) return undefined;
+    this._caller = this.own(sdp);
+    if (!this._caller) return undefined;
     this.step = 'calling';
-    return commitment(this.call, this.caller);
+    return commitment(this.call, this._caller);
   }
   /** The other side's certificate, or the failure. */
   read(sdp, part) {
@@ -87,35 +87,35 @@ export class Verification {
   /** The nonce that goes with the answer. */
   answer(sdp) {
     if (this.step !== 'ringing') return undefined;
-    this.callee = this.own(sdp);
-    this.step = this.callee && 'answered';
-    return this.callee?.slice(0, 64);
+    this._callee = this.own(sdp);
+    this.step = this._callee && 'answered';
+    return this._callee?.slice(0, 64);
   }
   /** The other side answered. */
   answered(nonce, sdp) {
     if (this.step !== 'calling') return;
     this.step = undefined;
     if (isAbsent(nonce) || !this.read(sdp, nonce)) return;
-    this.callee = `${nonce} ${this.remote}`;
+    this._callee = `${nonce} ${this.remote}`;
     this.done('revealing');
   }
   /** The nonce that this side shows. */
   get revealing() {
-    return this.step === 'revealing' ? this.caller.slice(0, 64) : undefined;
+    return this.step === 'revealing' ? this._caller.slice(0, 64) : undefined;
   }
   done(step) {
     this.step = step;
-    this.string = authenticationString(this.call, this.caller, this.callee);
+    this.string = authenticationString(this.call, this._caller, this._callee);
   }
   revealed(nonce) {
     const { step, remote } = this;
     const caller = `${nonce} ${remote}`;
-    if (!step || (step === 'told' && caller === this.caller)) return;
+    if (!step || (step === 'told' && caller === this._caller)) return;
     if (step !== 'answered') this.fail(step === 'told' ? 'reveal_changed' : 'out_of_order');
     else if (!isPart(nonce)) this.fail('malformed');
     else if (commitment(this.call, caller) !== this.committed) this.fail('commitment_broken');
     else {
-      this.caller = caller;
+      this._caller = caller;
       this.done('told');
     }
   }

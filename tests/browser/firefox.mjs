@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { Bench, channels } from '../../tools/beside/bench.mjs';
+import { Bench, channels } from './sound_server.mjs';
 import * as s from './support.mjs';
 
 const puppeteer = createRequire(s.modules)('puppeteer-core');
@@ -24,9 +24,7 @@ before(async () => {
   execFileSync('pactl', ['set-default-sink', 'ear_a']);
   const voice = join(s.scratch, 'firefox.raw');
   writeFileSync(voice, Buffer.from(Int16Array.from(s.long(SAID.firefox), (x) => x * 32767).buffer));
-  (async () => {
-    for (let rounds = 0; rounds < 20 && bench.server.exitCode === null; rounds += 1) await bench.say('a', voice);
-  })();
+  speak(voice);
   // On one machine all addresses are of the kind that a relay refuses unless it is told otherwise.
   server = await s.serve('127.0.0.1:0', '--turn', '127.0.0.1:0', '--turn-allow-peers', '0.0.0.0/0');
   firefox = await launch();
@@ -36,6 +34,11 @@ after(async () => {
   await bench?.stop();
   await s.cleanUp();
 });
+
+/** Says it again and again, for as long as there is a sound server. */
+async function speak(path) {
+  while (bench.server.exitCode === null && bench.server.signalCode === null) await bench.say('a', path);
+}
 
 function launch(settings = {}) {
   // No question to the person; their own machine's addresses as they are; sound without a click; only loopback in between.
@@ -77,7 +80,7 @@ async function listen() {
   await stop();
   return Float32Array.from(channels(path).ear_a, (x) => x / 32768);
 }
-const hears = (said, what) => s.hearsBy(listen, said, { not: SAID.firefox === said ? undefined : SAID.firefox, what });
+const hears = (said, what) => s.hearsBy(listen, said, { not: said === SAID.firefox ? undefined : SAID.firefox, what });
 
 const told = (page, text) => s.until(`${text} told`, () => page.evaluate((text) => window.told.includes(text), text), 40000);
 const ring = (page, callee) => page.evaluate(async (callee) => window.take(await window.client.callClient.callUser(callee)), callee);

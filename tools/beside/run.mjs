@@ -16,7 +16,7 @@ const { values: options } = parseArgs({
 });
 process.env.OFFHOOK_PROGRAM = resolve(options.offhook);
 const s = await import('../../tests/browser/support.mjs');
-const { Bench, RATE, beginning, channels } = await import('./bench.mjs');
+const { Bench, RATE, beginning, channels } = await import('../../tests/browser/sound_server.mjs');
 const { Chromium, Rust, machine } = await import('./ends.mjs');
 const { blocks, write } = await import('./report.mjs');
 

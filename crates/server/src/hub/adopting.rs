@@ -157,7 +157,7 @@ impl Hub {
         }
         self.restore(now, snapshot, revision, &ringing);
         for (_, address, live) in sides {
-            self.board.handle_back(&address, &live);
+            self.board.handle_back(now, &address, &live);
             self.send_unsent(&address, call_id);
             if !self.sessions.get(&address).is_some_and(Entry::is_connected) {
                 self.board.handle_disconnected(now, &address);

@@ -332,7 +332,7 @@ impl Far {
 
 /// What a device remembers of a call, as its side has it.
 pub(super) fn live(call_id: &CallId, side: &Side) -> LiveCall {
-    LiveCall { call_id: call_id.clone(), outgoing: side.outgoing, remote: side.remote.clone() }
+    LiveCall { call_id: call_id.clone(), outgoing: side.outgoing, remote: side.remote.clone(), nonce: None }
 }
 
 /// Who calls and who is called, as a side has it.

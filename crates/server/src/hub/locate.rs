@@ -342,7 +342,7 @@ mod tests {
         for (user, remote, outgoing) in [("alice", "bob", true), ("bob", "alice", false)] {
             let (seeker, _intake) = seeker(user).await;
             let remote = UserId::new(remote).unwrap();
-            let live = LiveCall { call_id: CallId::new("c").unwrap(), outgoing, remote };
+            let live = LiveCall { call_id: CallId::new("c").unwrap(), outgoing, remote, nonce: None };
             let mut rang = seeker.remembered(&live);
             (rang.so_far.answered, rang.so_far.talked_ms, rang.so_far.callee_device) = (None, None, None);
             rang.owner = Some("a_0123456789abcdef".parse().unwrap());

@@ -140,7 +140,7 @@ impl Hub {
         let is_known = owned.homes.insert(device.clone(), node.clone()).as_ref() == Some(node);
         let is_unsure = owned.unsure.remove(device);
         if !self.board.involves(&address, call_id) {
-            self.board.handle_found(&address, call_id);
+            self.board.handle_found(environment::now(), &address, call_id);
         } else if is_unsure || !is_known {
             self.board.handle_repeat(&address, call_id);
         }
@@ -265,7 +265,7 @@ impl Hub {
     fn attach_again(&mut self, from: &NodeId, device: &Device, live: &LiveCall) -> Option<Part> {
         let address = device.address(&self.application);
         let call_id = &live.call_id;
-        if !self.board.handle_back(&address, live) {
+        if !self.board.handle_back(environment::now(), &address, live) {
             return None;
         }
         let far = self.far.as_mut()?;

@@ -446,7 +446,12 @@ pub(crate) fn word(message: &ServerMessage) -> String {
 }
 
 pub(crate) fn live(call: &str, outgoing: bool, remote: &str) -> LiveCall {
-    LiveCall { call_id: CallId::new(call).unwrap(), outgoing, remote: UserId::new(remote).unwrap() }
+    LiveCall {
+        call_id: CallId::new(call).unwrap(),
+        outgoing,
+        remote: UserId::new(remote).unwrap(),
+        nonce: None,
+    }
 }
 
 pub(crate) fn path_url(server: &RunningServer, query: &str) -> String {

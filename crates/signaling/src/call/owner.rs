@@ -183,6 +183,7 @@ impl Owner {
     /// A device came online: it may have to ring, or it may be a side of an answered call that came back.
     pub(super) fn handle_attached(
         &mut self,
+        now: Instant,
         address: &DeviceAddress,
         live: Option<&LiveCall>,
         may_ring: bool,
@@ -194,15 +195,7 @@ impl Owner {
                 self.offer(address.device.clone(), out);
             }
         } else if let Some(live) = live {
-            let (caller, callee) = (&mut self.caller, &mut self.callee);
-            let (local, remote) = if live.outgoing { (caller, callee) } else { (callee, caller) };
-            // Both must remember the same two people: a call id alone lets nobody in.
-            if local.user == address.user && remote.user == live.remote && local.device.is_none() {
-                local.device = Some(address.device.clone());
-                if !live.outgoing {
-                    self.repeat_reveal(out);
-                }
-            }
+            self.seat(now, address, live, out);
         }
         self.handle_connected(address);
     }

@@ -127,7 +127,7 @@ impl Switchboard {
         for key in self.keys_of(address) {
             let live = live.iter().find(|live| live.call_id == key.1);
             let may_ring = self.may_ring(address);
-            self.with(&key, |owner, out| owner.handle_attached(address, live, may_ring, out));
+            self.with(&key, |owner, out| owner.handle_attached(now, address, live, may_ring, out));
         }
     }
 

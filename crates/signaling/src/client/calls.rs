@@ -38,6 +38,8 @@ pub struct ClientCall {
     remote_candidates: Vec<Candidate>,
     ice_servers: Vec<IceServer>,
     pub(super) verification: Stage,
+    /// What came with the answer, this side's or the other's.
+    pub(super) nonce: Option<String>,
 }
 
 impl ClientCall {
@@ -62,6 +64,7 @@ impl ClientCall {
             remote_candidates: Vec::new(),
             ice_servers: Vec::new(),
             verification,
+            nonce: None,
         }
     }
 
@@ -187,6 +190,7 @@ impl<E: EntropySource> ClientMachine<E> {
         }
         let held = std::mem::take(&mut call.held);
         let nonce = call.verification.answer(&answer, &mut self.entropy).map(|nonce| nonce.to_string());
+        call.nonce.clone_from(&nonce);
         self.timers.remove(&Timer::CallSetup(id.clone()));
         self.await_reveal(now, id);
         self.send_command(Some(id.clone()), ClientMessage::CallAnswer(Answer { sdp: answer, nonce }));
@@ -365,6 +369,7 @@ impl<E: EntropySource> ClientMachine<E> {
         if let Some(by) = answered.by {
             call.remote = by;
         }
+        call.nonce.clone_from(&answered.nonce);
         self.timers.remove(&Timer::CallSetup(id.clone()));
         self.emit(ClientEvent::Call(id.clone(), CallEvent::Answered));
         let verification = self.calls.get_mut(id).map(|call| &mut call.verification);

@@ -294,6 +294,7 @@ impl<E: EntropySource> ClientMachine<E> {
                 call_id: id.clone(),
                 outgoing: call.is_outgoing(),
                 remote: call.remote().clone(),
+                nonce: call.nonce.clone(),
             })
             .collect()
     }

@@ -89,6 +89,9 @@ pub struct LiveCall {
     pub outgoing: bool,
     /// The other person.
     pub remote: UserId,
+    /// The nonce that came with the answer, where one did: of two devices of the callee that answered at once, it tells which one the caller has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 /// How a device proves itself.

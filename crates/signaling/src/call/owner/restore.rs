@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::{DeviceAddress, Leg, Outputs, Owner, OwnerTimer, Party, ended};
+use super::{DeviceAddress, Leg, Outputs, Owner, OwnerOutput, OwnerTimer, Party, ended};
 use crate::call::{CallEndCause, CallRecord, CallTimers, EndedBy, Unanswered};
-use crate::message::{CallStart, Ended, LiveCall, WireError};
+use crate::message::{CallStart, Ended, LiveCall, ServerMessage, WireError};
 
 impl Owner {
     /// Takes over an answered call after a restart, from what one side remembers; the other has the resume time to come back.
@@ -32,7 +32,7 @@ impl Owner {
             caller,
             callee,
             answer: None,
-            nonce: None,
+            nonce: call.nonce.clone(),
             reveal: None,
             candidates: Vec::new(),
             callee_candidates: Vec::new(),
@@ -105,6 +105,35 @@ impl Owner {
             limits,
             timers,
         }
+    }
+
+    /// A side of an answered call is back. Both must remember the same two people, a call id alone lets nobody in; and the same answer: of two
+    /// devices that answered at once, the one that was too late may not know it yet, and come first.
+    pub(super) fn seat(&mut self, now: Instant, address: &DeviceAddress, live: &LiveCall, out: &mut Outputs) {
+        let (caller, callee) = (&mut self.caller, &mut self.callee);
+        let (local, remote) = if live.outgoing { (caller, callee) } else { (callee, caller) };
+        let is_same = self.nonce.as_ref().zip(live.nonce.as_ref()).is_none_or(|(own, its)| own == its);
+        let may_sit = local.user == address.user && remote.user == live.remote && local.device.is_none();
+        // The caller knows whose answer it has.
+        if !may_sit || !(is_same || live.outgoing) {
+            return;
+        }
+        local.device = Some(address.device.clone());
+        if !is_same {
+            self.unseat_callee(now, out);
+        }
+        self.nonce = live.nonce.clone().or_else(|| self.nonce.take());
+        if !live.outgoing {
+            self.repeat_reveal(out);
+        }
+    }
+
+    /// It was another device that had answered: that one has the resume time to come back.
+    fn unseat_callee(&mut self, now: Instant, out: &mut Outputs) {
+        let Some(device) = self.callee.device.take() else { return };
+        let told = ServerMessage::CallEnded(ended(CallEndCause::OtherDeviceAnswered));
+        out.push(OwnerOutput::Send(self.callee_address(device), told));
+        self.timers.insert(OwnerTimer::CalleeResume, now + self.limits.resume);
     }
 
     /// Ends it: it cannot go on.

@@ -87,11 +87,11 @@ impl Switchboard {
     }
 
     /// A device of the callee was found at another server: it rings if the call still does.
-    pub fn handle_found(&mut self, address: &DeviceAddress, call_id: &CallId) {
+    pub fn handle_found(&mut self, now: Instant, address: &DeviceAddress, call_id: &CallId) {
         let key = (address.application.clone(), call_id.clone());
         self.with(&key, |owner, out| {
             if owner.is_ringing() {
-                owner.handle_attached(address, None, true, out);
+                owner.handle_attached(now, address, None, true, out);
             }
         });
     }
@@ -135,9 +135,9 @@ impl Switchboard {
 
     /// A device of an answered call came back from elsewhere, or of one that rings: as in [`Self::handle_attached`], for one call and
     /// without ringing. Whether it has a part in it.
-    pub fn handle_back(&mut self, address: &DeviceAddress, live: &LiveCall) -> bool {
+    pub fn handle_back(&mut self, now: Instant, address: &DeviceAddress, live: &LiveCall) -> bool {
         let key = (address.application.clone(), live.call_id.clone());
-        self.with(&key, |owner, out| owner.handle_attached(address, Some(live), false, out));
+        self.with(&key, |owner, out| owner.handle_attached(now, address, Some(live), false, out));
         self.involves(address, &live.call_id)
     }
 
