@@ -223,6 +223,8 @@ impl Message for ClientMessage {
 
     fn check(&self, limits: &Limits) -> Result<(), ParseError> {
         match self {
+            // What one device names is told to others, who take no longer ones.
+            Self::Hello(m) => m.calls.iter().try_for_each(|call| part(call.nonce.as_deref())),
             Self::CallStart(m) => {
                 headers(&m.headers, limits)?;
                 part(m.commitment.as_deref())?;
@@ -335,5 +337,21 @@ mod tests {
         assert_eq!((error.wire(), error.id().map(MessageId::as_str)), (WireError::TooLarge, Some("a")));
         let error = parse::<ClientMessage>(&" ".repeat(65_537)).unwrap_err();
         assert_eq!((error.wire(), error.id()), (WireError::TooLarge, None));
+    }
+
+    #[test]
+    fn a_nonce_that_no_client_would_take_comes_in_by_no_hello() {
+        let hello = |length| {
+            let call = format!(
+                r#"{{"call_id":"c","outgoing":false,"remote":"alice","nonce":"{}"}}"#,
+                "0".repeat(length)
+            );
+            let body = format!(
+                r#""application_key":"a32e5a8d-f7d8-411c-9645-9038e8dd051d","user":"bob","device_id":"b","credential":{{"token":"t"}},"calls":[{call}]"#
+            );
+            parse::<ClientMessage>(&format!(r#"{{"v":1,"id":"a","type":"hello","body":{{{body}}}}}"#))
+        };
+        assert!(hello(64).is_ok());
+        assert_eq!(hello(65).unwrap_err().wire(), WireError::TooLarge);
     }
 }
