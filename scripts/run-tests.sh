@@ -37,7 +37,7 @@ fi
 chromium=${OFFHOOK_CHROMIUM:-/usr/bin/chromium}
 [ -x "$chromium" ] || skip_browser 'calls in browsers' "$chromium is missing"
 [ -d .tools/browser/node_modules/playwright-core ] || skip_browser 'calls in browsers' 'playwright-core is missing'
-suites=(calls page operator push network relay published applications hostile)
+suites=(calls page operator push network relay published applications styles hostile)
 firefox=${OFFHOOK_FIREFOX:-/usr/bin/firefox-esr}
 if [ -x "$firefox" ] && [ -d .tools/browser/node_modules/puppeteer-core ] && command -v pulseaudio >/dev/null; then
     suites+=(firefox)

@@ -21,7 +21,7 @@ export const reported = (error) => (globalThis.reportError ?? console.error)(err
 /** Who listens; any member of a listener may be absent. Nothing here is `#private`: applications' frameworks reach these objects through proxies. */
 export class Listeners {
   constructor() {
-    hide(this, { _all: new Set(), _waiting: [], _set: [] });
+    hide(this, { _all: new Set(), _waiting: [], _early: [[]], _set: [] });
     bind(this, Object.getPrototypeOf(this), Listeners.prototype);
   }
   /** Vue wraps what calls itself "Object" in deep proxies, in which nothing is identical to itself. */
@@ -30,15 +30,28 @@ export class Listeners {
     if (!isObject(listener) && typeof listener !== 'function') throw wrong('a listener is an object with methods');
     this._all.add(listener);
     // Whoever adds one is not interrupted by it.
-    queueMicrotask(() => this._waiting.splice(0).forEach((waiting) => this._await(...waiting)));
+    queueMicrotask(() => {
+      const [early = []] = this._early;
+      // What comes of one is told behind the others.
+      for (const news of early) this._tell(...news);
+      this._early.pop();
+      this._waiting.splice(0).forEach((waiting) => this._await(...waiting));
+    });
+  }
+  /** Tells what nobody should miss: before anybody listened it waits for the first who does, in its order. Components of frameworks listen once they are shown. */
+  _say(...news) {
+    const [early] = this._early;
+    if (early && (early.length || !this._all.size)) early.push(news);
+    else this._tell(...news);
   }
   /** Tells what somebody has to act on: while nobody listens for it, it waits for who comes late, as long as it is due. */
   _await(event, news, isDue) {
     this._waiting = this._waiting.filter(([, , isStillDue]) => isStillDue());
     if (!isDue()) return;
+    const told = this._tell(event, news);
+    if (!told.length) this._waiting.push([event, news, isDue]);
     // Who is asked for a token, and fails, has none.
-    if ([...this._all].some((listener) => listener[event])) this._tell(event, news).catch(({ errors: [why] }) => news.registerFailed?.(why));
-    else this._waiting.push([event, news, isDue]);
+    else Promise.all(told).then((failures) => failures.every(Boolean) && news.registerFailed?.(failures[0][0]));
   }
   addEventListener(listener) {
     this.addListener(listener);
@@ -55,18 +68,15 @@ export class Listeners {
   removeEventListener(listener) {
     this.removeListener(listener);
   }
-  /** Each is told, whatever another does; one that another takes away meanwhile is not. Rejects when all of them fail. */
+  /** Each is told, whatever another does; one that another takes away meanwhile is not. Gives a promise for each: of nothing, or of what it failed with. */
   _tell(event, ...more) {
-    const tell = async (listener) => {
+    return [...this._all].filter((listener) => listener[event]).map(async (listener) => {
       try {
         if (this._all.has(listener)) await listener[event](this, ...more);
       } catch (error) {
         reported(error);
-        throw error;
+        return [error];
       }
-    };
-    const told = Promise.any([...this._all].filter((listener) => listener[event]).map(tell));
-    told.catch(() => {});
-    return told;
+    });
   }
 }

@@ -72,7 +72,7 @@ export class Media {
     };
     pc.ontrack = ({ track }) => {
       this.incoming.addTrack(track);
-      this.call._tell('onRemoteTrack', track);
+      this.call._say('onRemoteTrack', track);
     };
     pc.onconnectionstatechange = () => this.watch(pc.connectionState);
     return pc;

@@ -181,9 +181,9 @@ export interface SinchClient extends Listening<SinchClientListener> {
   terminate(): void;
   terminateGracefully(): Promise<void>;
   /**
-   * Web Push: asks the person, registers the service worker and subscribes. Rejects with a SinchError where the browser has none, the server
-   * sends none, the person does not allow notifications, or the worker cannot be loaded; calls then come in while a page is open.
-   * Resolves to whether the browser could subscribe; where its push service cannot be reached, the next start tries again.
+   * Web Push: asks the person, registers the service worker and subscribes. Rejects with a SinchError where the browser has none, the person
+   * does not allow notifications, or the worker cannot be loaded; calls then come in while a page is open. Resolves to whether the browser is
+   * subscribed: it is not where the server sends none, nor where the push service cannot be reached; then the next start tries again.
    */
   setSupportManagedPush(serviceWorkerPath?: string, options?: RegistrationOptions): Promise<boolean>;
   /** Ends the subscription. */
@@ -201,7 +201,10 @@ export interface MediaStreamFactory { getMediaStream(options: MediaStreamConstra
 export interface SinchClientBuilder {
   applicationKey(key: string): this;
   userId(id: string): this;
-  /** host, host:port or URL. Without a scheme, loopback is spoken to without TLS, everything else with it. */
+  /**
+   * host, host:port or URL. Without a scheme, loopback is spoken to without TLS, everything else with it. Left out, or a host of the
+   * published service, it is the server that the script is from.
+   */
   environmentHost(host: string): this;
   callerIdentifier(id: string): this;
   fetchApi(fetch: typeof globalThis.fetch): this;

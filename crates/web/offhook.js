@@ -21,6 +21,8 @@ export { ArgumentError, CallDirection, CallEndCause, CallState, ErrorCode, Error
 const VERSION = '0.1.0';
 /** A browser takes a longer time for none. */
 const LONGEST = 2 ** 31 - 1;
+/** The server that this script is from. */
+const HOME = new URL(import.meta.url).origin.replace('null', '');
 const ID_RULE = '1 to 255 characters of A-Z a-z 0-9 - _ =';
 
 function required(name, value, isRight, rule) {
@@ -102,11 +104,11 @@ class Call extends Listeners {
       media.close();
       if (this._record.mediaConnected && this._client.isStarted()) this._client._act('report', this.id, media.report);
       this._client._calls.delete(this.id);
-      this._tell('onCallEnded');
+      this._say('onCallEnded');
     } else {
       if (is === 'progressing') media.gather();
       if (is === 'answered' && this._record.outgoing) media.expect();
-      this._tell(`onCall${is[0].toUpperCase()}${is.slice(1)}`);
+      this._say(`onCall${is[0].toUpperCase()}${is.slice(1)}`);
     }
   }
 }
@@ -137,16 +139,20 @@ class CallClient extends Listeners {
   async _call(userId, given, video) {
     const client = this._client;
     required('userId', userId, isId, ID_RULE);
-    if (given instanceof Map || !areHeaders(given ?? {})) throw wrong('headers are an object of texts');
-    // The application may write the next call's into its object while the microphone opens.
-    const headers = { ...given };
+    // The application may write the next call's into its object while the microphone opens. A member that is undefined is none.
+    const headers = JSON.parse(JSON.stringify(given ?? {}));
+    // A map, and what is like one, keeps its texts elsewhere.
+    if (given?.[Symbol.iterator] || !areHeaders(headers)) throw wrong('headers are an object of texts');
     checkHeaders(headers);
+    const { _machine: machine } = client;
     if (!client.isStarted()) throw notStarted();
     const call = new Call(client, undefined, video);
     const media = call._media;
     try {
       await media.open(video);
       const offer = await media.offer();
+      // It was terminated meanwhile, and may have been started again.
+      if (client._machine !== machine) throw notStarted();
       const id = client._act('callUser', userId, headers, offer, client._displayName);
       call._record = client._machine.calls.get(id);
       client._calls.set(id, call);
@@ -163,9 +169,12 @@ function elsewhere(what, isRight, rule) {
   throw isRight ? notPossible(`this server does not connect ${what}`) : wrong(rule);
 }
 
-/** The URL of the WebSocket of a server given as host, host:port or URL. Without a scheme, loopback is spoken to without TLS. */
+/**
+ * The URL of the WebSocket of a server given as host, host:port or URL. Without a scheme, loopback is spoken to without TLS. The servers of the
+ * published service do not know what is spoken here: an application that still names one means the server that gave it this script.
+ */
 export function endpoint(host) {
-  const [, scheme, rest] = /^(?:(wss?|https?):\/\/)?([^/\s@?#]+)\/?$/.exec(host.trim()) ?? [];
+  const [, scheme, rest] = /^(?:(wss?|https?):\/\/)?([^/\s@?#]+)\/?$/.exec(/\.sinch\.com\W*$/.test(host) ? HOME : host.trim()) ?? [];
   const bare = rest?.split(':').length > 2 && !rest.startsWith('[') ? `[${rest}]` : rest;
   const loopback = /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/i.test(bare);
   const secure = scheme ? /s$/.test(scheme) && scheme !== 'ws' : !loopback;
@@ -425,14 +434,14 @@ class ClientRegistration {
   }
 }
 
-/** What a builder takes. */
+/** What a builder takes; it cannot do without the first three. */
 const SETTINGS = ['applicationKey', 'userId', 'environmentHost', 'callerIdentifier', 'fetchApi', 'mediaStreamFactory', 'videoConfiguration'];
 
 /** The API on a given environment: what `globalThis` is in a browser. */
 export function createSinch(env) {
   class SinchClientBuilder {
     constructor() {
-      hide(this, { _made: {} });
+      hide(this, { _made: { environmentHost: HOME } });
     }
     silentMediaStream() {
       let context;
@@ -442,6 +451,7 @@ export function createSinch(env) {
   }
   for (const name of SETTINGS) {
     SinchClientBuilder.prototype[name] = function (value) {
+      if (SETTINGS.indexOf(name) < 3) required(name, value, () => true);
       this._made[name] = value;
       return this;
     };

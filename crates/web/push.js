@@ -51,7 +51,8 @@ export class Push {
     const none = (why, cause) => Object.assign(notPossible(`${why}: calls come in while the page is open`), { cause });
     if (!workers || !env.PushManager) throw none('this browser has no Web Push here');
     const answer = await fetch(url.replace(/^ws(.*)signal$/, 'http$1push')).catch(() => undefined);
-    if (!answer?.ok) throw none(answer ? 'this server sends no Web Push' : 'the server could not be asked for its push key');
+    // Applications start once this has resolved: without it they still can.
+    if (!answer?.ok) return this._none('the server sends none');
     this.key = (await answer.json()).public_key;
     if ((await env.Notification.requestPermission()) !== 'granted') throw none('notifications are not allowed');
     try {
@@ -81,9 +82,12 @@ export class Push {
       this.tell();
       return true;
     } catch (error) {
-      this.owner._env.console?.warn('offhook: no Web Push:', error);
-      return false;
+      return this._none(error);
     }
+  }
+  _none(why) {
+    this.owner._env.console?.warn('offhook: no Web Push:', why);
+    return false;
   }
   /** Said again after each start and reconnect: the server may have forgotten it. */
   tell() {

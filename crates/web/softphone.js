@@ -117,7 +117,7 @@ async function ringWhenClosed(isWanted) {
     button.setAttribute('aria-pressed', Boolean(isSubscribed));
     if (isWanted) localStorage.setItem('softphone push', client.userId);
     else localStorage.removeItem('softphone push');
-    if (isWanted && !isSubscribed) say('The push service of this browser cannot be reached now.', true);
+    if (isWanted && !isSubscribed) say('This server sends no Web Push, or the push service of this browser cannot be reached: calls come in while this page is open.', true);
   } catch (error) {
     say(error.message, true);
   }

@@ -45,6 +45,109 @@ test('one object of headers serves several calls that begin together', async () 
   client.terminate();
 });
 
+test('a header that is undefined is none; what only looks like an object of texts is refused, it would be lost', async () => {
+  const { client, socket } = await started();
+  const call = await client.callClient.callUser('bob', { subject: 'lunch', table: undefined });
+  assert.deepEqual([call.headers, socket.last('call.start').body.headers], Array(2).fill({ subject: 'lunch' }));
+  for (const given of [new Headers({ a: 'b' }), new URLSearchParams('a=b'), new Map([['a', 'b']]), { a: null }, { a: 1 }]) {
+    await assert.rejects(client.callClient.callUser('bob', given), { name: 'ArgumentError' });
+  }
+  client.terminate();
+});
+
+test('a call whose microphone opens after its client was terminated rings nobody, also when the client was started again', async () => {
+  const { client, sockets, mediaDevices, isOpen } = await started();
+  let open;
+  mediaDevices.wait = () => new Promise((resolve) => (open = resolve));
+  const call = assert.rejects(client.callClient.callUser('bob'), { name: 'InvalidOperationError' });
+  client.terminate();
+  const again = client.start();
+  await turn();
+  await welcome(sockets[1]);
+  await again;
+  open();
+  await call;
+  assert.deepEqual([sockets.map((socket) => socket.last('call.start')), isOpen()], [[undefined, undefined], []]);
+  client.terminate();
+});
+
+test('a builder refuses nothing for what it needs, in the moment in which it is given', () => {
+  const sinch = createSinch(world().env);
+  for (const name of ['applicationKey', 'userId', 'environmentHost']) {
+    for (const nothing of [undefined, null, '']) assert.throws(() => sinch.getSinchClientBuilder()[name](nothing), { name: 'ArgumentError', message: `${name} is missing` });
+  }
+  const builder = sinch.getSinchClientBuilder().callerIdentifier('').mediaStreamFactory(undefined);
+  for (const [missing, next] of [['applicationKey', KEY], ['userId', 'alice'], ['environmentHost', 'localhost']]) {
+    assert.throws(() => builder.build(), { name: 'ArgumentError', message: `${missing} is missing` });
+    builder[missing](next);
+  }
+  assert.equal(builder.build().userId, 'alice');
+});
+
+test('who listens late, as the first one, is told what a call went through, in its order; who comes after them is not', async () => {
+  const { client, socket } = await started();
+  const names = ['Progressing', 'Ringing', 'Answered', 'Ended'];
+  const listener = (said, more) => Object.fromEntries(names.map((name) => [`onCall${name}`, (...args) => { said.push(`${name} ${args.length}`); more?.[name]?.(args[0]); }]));
+  const ring = async () => {
+    const call = await client.callClient.callUser('bob');
+    const say = (type, body, seq) => socket.say(`call.${type}`, body, { seq: socket.seq = (socket.seq ?? 0) + 1, call_id: call.id });
+    return { call: Object.freeze(call), say };
+  };
+  for (const end of ['denied', undefined]) {
+    const { call, say } = await ring();
+    say('progressing', {});
+    say('ringing', {});
+    if (end) say('ended', { cause: end });
+    const [first, second, third] = [[], [], []];
+    call.addListener(listener(first));
+    call.addListener(listener(second));
+    assert.deepEqual([first, second], [[], []], 'whoever adds one is not interrupted by it');
+    if (!end) call.hangup();
+    await turn();
+    call.addListener(listener(third));
+    await turn();
+    const all = ['Progressing 1', 'Ringing 1', 'Ended 1'];
+    assert.deepEqual([first, second, third], [all, all, []]);
+  }
+  // One that hangs up as it hears of it.
+  const { call, say } = await ring();
+  say('progressing', {});
+  say('ringing', {});
+  const said = [];
+  call.addListener(listener(said, { Progressing: (of) => of.hangup() }));
+  await turn();
+  assert.deepEqual(said, ['Progressing 1', 'Ringing 1', 'Ended 1']);
+  // One that is taken away and added again missed what was told meanwhile, as the published one does.
+  const other = await ring();
+  const again = [];
+  const one = listener(again);
+  other.call.addListener(one);
+  await turn();
+  other.call.removeListener(one);
+  other.say('progressing', {});
+  other.call.addListener(one);
+  await turn();
+  other.say('ringing', {});
+  assert.deepEqual(again, ['Ringing 1']);
+  client.terminate();
+});
+
+test('where a library put promises of its own, without what newer ones have, in the place of the browser\'s, all goes on', async () => {
+  const { any } = Promise;
+  Promise.any = undefined;
+  try {
+    const { client, socket } = await started();
+    const call = await client.callClient.callUser('bob');
+    const said = [];
+    call.addListener({ onCallRinging: () => said.push('ringing') });
+    socket.say('call.ringing', {}, { seq: 1, call_id: call.id });
+    assert.deepEqual(said, ['ringing']);
+    client.terminate();
+  } finally {
+    Promise.any = any;
+  }
+});
+
 test('a text that was cut within a character is said with a replacement, and the call goes on', async () => {
   const { client, socket } = await started();
   client.pushNotificationDisplayName = '👋 Alice'.slice(0, 1);

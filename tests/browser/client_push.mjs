@@ -83,14 +83,13 @@ test('a subscription made with the key of another server is replaced, and is sai
   client.terminate();
 });
 
-test('without permission, worker, Web Push or a server that sends it, setSupportManagedPush rejects, and calls go on', async () => {
+test('without permission, worker or Web Push setSupportManagedPush rejects, and calls go on', async () => {
   const wrong = { name: 'SinchError', code: 4000, domain: 3, message: /calls come in while the page is open/ };
   for (const [lack, path] of [
-    [(all) => (all.permission = 'denied')], [(all) => (all.key = null)], [() => {}, 'missing.js'],
+    [(all) => (all.permission = 'denied')], [() => {}, 'missing.js'],
     [(all) => delete all.env.PushManager], [(all) => delete all.env.navigator.serviceWorker],
     // In a sandboxed frame even the look is refused.
     [(all) => Object.defineProperty(all.env.navigator, 'serviceWorker', { get() { throw new DOMException('sandboxed', 'SecurityError'); } })],
-    [(all) => (all.env.fetch = async () => { throw new TypeError('offline'); })],
   ]) {
     const { env, all, sockets } = pushable();
     lack(all);
@@ -101,6 +100,23 @@ test('without permission, worker, Web Push or a server that sends it, setSupport
     await turn();
     await welcome(sockets[0]);
     assert.ok(client.isStarted() && !sockets[0].last('push.subscribe'));
+    client.terminate();
+  }
+});
+
+test('the published order starts the client of a server that sends no Web Push, and asks nobody for anything', async () => {
+  for (const lack of [(all) => (all.key = null), (all) => (all.env.fetch = async () => { throw new TypeError('offline'); })]) {
+    const { env, all, sockets } = pushable();
+    lack(all);
+    env.Notification.requestPermission = () => assert.fail('there is nothing to allow');
+    env.console = { warn: (...said) => (all.warned = said.join(' ')), debug() {} };
+    const client = createSinch(env).getSinchClient(KEY, 'alice', '127.0.0.1:7070');
+    client.addListener(register);
+    assert.equal(await client.setSupportManagedPush().then((sends) => { client.start(); return sends; }), false);
+    await turn();
+    await welcome(sockets[0]);
+    assert.ok(client.isStarted() && !sockets[0].last('push.subscribe'));
+    assert.match(all.warned, /no Web Push: the server sends none/);
     client.terminate();
   }
 });

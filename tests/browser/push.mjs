@@ -100,6 +100,7 @@ test('the softphone offers it, and says when the server sends no pushes or the p
   await page.click('#push');
   await page.waitForFunction(() => /sends no Web Push/.test(document.getElementById('notice').textContent));
   answer = { json: { public_key: key } };
+  await page.evaluate(() => (document.getElementById('notice').textContent = ''));
   await page.click('#push:not([disabled])');
   // Off the record, and without Google's servers, Chromium cannot subscribe.
   await page.waitForFunction(() => /push service/.test(document.getElementById('notice').textContent));

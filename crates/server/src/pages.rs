@@ -145,7 +145,8 @@ mod tests {
         );
         for path in ["/offhook.js", "/sinch-rtc.js"] {
             assert!(text(path).len() < 40 * 1024, "{path}: {}", text(path).len());
-            assert!(!text(path).contains("import"), "{path} is all there is to load");
+            let imports = text(path).replace("import.meta.url", "");
+            assert!(!imports.contains("import"), "{path} is all there is to load");
         }
         let first_visit = ["/", "/softphone.css", "/softphone.js", "/sound.js", "/icon.svg", "/offhook.js"];
         let bytes: usize = first_visit.iter().map(|path| text(path).len()).sum();
