@@ -122,7 +122,7 @@ fn decode(criterion: &mut Criterion) {
     let packets = packets(PacketTime::Ms20);
     let mut group = criterion.benchmark_group("opus decode 20 ms");
     let mut out = [0.0; MOST_SAMPLES];
-    for (name, complexity) in [("classic", 0), ("neural concealment", 5), ("LACE", 6), ("NoLACE", 7)] {
+    for (name, complexity) in [("classic", 0), ("neural concealment", 5)] {
         let decoder =
             || OpusDecoder::new(&DecoderConfig { complexity }).expect("a decoder with a valid complexity");
         let (mut steady, mut next) = (decoder(), packets.iter().cycle());

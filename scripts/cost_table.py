@@ -22,7 +22,7 @@ STAGES = ("high-pass", "echo", "noise", "gain", "everything")
 # Blocks of 10 ms in a minute, over nanoseconds in a second.
 PER_MINUTE = 6000 / 1e9
 # Of docs/COST.md, in the order in which `endpoint` prints them; the limit where there is one.
-LIMITS = {"complexity 9": 1.2, "light": 0.35}
+LIMITS = {"complexity 6": 1.2, "light": 0.35}
 
 
 def run(*command):
@@ -99,7 +99,7 @@ def main():
     parser.add_argument("--write", type=pathlib.Path)
     options = parser.parse_args()
     lines = list(endpoint())
-    of_an_end = next(float(line.split("|")[2]) for line in lines if line.startswith("| complexity 9 |"))
+    of_an_end = next(float(line.split("|")[2]) for line in lines if line.startswith("| complexity 6 |"))
     lines += enhancement(options.quick, of_an_end)
     lines += jitter(options.quick)
     lines += ticks()

@@ -173,7 +173,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Spends little processor time, as small machines and bots with many calls need it: the encoder works at complexity 1 instead of 9, lost
+    /// Spends little processor time, as small machines and bots with many calls need it: the encoder works at complexity 1 instead of 6, lost
     /// sound is made up without a neural network, and packets last 20 ms unless [`packet_time`](Self::packet_time) or
     /// [`LatencyMode::Low`] say otherwise. Sound is a little coarser and 10 ms later.
     #[must_use]

@@ -15,8 +15,8 @@ const NEURAL: u8 = 5;
 /// How to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecoderConfig {
-    /// 0 to 10; from 5 on missing sound is made up by a neural network (about ten times the cost of a decode), from 6 on speech at low
-    /// rates is enhanced (LACE), from 7 on more so (NoLACE).
+    /// 0 to 10; from 5 on missing sound is made up by a neural network (about ten times the cost of a decode). With the feature `lace`, from 6
+    /// on speech at low rates is enhanced (LACE), from 7 on more so (NoLACE); without it these are as 5.
     pub complexity: u8,
 }
 

@@ -89,6 +89,14 @@ const TAPS: usize = 32;
 /// The tap of an output that falls on an input.
 const MIDDLE: usize = TAPS / 2 - 1;
 const PHASES: usize = 256;
+/// Outputs in a row of one filter, which the machine makes side by side: clocks run apart so slowly that it would hardly be another for the next.
+const RUN: usize = 16;
+/// Where clocks run apart faster, so many.
+const FEW: usize = 4;
+/// Between the first and the last output of a run the place between two inputs moves by no more.
+const HELD: f64 = 0.001;
+/// Inputs that lie in a row.
+const LINE: usize = 1024;
 
 /// Where speed 1 is wanted, sound comes to rest on a whole input slower by this, in a second at most: less than anybody hears.
 const TO_REST: f64 = 20e-6;
@@ -99,9 +107,9 @@ const TO_REST: f64 = 20e-6;
 pub struct DriftResampler {
     /// `PHASES + 1` rows of a windowed sinc, `TAPS` each.
     table: Box<[[f32; TAPS]]>,
-    /// The last `TAPS` inputs, each twice, so that they always lie in a row somewhere; the oldest is at `oldest`.
-    history: [f32; 2 * TAPS],
-    oldest: usize,
+    /// The last inputs, at least `TAPS`, up to `end`; beyond it there is room for a run to read what it does not use.
+    line: Box<[f32]>,
+    end: usize,
     /// Position of the next output between two inputs, 0..1.
     fraction: f64,
     /// Inputs per output, minus 1.
@@ -114,7 +122,8 @@ impl Default for DriftResampler {
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     fn default() -> Self {
         let table = (0..=PHASES).map(|phase| sinc_row(phase as f64 / PHASES as f64)).collect();
-        Self { table, history: [0.0; 2 * TAPS], oldest: 0, fraction: 0.0, speed: 0.0 }
+        let line = std::iter::repeat_n(0.0, LINE + RUN).collect();
+        Self { table, line, end: TAPS, fraction: 0.0, speed: 0.0 }
     }
 }
 
@@ -129,26 +138,30 @@ impl DriftResampler {
 
     /// Takes all of `input` and fills the beginning of `out`, which has room for two samples more than that; returns how many were made. For
     /// whoever has sound and does not choose how much; a resampler is used either this way or by [`Self::process`].
-    pub fn push(&mut self, input: &[f32], out: &mut [f32]) -> usize {
-        if self.is_at_rest() && out.len() >= input.len() {
-            self.pass(input, &mut out[..input.len()]);
-            return input.len();
-        }
+    pub fn push(&mut self, mut input: &[f32], out: &mut [f32]) -> usize {
         let mut made = 0;
-        for sample in input {
-            self.shift_in(*sample);
-            self.fraction -= 1.0;
-            while self.fraction < 0.0 {
+        while !input.is_empty() && made < out.len() {
+            if self.is_at_rest() {
+                let passed = input.len().min(out.len() - made);
+                self.pass(&input[..passed], &mut out[made..made + passed]);
+                return made + passed;
+            }
+            if self.fraction >= 1.0 {
+                self.fraction -= 1.0;
+                self.take(&mut input, 1);
+                continue;
+            }
+            let count = self.run_from(self.fraction).min(input.len()).min(out.len() - made);
+            self.take(&mut input, count);
+            self.make(count, self.fraction, &mut out[made..made + count]);
+            made += count;
+            self.move_by(count);
+            if self.fraction < 0.0 && made < out.len() {
+                // The next output lies before the next input.
                 self.fraction += 1.0;
-                if let Some(out) = out.get_mut(made) {
-                    *out = self.interpolate();
-                    made += 1;
-                }
-                self.fraction = if self.speed == 0.0 {
-                    (self.fraction - TO_REST).max(0.0)
-                } else {
-                    self.fraction + self.speed
-                };
+                self.make(1, self.fraction, &mut out[made..=made]);
+                made += 1;
+                self.move_by(1);
             }
         }
         made
@@ -164,86 +177,108 @@ impl DriftResampler {
     }
 
     /// Fills `out` from exactly [`Self::inputs_for`] inputs.
-    pub fn process(&mut self, input: &[f32], out: &mut [f32]) {
-        if self.speed == 0.0 {
-            return self.process_to_rest(input, out);
-        }
-        let mut input = input.iter();
-        for out in out {
-            self.fraction += 1.0 + self.speed;
-            while self.fraction >= 1.0 {
-                let Some(sample) = input.next() else { break };
-                self.fraction -= 1.0;
-                self.shift_in(*sample);
+    pub fn process(&mut self, mut input: &[f32], mut out: &mut [f32]) {
+        while !out.is_empty() {
+            if self.is_at_rest() && input.len() == out.len() {
+                return self.pass(input, out);
             }
-            *out = self.interpolate();
+            self.move_by(1);
+            let place = self.fraction + 1.0;
+            let whole = (place as usize).min(input.len());
+            self.take(&mut input, whole);
+            self.fraction = place - whole as f64;
+            // All but the first take one input each.
+            let count = self.run_from(self.fraction).min(out.len()).min(input.len() + 1);
+            self.take(&mut input, count - 1);
+            let (now, later) = out.split_at_mut(count);
+            self.make(count, self.fraction, now);
+            self.move_by(count - 1);
+            out = later;
         }
-        for sample in input {
-            self.fraction -= 1.0;
-            self.shift_in(*sample);
-        }
-        self.fraction = self.fraction.clamp(0.0, 0.999_999);
+        let left = input.len();
+        self.fraction = (self.fraction - left as f64).clamp(0.0, 0.999_999);
+        self.take(&mut input, left);
     }
 
-    /// On the way to a whole input, from where on sound passes untouched.
-    fn process_to_rest(&mut self, input: &[f32], out: &mut [f32]) {
-        if self.is_at_rest() && input.len() == out.len() {
-            return self.pass(input, out);
-        }
-        for (sample, out) in input.iter().zip(out) {
-            self.shift_in(*sample);
-            self.fraction = (self.fraction - TO_REST).max(0.0);
-            *out = self.interpolate();
-        }
-    }
-
-    fn is_at_rest(&self) -> bool {
+    const fn is_at_rest(&self) -> bool {
         self.speed == 0.0 && self.fraction == 0.0
+    }
+
+    /// How much farther between two inputs the next output lies.
+    fn step(&self) -> f64 {
+        if self.speed == 0.0 { -TO_REST } else { self.speed }
+    }
+
+    /// So many outputs farther; a whole input is where sound comes to rest.
+    fn move_by(&mut self, outputs: usize) {
+        self.fraction += outputs as f64 * self.step();
+        if self.speed == 0.0 {
+            self.fraction = self.fraction.max(0.0);
+        }
+    }
+
+    /// How many outputs, the first of them at `fraction`, one filter makes: at least 1, all between the same two neighbours.
+    fn run_from(&self, fraction: f64) -> usize {
+        let step = self.step();
+        let until = if step > 0.0 { 1.0 - fraction } else { fraction };
+        let most = until.clamp(0.0, HELD) / step.abs();
+        // One at the very border is left to a run of its own.
+        (most as usize).clamp(1, RUN)
+    }
+
+    /// The next `count` inputs are the newest in the line.
+    fn take(&mut self, input: &mut &[f32], count: usize) {
+        let (now, later) = input.split_at(count);
+        *input = later;
+        for some in now.chunks(LINE - TAPS) {
+            if self.end + some.len() > LINE {
+                self.line.copy_within(self.end - TAPS..self.end, 0);
+                self.end = TAPS;
+            }
+            self.line[self.end..self.end + some.len()].copy_from_slice(some);
+            self.end += some.len();
+        }
     }
 
     /// What comes in goes out, later by [`Self::DELAY`].
     fn pass(&mut self, input: &[f32], out: &mut [f32]) {
-        const LATER: usize = TAPS - 1 - MIDDLE;
-        if input.len() < TAPS {
-            for (sample, out) in input.iter().zip(out) {
-                self.shift_in(*sample);
-                *out = self.history[self.oldest + MIDDLE];
-            }
+        for (mut some, out) in input.chunks(LINE - TAPS).zip(out.chunks_mut(LINE - TAPS)) {
+            let count = some.len();
+            self.take(&mut some, count);
+            let first = self.end - count - (TAPS - 1 - MIDDLE);
+            out.copy_from_slice(&self.line[first..first + count]);
+        }
+    }
+
+    /// A run of `count` outputs, the first at `fraction`, the last of the newest inputs; each uses one input more than the one before.
+    fn make(&self, count: usize, fraction: f64, out: &mut [f32]) {
+        let first = self.end - (count - 1) - TAPS;
+        if fraction == 0.0 && count == 1 {
+            out[0] = self.line[first + MIDDLE];
             return;
         }
-        let (before, after) = out.split_at_mut(LATER);
-        before.copy_from_slice(&self.history[self.oldest + TAPS - LATER..self.oldest + TAPS]);
-        after.copy_from_slice(&input[..input.len() - LATER]);
-        let newest = &input[input.len() - TAPS..];
-        let (one, other) = self.history.split_at_mut(TAPS);
-        one.copy_from_slice(newest);
-        other.copy_from_slice(newest);
-        self.oldest = 0;
+        let middle = fraction + (count - 1) as f64 / 2.0 * self.step();
+        if count <= FEW {
+            self.filter::<FEW>(first, middle, out);
+        } else {
+            self.filter::<RUN>(first, middle, out);
+        }
     }
 
-    fn shift_in(&mut self, sample: f32) {
-        self.history[self.oldest] = sample;
-        self.history[self.oldest + TAPS] = sample;
-        self.oldest = (self.oldest + 1) % TAPS;
-    }
-
-    fn interpolate(&self) -> f32 {
-        let position = self.fraction * PHASES as f64;
+    /// Makes at most `LANES` outputs of the inputs from `first` on, with the filter for `place` between two of them.
+    fn filter<const LANES: usize>(&self, first: usize, place: f64, out: &mut [f32]) {
+        let position = place * PHASES as f64;
         let row = (position as usize).min(PHASES - 1);
         let between = (position - row as f64) as f32;
-        let history = &self.history[self.oldest..self.oldest + TAPS];
-        if self.fraction == 0.0 {
-            return history[MIDDLE];
-        }
-        // Eight sums side by side, which the machine adds at once.
-        let mut sums = [0.0; 8];
-        for tap in (0..TAPS).step_by(8) {
-            let (low, high) = (&self.table[row][tap..tap + 8], &self.table[row + 1][tap..tap + 8]);
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum += (low[n] + (high[n] - low[n]) * between) * history[tap + n];
+        let mut sums = [0.0; LANES];
+        for (tap, (low, high)) in self.table[row].iter().zip(&self.table[row + 1]).enumerate() {
+            let weight = low + (high - low) * between;
+            let inputs = &self.line[first + tap..first + tap + LANES];
+            for (sum, input) in sums.iter_mut().zip(inputs) {
+                *sum += weight * input;
             }
         }
-        sums.iter().sum()
+        out.copy_from_slice(&sums[..out.len()]);
     }
 }
 
@@ -359,31 +394,35 @@ mod tests {
 
     #[test]
     fn a_resampled_tone_stays_clean_and_takes_the_inputs_it_says() {
-        let mut resampler = DriftResampler::default();
-        resampler.set_speed(Ppm(200.0));
-        let (hertz, mut consumed, mut output) = (3000.0, 0_usize, Vec::new());
-        let tone = |n: usize| (n as f64 * hertz / 48_000.0 * std::f64::consts::TAU).sin() as f32;
-        for _ in 0..2000 {
-            let needed = resampler.inputs_for(240);
-            let input: Vec<f32> = (consumed..consumed + needed).map(tone).collect();
-            let mut out = [0.0; 240];
-            resampler.process(&input, &mut out);
-            consumed += needed;
-            output.extend_from_slice(&out);
+        // Sixteen outputs of one filter, four, and one.
+        for speed in [20.0, -200.0, 200.0, 1500.0] {
+            let mut resampler = DriftResampler::default();
+            resampler.set_speed(Ppm(speed));
+            let faster = 1.0 + speed * 1e-6;
+            let (hertz, mut consumed, mut output) = (15_003.0 / 5.0 / faster, 0_usize, Vec::new());
+            let tone = |n: usize| (n as f64 * hertz / 48_000.0 * std::f64::consts::TAU).sin() as f32;
+            for _ in 0..2000 {
+                let needed = resampler.inputs_for(240);
+                let input: Vec<f32> = (consumed..consumed + needed).map(tone).collect();
+                let mut out = [0.0; 240];
+                resampler.process(&input, &mut out);
+                consumed += needed;
+                output.extend_from_slice(&out);
+            }
+            assert!((consumed as f64 - 480_000.0 * faster).abs() < 3.0, "{speed}: {consumed}");
+            let (mut sine, mut cosine, mut total) = (0.0_f64, 0.0_f64, 0.0_f64);
+            let rate = hertz * faster / 48_000.0 * std::f64::consts::TAU;
+            // A whole number of its periods.
+            let samples = &output[48_000..288_000];
+            for (n, sample) in samples.iter().enumerate() {
+                let sample = f64::from(*sample);
+                sine += sample * (n as f64 * rate).sin();
+                cosine += sample * (n as f64 * rate).cos();
+                total += sample * sample;
+            }
+            let in_tone = 2.0 * (sine * sine + cosine * cosine) / samples.len() as f64;
+            let noise = 10.0 * ((total - in_tone).abs() / in_tone).log10();
+            assert!(noise < -60.0, "{speed}: {noise}");
         }
-        assert!((consumed as f64 - 480_000.0 * 1.0002).abs() < 3.0, "{consumed}");
-        let (mut sine, mut cosine, mut total) = (0.0_f64, 0.0_f64, 0.0_f64);
-        let rate = hertz * 1.0002 / 48_000.0 * std::f64::consts::TAU;
-        // A whole number of its periods: 15,003.
-        let samples = &output[48_000..288_000];
-        for (n, sample) in samples.iter().enumerate() {
-            let sample = f64::from(*sample);
-            sine += sample * (n as f64 * rate).sin();
-            cosine += sample * (n as f64 * rate).cos();
-            total += sample * sample;
-        }
-        let in_tone = 2.0 * (sine * sine + cosine * cosine) / samples.len() as f64;
-        let noise = 10.0 * ((total - in_tone).abs() / in_tone).log10();
-        assert!(noise < -60.0, "{noise}");
     }
 }

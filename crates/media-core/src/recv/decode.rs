@@ -55,7 +55,7 @@ pub trait SlotDecoder {
     /// Goes on at the mark, as if nothing had been made up since.
     fn return_to_mark(&mut self) {}
 
-    /// Changes the effort from the next packet on: 0 classic, 5 neural concealment, 6 LACE, 7 NoLACE.
+    /// Changes the effort from the next packet on: 0 classic, 5 neural concealment, with the feature `lace` 6 LACE, 7 NoLACE.
     fn set_complexity(&mut self, complexity: u8) {
         let _ = complexity;
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// What the decoder spends, from nothing neural to the best: without; concealment (deep PLC); speech enhanced a little (LACE); more (NoLACE).
 const COMPLEXITIES: [u8; 4] = [0, 5, 6, 7];
-const BEST: usize = COMPLEXITIES.len() - 1;
+/// Those that this build has.
+const BUILT: &[u8] = if cfg!(feature = "lace") { &COMPLEXITIES } else { COMPLEXITIES.split_at(2).0 };
 /// Ticks are judged in windows of so many: two seconds, at the usual period.
 const WINDOW: u32 = 400;
 /// Of a window's ticks so many may be longer: the rest is 99 %.
@@ -19,6 +20,7 @@ const MOST_CALM: u32 = 320;
 /// Watches how long ticks take.
 #[derive(Debug, Clone)]
 pub(super) struct TickBudget {
+    complexities: &'static [u8],
     most: Duration,
     room: Duration,
     level: usize,
@@ -34,10 +36,15 @@ pub(super) struct TickBudget {
 impl TickBudget {
     /// For a tick every `period`; everything is allowed.
     pub(super) fn new(period: Duration) -> Self {
+        Self::of(BUILT, period)
+    }
+
+    fn of(complexities: &'static [u8], period: Duration) -> Self {
         Self {
+            complexities,
             most: period * BUDGET_PERCENT / 100,
             room: period * ROOM_PERCENT / 100,
-            level: BEST,
+            level: complexities.len() - 1,
             ticks: 0,
             over: 0,
             above_room: 0,
@@ -49,7 +56,7 @@ impl TickBudget {
 
     /// The highest complexity a decoder may have now.
     pub(super) fn ceiling(&self) -> u8 {
-        COMPLEXITIES[self.level]
+        self.complexities[self.level]
     }
 
     /// A tick took so long. Tells the new ceiling when it changes.
@@ -85,11 +92,12 @@ impl TickBudget {
 
     fn stay_calm(&mut self) {
         self.calm += 1;
-        if self.calm >= self.needed_calm && self.level < BEST {
+        let best = self.complexities.len() - 1;
+        if self.calm >= self.needed_calm && self.level < best {
             self.calm = 0;
             self.level += 1;
             self.since_raise = Some(0);
-        } else if self.level == BEST && self.calm >= MOST_CALM {
+        } else if self.level == best && self.calm >= MOST_CALM {
             self.needed_calm = FIRST_CALM;
         }
     }
@@ -116,14 +124,14 @@ mod tests {
 
     #[test]
     fn while_there_is_time_everything_is_allowed() {
-        let mut budget = TickBudget::new(PERIOD);
+        let mut budget = TickBudget::of(&COMPLEXITIES, PERIOD);
         assert!(run(&mut budget, 100, |_| (100, 900)).is_empty());
         assert_eq!(budget.ceiling(), 7);
     }
 
     #[test]
     fn one_tick_in_a_hundred_that_is_late_changes_nothing() {
-        let mut budget = TickBudget::new(PERIOD);
+        let mut budget = TickBudget::of(&COMPLEXITIES, PERIOD);
         for tick in 0..40_000 {
             let micros = if tick % 100 == 0 { 5000 } else { 200 };
             assert_eq!(budget.tick_took(Duration::from_micros(micros)), None);
@@ -132,20 +140,20 @@ mod tests {
 
     #[test]
     fn too_much_work_takes_level_after_level_away_and_nothing_more() {
-        let mut budget = TickBudget::new(PERIOD);
+        let mut budget = TickBudget::of(&COMPLEXITIES, PERIOD);
         assert_eq!(run(&mut budget, 10, |_| (300, 2000)), [6, 5, 0]);
     }
 
     #[test]
     fn what_fits_stays() {
-        let mut budget = TickBudget::new(PERIOD);
+        let mut budget = TickBudget::of(&COMPLEXITIES, PERIOD);
         // The best costs too much, the next fits but leaves no room.
         assert_eq!(run(&mut budget, 1000, |ceiling| (200, if ceiling == 7 { 1500 } else { 700 })), [6]);
     }
 
     #[test]
     fn what_was_lowered_comes_back_and_is_tried_less_and_less_often_when_it_does_not_fit() {
-        let mut budget = TickBudget::new(PERIOD);
+        let mut budget = TickBudget::of(&COMPLEXITIES, PERIOD);
         let fits_until = |most: u8| move |ceiling: u8| (100, if ceiling > most { 1500 } else { 300 });
         let changes = run(&mut budget, 600, fits_until(5));
         assert_eq!(changes[..4], [6, 5, 6, 5]);
