@@ -35,7 +35,7 @@ pub struct EncoderConfig {
 }
 
 impl Default for EncoderConfig {
-    /// Voice at 32 kb/s, complexity 6 (three quarters of the time that 9 takes, and nobody hears it), FEC against 10 % loss, no DTX.
+    /// Voice at 32 kb/s, complexity 6, FEC against 10 % loss, no DTX.
     fn default() -> Self {
         Self {
             profile: Profile::Voice,
