@@ -1,7 +1,7 @@
 # Each recipe does its own set-up and says what it is doing. CI runs `make test`.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test package lint bench cost load soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-enhance
+.PHONY: help demo serve test package lint bench cost load crowd soak reliability peers beside enhance fuzz docs latency setup-build setup-demo setup-test setup-peers setup-beside setup-crowd setup-enhance
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 FUZZ_SECONDS ?= 600
@@ -10,6 +10,7 @@ DEMO_FLAGS ?=
 PEERS_FLAGS ?=
 BESIDE_FLAGS ?=
 LOAD_FLAGS ?=
+CROWD_FLAGS ?=
 RELIABILITY_FLAGS ?=
 STORM_FLAGS ?=
 # Where cargo builds.
@@ -18,7 +19,7 @@ target = $(or $(CARGO_TARGET_DIR),target)
 help: ## list the recipes
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup-build setup-demo setup-test setup-peers setup-beside setup-enhance: setup-%:
+setup-build setup-demo setup-test setup-peers setup-beside setup-crowd setup-enhance: setup-%:
 	@scripts/setup.sh $*
 
 demo: setup-demo ## a whole call on this machine: server, two people, a report
@@ -76,6 +77,11 @@ cost: setup-build ## what an end of a call takes of processor and memory; rewrit
 load: setup-build ## one node under simulated clients; rewrites the table of docs/LOAD.md
 	cargo build --release -p offhook-cli
 	scripts/load_table.py --write docs/LOAD.md $(LOAD_FLAGS)
+
+crowd: setup-crowd ## memory of 20,000 idle clients where a process may open fewer files; rewrites a table of docs/LOAD.md
+	cargo build --release -p offhook-cli
+	$(call say,crowd: about half an hour)
+	scripts/crowd.py --program $(target)/release/offhook --write docs/LOAD.md $(CROWD_FLAGS)
 
 reliability: setup-test ## calls through deaths, outages and partitions, and a storm of clients; rewrites docs/RELIABILITY.md
 	cargo build --release -p offhook-cli

@@ -6,6 +6,7 @@ With --quick the criterion benchmarks measure for a moment only. With --write, t
 """
 import argparse
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -16,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools")
 import pages  # noqa: E402
 
 BEGIN, END = "<!-- cost tables: make cost -->", "<!-- end of cost tables -->"
+PROGRAM = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release/offhook"
 TICK_US = 5000
 NETWORKS = ("no loss", "10 % loss")
 STAGES = ("high-pass", "echo", "noise", "gain", "everything")
@@ -86,7 +88,7 @@ def ticks():
     for name, flags in (("a perfect network", []), ("20 % lost, 20 ms of jitter", ["--loss", "20", "--jitter", "20"])):
         with tempfile.TemporaryDirectory() as folder:
             # It also judges the sound, which is not the question here.
-            command = ["target/release/offhook", "demo", "--json", "--out", folder, *flags]
+            command = [PROGRAM, "demo", "--json", "--out", folder, *flags]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         tick = json.loads(done.stdout)["media_thread"]["tick_us"]
         share = 100 * tick["p99"] / TICK_US

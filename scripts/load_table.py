@@ -40,9 +40,9 @@ def memory(pid, name):
     return int(line.split()[1]) / 1024
 
 
-def run(program, options, folder, tls):
+def run(program, options, folder, tls, serve_options=()):
     serve = [program, "serve", "--listen", "127.0.0.1:0", "--data", folder / "data", "--application", APPLICATION, "--json",
-             "--log", "warn"]
+             "--log", "warn", *serve_options]
     load = [program, "load", "--application", APPLICATION, "--json", *options]
     if tls:
         chain, key = certificate(folder)

@@ -6,6 +6,7 @@
 #   scripts/setup.sh test     demo + PostgreSQL, virtual sound cards, a Python WebRTC peer, schemathesis, nats-server and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 #   scripts/setup.sh beside   peers + a sound server and Chromium, for `make beside`
+#   scripts/setup.sh crowd    build + user-mode Linux and openssl, for `make crowd`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -181,5 +182,9 @@ case "${1:-}" in
         install_packages "${build_packages[@]}" "${speech_packages[@]}" python3 python3-venv
         install_enhancement_peer
         ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    crowd)
+        require_rust
+        install_packages "${build_packages[@]}" iproute2 openssl python3 user-mode-linux
+        ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -140,7 +140,7 @@ class CallClient extends Listeners {
     const client = this._client;
     required('userId', userId, isId, ID_RULE);
     // The application may write the next call's into its object while the microphone opens. A member that is undefined is none.
-    const headers = JSON.parse(JSON.stringify(given ?? {}));
+    const headers = JSON.parse(JSON.stringify(given ?? {}) ?? 0);
     // A map, and what is like one, keeps its texts elsewhere.
     if (given?.[Symbol.iterator] || !areHeaders(headers)) throw wrong('headers are an object of texts');
     checkHeaders(headers);

@@ -16,18 +16,9 @@ before(async () => {
 });
 after(s.cleanUp);
 
-const says = (page, text) =>
-  page.waitForFunction((text) => document.getElementById('status').textContent.includes(text), text, { timeout: 20000 }).catch(async (error) => {
-    throw new Error(`waited in vain for ${text}: ${await page.textContent('#status')} ${page.complaints}`, { cause: error });
-  });
+const { act, says } = s;
 const status = (page) => page.textContent('#status');
-async function open(browser, app, more = {}) {
-  const page = await s.tab(browser);
-  await page.goto(`${origin}/application.html?${new URLSearchParams({ host: server.host, key: server.key, secret: server.secret, app, ...more })}`);
-  await says(page, 'ready');
-  return page;
-}
-const act = (page, name, ...args) => page.evaluate(([name, args]) => window.actions[name](...args), [name, args]);
+const open = (browser, app, more) => s.applicationPage(browser, origin, server, app, more);
 
 test('a store of deep proxies that freezes what is dispatched holds client and calls, and acts through them', async () => {
   const [ann, ben] = [await open(first, 'store'), await open(second, 'store')];

@@ -220,7 +220,7 @@ test('the class of the seed page, word for word, calls and is called', async () 
     pages.push(page);
   }
   const [carol, dave] = pages;
-  const says = (page, text) => page.waitForFunction((text) => document.getElementById('status').textContent.includes(text), text);
+  const { says } = s;
   for (const page of pages) await s.until('the start', () => page.said.some((text) => text.includes('Client started for')));
   await carol.fill('#callee', 'dave');
   await carol.click('#call');

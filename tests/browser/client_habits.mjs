@@ -49,7 +49,7 @@ test('a header that is undefined is none; what only looks like an object of text
   const { client, socket } = await started();
   const call = await client.callClient.callUser('bob', { subject: 'lunch', table: undefined });
   assert.deepEqual([call.headers, socket.last('call.start').body.headers], Array(2).fill({ subject: 'lunch' }));
-  for (const given of [new Headers({ a: 'b' }), new URLSearchParams('a=b'), new Map([['a', 'b']]), { a: null }, { a: 1 }]) {
+  for (const given of [new Headers({ a: 'b' }), new URLSearchParams('a=b'), new Map([['a', 'b']]), { a: null }, { a: 1 }, () => {}, Symbol('a')]) {
     await assert.rejects(client.callClient.callUser('bob', given), { name: 'ArgumentError' });
   }
   client.terminate();

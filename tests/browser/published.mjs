@@ -16,7 +16,7 @@ before(async () => {
 });
 after(s.cleanUp);
 
-const says = (page, text) => page.waitForFunction((text) => document.getElementById('status').textContent.includes(text), text, { timeout: 20000 });
+const { says } = s;
 const status = (page) => page.textContent('#status');
 async function open(browser, name, more = {}) {
   const page = await s.tab(browser);

@@ -16,21 +16,12 @@ before(async () => {
 });
 after(s.cleanUp);
 
-const says = (page, text, times = 1) =>
-  page.waitForFunction(([text, times]) => document.getElementById('status').textContent.split(text).length > times, [text, times], { timeout: 20000 }).catch(async (error) => {
-    throw new Error(`waited in vain for ${text}: ${await page.textContent('#status')} ${page.complaints}`, { cause: error });
-  });
+const { act, says } = s;
 const shows = (page, text) =>
   page.waitForFunction((text) => document.querySelector('output').textContent === text, text, { timeout: 20000 }).catch(async (error) => {
     throw new Error(`waited in vain for ${text}: ${await page.textContent('output')} ${await page.textContent('#status')} ${page.complaints}`, { cause: error });
   });
-async function open(browser, app, me, more = {}) {
-  const page = await s.tab(browser);
-  await page.goto(`${origin}/application.html?${new URLSearchParams({ host: server.host, key: server.key, secret: server.secret, app, me, ...more })}`);
-  await says(page, 'ready');
-  return page;
-}
-const act = (page, name, ...args) => page.evaluate(([name, args]) => window.actions[name](...args), [name, args]);
+const open = (browser, app, me, more) => s.applicationPage(browser, origin, server, app, { me, ...more });
 
 test('a service whose promises are those of a zone, that names the published host and starts when managed push is there, as the published sample does', async () => {
   const [kim, lou] = [await open(first, 'service', 'kim', { before: 'zone.js' }), await open(second, 'service', 'lou', { before: 'zone.js' })];

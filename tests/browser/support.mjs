@@ -278,6 +278,23 @@ export async function tab(launched, options = {}) {
   return page;
 }
 
+/** Waits until an application's page shows this text in its status, `times` times. */
+export const says = (page, text, times = 1) =>
+  page.waitForFunction(([text, times]) => document.getElementById('status').textContent.split(text).length > times, [text, times], { timeout: 20000 }).catch(async (error) => {
+    throw new Error(`waited in vain for ${text}: ${await page.textContent('#status')} ${page.complaints}`, { cause: error });
+  });
+
+/** What an application's page does by this name. */
+export const act = (page, name, ...args) => page.evaluate(([name, args]) => window.actions[name](...args), [name, args]);
+
+/** A page of `origin` (see `site`) on which the application named `app` is ready, with what more its address says. */
+export async function applicationPage(launched, origin, server, app, more = {}) {
+  const page = await tab(launched);
+  await page.goto(`${origin}/application.html?${new URLSearchParams({ host: server.host, key: server.key, secret: server.secret, app, ...more })}`);
+  await says(page, 'ready');
+  return page;
+}
+
 /** Closes pages that had nothing to complain about. */
 export async function close(...pages) {
   for (const page of pages) {

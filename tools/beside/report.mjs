@@ -40,10 +40,10 @@ function sound(runs) {
 
 function cost(runs) {
   const rows = [[
-    'network and microphone', '`offhook call`, in a call with Chromium', 'Chromium, in that call', 'Chromium, in a call with Chromium',
-    'the whole browser in that call', "Offhook's share of it: of Chromium's",
+    'network and microphone', '`offhook call`, in a call with Chromium', 'the browser at its other end', 'of that, the processes of the call',
+    'the browser, in a call with a browser', 'of that, the processes of the call', "Offhook's share of each",
   ]];
-  const ratios = {};
+  const shares = {};
   for (const condition of Object.keys(CONDITIONS)) {
     const mixed = of(runs, condition, 'rust', 'chromium');
     const alike = of(runs, condition === 'light' ? 'clean' : condition, 'chromium', 'chromium');
@@ -51,19 +51,22 @@ function cost(runs) {
     const each = (some, end, what) => some.map((run) => run.cpu[end][what]);
     const both = (what) => [...each(alike, 0, what), ...each(alike, 1, what)];
     const ours = each(mixed, 0, 'call');
-    ratios[condition] = median(ours) / median(both('call'));
-    const cells = [ours, each(mixed, 1, 'call'), both('call'), both('whole')].map((values) => spread(values, 2));
-    rows.push([CONDITIONS[condition], ...cells, `${(100 * ratios[condition]).toFixed(0)} %`]);
+    const theirs = [each(mixed, 1, 'whole'), each(mixed, 1, 'call'), both('whole'), both('call')];
+    shares[condition] = theirs.map((values) => median(ours) / median(values));
+    const cells = [ours, ...theirs].map((values) => spread(values, 2));
+    rows.push([CONDITIONS[condition], ...cells, shares[condition].map(percent).join(', ')]);
   }
-  return { text: table(rows), ratios };
+  return { text: table(rows), shares };
 }
 
-function standing({ ratios }) {
-  const judged = Object.entries(ratios).map(([condition, ratio]) => {
-    const met = ratio <= 1 / 3 ? 'met' : '**not met**';
-    return `${CONDITIONS[condition]}: ${(100 * ratio).toFixed(0)} %, ${met}`;
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
+
+function standing({ shares }) {
+  const judged = Object.entries(shares).map(([condition, [share]]) => {
+    const met = share <= 1 / 3 ? 'met' : '**not met**';
+    return `${CONDITIONS[condition]}: ${(100 * share).toFixed(1)} %, ${met}`;
   });
-  return `Offhook wants to need at most a third of the processor time of Chromium: ${judged.join('; ')}.`;
+  return `Offhook wants to need at most a third of the processor time of the browser at the other end of its call: ${judged.join('; ')}.`;
 }
 
 export function blocks(result) {

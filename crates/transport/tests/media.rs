@@ -77,6 +77,28 @@ fn the_sender_learns_the_fate_of_its_packets() {
     assert!(fates.windows(2).all(|pair| pair[0].sent < pair[1].sent));
 }
 
+#[test]
+fn while_sound_flows_reports_need_no_wake_of_their_own() {
+    let mut world = World::connected_with(4, |config| config.short_reports = false);
+    world.talk(Duration::from_secs(1));
+    let (begin, own) = (world.now, world.peers[ALICE].sockets[0]);
+    world.talk(Duration::from_secs(10));
+    let sent: Vec<_> =
+        world.tapped.iter().filter(|datagram| datagram.source == own && datagram.due > begin).collect();
+    let is_report = |bytes: &[u8]| (192..=223).contains(&bytes[1]);
+    let (reports, sound): (Vec<_>, Vec<_>) = sent
+        .into_iter()
+        .filter(|datagram| (128..192).contains(&datagram.contents[0]))
+        .map(|datagram| (is_report(&datagram.contents), datagram.due - world.delay))
+        .partition(|(is_report, _)| *is_report);
+    assert!(reports.len() > 80 && sound.len() > 490, "{} {}", reports.len(), sound.len());
+    let arrivals =
+        world.tapped.iter().filter(|datagram| datagram.destination == own).map(|datagram| datagram.due);
+    let awake: Vec<_> = arrivals.chain(sound.iter().map(|(_, at)| *at)).collect();
+    let alone = reports.iter().filter(|(_, at)| !awake.contains(at)).count();
+    assert_eq!(alone, 0, "of {}", reports.len());
+}
+
 fn path_reports(world: &World) -> Vec<PathReport> {
     let reports = world.peers[ALICE].events.iter().filter_map(|event| match event {
         Event::PathReport(report) => Some(*report),

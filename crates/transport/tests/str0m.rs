@@ -226,11 +226,15 @@ impl World {
         assert!(rtt.abs_diff(2 * DELAY) < Duration::from_millis(3), "{rtt:?}");
         assert_eq!((remote_loss, remote_lost, lost), (Some(0.0), Some(0), Some(0)));
         assert_eq!(rejected.total(), 0, "{rejected:?}");
-        let mut theirs = self.their_events.iter().filter_map(|event| match event {
-            str0m::Event::MediaEgressStats(stats) => stats.rtt.zip(stats.loss),
-            _ => None,
-        });
-        let (rtt, loss) = theirs.next_back().expect("str0m understood our reports");
+        let stats = || {
+            self.their_events.iter().rev().filter_map(|event| match event {
+                str0m::Event::MediaEgressStats(stats) => Some(stats),
+                _ => None,
+            })
+        };
+        // The one comes of our answer to a sender report, the other of two reports with packets between them.
+        let rtt = stats().find_map(|stats| stats.rtt).expect("str0m understood our reports");
+        let loss = stats().find_map(|stats| stats.loss).expect("str0m understood our reports");
         assert!(rtt.abs_diff(2 * DELAY) < Duration::from_millis(3), "{rtt:?}");
         assert!(loss.abs() < f32::EPSILON);
     }

@@ -40,7 +40,8 @@ impl HighPass {
         for sample in samples {
             let input = f64::from(*sample);
             let output = b[0] * input + first;
-            first = b[1] * input - a[0] * output + second;
+            // In this order only the last product waits for the output: the way from one sample to the next is what the filter takes.
+            first = (b[1] * input + second) - a[0] * output;
             second = b[2] * input - a[1] * output;
             *sample = output as f32;
         }

@@ -41,11 +41,16 @@ impl RumbleAhead {
             if !on && self.share <= 0.0 {
                 return;
             }
+            for sample in &mut *piece {
+                *sample = if sample.is_finite() { *sample } else { 0.0 };
+            }
+            if on && self.share >= 1.0 {
+                self.filter.apply(piece);
+                continue;
+            }
             let mut filtered = [0.0; PIECE];
             let filtered = &mut filtered[..piece.len()];
-            for (filtered, dry) in filtered.iter_mut().zip(&*piece) {
-                *filtered = if dry.is_finite() { *dry } else { 0.0 };
-            }
+            filtered.copy_from_slice(piece);
             self.filter.apply(filtered);
             let step = if on { 1.0 / FADE } else { -1.0 / FADE };
             for (sample, filtered) in piece.iter_mut().zip(filtered) {

@@ -89,8 +89,10 @@ impl StreamReception {
         self.previous = (expected, self.received);
         let fraction = if interval > 0 { lost.max(0) as f64 / interval as f64 } else { 0.0 };
         let total = (expected.cast_signed() - self.received.cast_signed()).clamp(-0x80_0000, 0x7F_FFFF);
-        let since =
-            |(_, at): (u32, Instant)| (now.saturating_duration_since(at).as_secs_f64() * 65_536.0) as u32;
+        // Zero would say that no sender report has come (RFC 3550, section 6.4.1), also in the moment in which one does.
+        let since = |(_, at): (u32, Instant)| {
+            ((now.saturating_duration_since(at).as_secs_f64() * 65_536.0) as u32).max(1)
+        };
         let block = ReceptionReport {
             ssrc: self.ssrc,
             fraction_lost: (fraction * 256.0).min(255.0) as u8,
@@ -137,6 +139,17 @@ mod tests {
         assert_eq!(block.last_sequence_number, 65_500 + 99);
         assert_eq!(loss, Some(0.1));
         assert_eq!(reception.report(now).1, None, "nothing was expected since");
+    }
+
+    #[test]
+    fn a_report_that_goes_out_as_a_sender_report_comes_tells_of_it() {
+        let now = start();
+        let mut reception = StreamReception::new(9, 1);
+        assert_eq!(reception.report(now).0.delay, 0);
+        reception.sender_report(now, 7 << 16);
+        let block = reception.report(now).0;
+        assert_eq!((block.last_sender_report, block.delay), (7, 1));
+        assert_eq!(reception.report(now + Duration::from_secs(2)).0.delay, 2 << 16);
     }
 
     #[test]

@@ -26,9 +26,9 @@ impl ReportSchedule {
         self.next
     }
 
-    /// Whether a report is due; if so the next one is planned.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
-        if now < self.next {
+    /// Whether a report is due within `early`; if so the next one is planned.
+    pub(crate) fn take(&mut self, now: Instant, early: Duration) -> bool {
+        if now + early < self.next {
             return false;
         }
         // Xorshift: only the spread matters, not that nobody can guess it.
@@ -45,18 +45,22 @@ mod tests {
     use super::*;
     use crate::fuzzing::start;
 
+    const SHORT: Duration = Duration::from_millis(20);
+
     #[test]
     fn intervals_stay_in_bounds_and_differ() {
         let start = start();
         let mut schedule = ReportSchedule::new(start, 42);
-        assert!(!schedule.take(start));
+        assert!(!schedule.take(start, Duration::ZERO));
         let mut last = start + FIRST;
-        assert!(schedule.take(last));
+        assert!(!schedule.take(last - SHORT, SHORT / 2));
+        assert!(schedule.take(last - SHORT, SHORT));
+        last -= SHORT;
         let mut gaps = Vec::new();
         for _ in 0..100 {
             let due = schedule.due();
             gaps.push(due - last);
-            assert!(schedule.take(due));
+            assert!(schedule.take(due, Duration::ZERO));
             last = due;
         }
         assert!(gaps.iter().all(|gap| (INTERVAL / 2..=INTERVAL * 3 / 2).contains(gap)));

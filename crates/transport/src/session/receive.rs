@@ -27,8 +27,8 @@ impl Session {
             return;
         }
         match self.take(now, local, remote, datagram) {
-            // Sound moves nothing else on: what is due meanwhile is due at its own time.
-            Ok(()) if classify(datagram) == Some(Protocol::Rtp) => return,
+            // Sound moves nothing on but what is said of it: anything else is due at its own time.
+            Ok(()) if classify(datagram) == Some(Protocol::Rtp) => return self.drive_reports(now),
             Ok(()) => {}
             Err(reason) => self.rejected.count(reason),
         }

@@ -12,6 +12,9 @@ use crate::rtcp::{Report, SenderInfo, ShortReport, goodbye, report, short_report
 
 /// Seconds of our NTP clock at the start of the session. Peers use differences only, and no clock is read here.
 const NTP_START: u64 = 3_900_000_000;
+/// A report that is due within this time goes out when the session is awake anyway, as it is for every packet received: a wake costs more
+/// than the report.
+const ALONG: Duration = Duration::from_millis(20);
 
 impl Session {
     pub(super) fn drive_reports(&mut self, now: Instant) {
@@ -19,13 +22,13 @@ impl Session {
             self.timers.feedback = None;
             return;
         }
-        if self.schedule.take(now) {
+        if self.schedule.take(now, ALONG) {
             let last = self.make_report(now);
             let bytes = report(last.borrow(self), None);
             self.send_rtcp(now, bytes);
         }
         let feedback = *self.timers.feedback.get_or_insert(now + self.config.feedback_interval);
-        if now >= feedback {
+        if now + ALONG >= feedback {
             self.timers.feedback = Some(now + self.config.feedback_interval);
             self.send_feedback(now);
         }
