@@ -4,9 +4,11 @@ docs/LOAD.md.
 
 Runs server and load in user-mode Linux (Debian: user-mode-linux), a kernel that is a process: its root has the limits it likes, and sees this
 machine's files. It has one processor and is about ten times slower, so that nothing else is measured there; clients come slowly and their
-heartbeats are 45 s apart. Needs target/release/offhook, openssl and root.
+heartbeats are 45 s apart. Each page of memory there is a mapping of a process here, so that vm.max_map_count is raised meanwhile. Needs
+target/release/offhook, openssl and root.
 """
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -28,7 +30,26 @@ MEMORY_MIB = 6144
 CALM = "[sessions]\nheartbeat_seconds = 45\n"
 # The only folder that is the crowd's own; every other is this machine's.
 RUN = "/run"
+MAPPINGS = pathlib.Path("/proc/sys/vm/max_map_count")
+PAGES_PER_MIB = 256
 POWER_OFF = 0x4321FEDC
+
+
+@contextlib.contextmanager
+def mappings(wanted):
+    """So many for each process, until it is over."""
+    usual = MAPPINGS.read_text()
+    if int(usual) >= wanted:
+        yield
+        return
+    try:
+        MAPPINGS.write_text(str(wanted))
+    except PermissionError:
+        sys.exit(f"{MAPPINGS} is {usual.strip()} and has to be {wanted}: run this as root")
+    try:
+        yield
+    finally:
+        MAPPINGS.write_text(usual)
 
 
 def outside(options):
@@ -43,7 +64,8 @@ def outside(options):
             kernel, f"mem={MEMORY_MIB}M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet", "con=null",
             "con0=fd:0,fd:1", f"init={pathlib.Path(__file__).resolve()}", f"PATH={os.environ['PATH']}", f"CROWD={folder}/order.json",
         ]
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
+        with mappings(MEMORY_MIB * PAGES_PER_MIB):
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
         if not answer.exists():
             sys.exit("the crowd's kernel ended without an answer, see above")
         text = table(json.loads(answer.read_text()), options)
