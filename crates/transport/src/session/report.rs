@@ -29,7 +29,8 @@ impl Session {
         }
         let feedback = *self.timers.feedback.get_or_insert(now + self.config.feedback_interval);
         if now + ALONG >= feedback {
-            self.timers.feedback = Some(now + self.config.feedback_interval);
+            // What goes early makes them no more.
+            self.timers.feedback = Some(feedback.max(now) + self.config.feedback_interval);
             self.send_feedback(now);
         }
     }
