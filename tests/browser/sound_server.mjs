@@ -12,15 +12,15 @@ const SOUND = ['--format=s16le', `--rate=${RATE}`];
 const exited = (child) => new Promise((resolve) => child.on('exit', resolve));
 
 export class Bench {
-  /** Starts it; `folder` is kept for its socket. The environment of this process, and so of all it starts, is made to name it. */
+  /** Starts it, to be used; `folder` is kept for its socket. */
   static async start(folder) {
     mkdirSync(join(folder, 'home/.config/pulse'), { recursive: true });
     writeFileSync(join(folder, 'home/.config/pulse/daemon.conf'), `default-sample-rate = ${RATE}\nalternate-sample-rate = ${RATE}\n`);
     const socket = join(folder, 'native');
-    Object.assign(process.env, {
-      HOME: join(folder, 'home'), XDG_RUNTIME_DIR: folder, PULSE_RUNTIME_PATH: join(folder, 'pulse'), PULSE_SERVER: `unix:${socket}`,
+    const bench = Object.assign(new Bench(), {
+      environment: { HOME: join(folder, 'home'), XDG_RUNTIME_DIR: folder, PULSE_RUNTIME_PATH: join(folder, 'pulse'), PULSE_SERVER: `unix:${socket}` },
     });
-    delete process.env.DBUS_SESSION_BUS_ADDRESS;
+    bench.use();
     const modules = [
       `module-native-protocol-unix socket=${socket} auth-anonymous=1`,
       `module-null-sink sink_name=bench norewinds=1 format=s16le rate=${RATE} channels=4 channel_map=${MAP}`,
@@ -37,7 +37,7 @@ export class Bench {
     const options = ['-n', '--daemonize=no', '--exit-idle-time=-1', '--use-pid-file=no', '--disable-shm=no', '--log-level=error'];
     const log = openSync(join(folder, 'log'), 'w');
     const server = spawn('pulseaudio', [...options, ...modules.flatMap((module) => ['-L', module])], { stdio: ['ignore', log, log] });
-    const bench = Object.assign(new Bench(), { server, ended: exited(server) });
+    Object.assign(bench, { server, ended: exited(server) });
     for (let tries = 0; ; tries += 1) {
       try {
         execFileSync('pactl', ['info'], { stdio: 'ignore' });
@@ -47,6 +47,11 @@ export class Bench {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
+  }
+  /** Makes the environment of this process, and so of all it starts from now on, name this server. */
+  use() {
+    Object.assign(process.env, this.environment);
+    delete process.env.DBUS_SESSION_BUS_ADDRESS;
   }
   /** Records all channels into a file until the returned function is called. */
   record(path) {
@@ -61,6 +66,7 @@ export class Bench {
   }
   /** Says a file of raw samples into a person's microphone. */
   async say(who, path) {
+    this.use();
     await exited(spawn('pacat', ['--playback', `--device=mouth_${who}`, '--channels=1', ...SOUND, path], { stdio: 'ignore' }));
   }
   async stop() {

@@ -20,7 +20,7 @@ function spread(values, decimals) {
 }
 const table = (rows) =>
   rows.map((row, i) => `| ${row.join(' | ')} |${i === 0 ? `\n|${'---|'.repeat(row.length)}` : ''}`).join('\n');
-const of = (runs, condition, ...kinds) => runs.filter((run) => run.condition === condition && run.kinds.join() === kinds.join());
+const costing = (runs, condition, ...kinds) => runs.filter((run) => run.cpu && run.condition === condition && run.kinds.join() === kinds.join());
 
 /** One row per condition and direction. */
 function sound(runs) {
@@ -28,7 +28,7 @@ function sound(runs) {
   for (const condition of Object.keys(CONDITIONS)) {
     const heard = {};
     for (const run of runs.filter((run) => run.condition === condition)) {
-      for (const way of run.heard) (heard[`${NAMES[way.from]} | ${NAMES[way.to]}`] ??= []).push(way.score);
+      for (const way of run.heard ?? []) (heard[`${NAMES[way.from]} | ${NAMES[way.to]}`] ??= []).push(way.score);
     }
     for (const [ends, scores] of Object.entries(heard)) {
       const column = (name, decimals) => spread(scores.map((score) => score[name]), decimals);
@@ -45,8 +45,8 @@ function cost(runs) {
   ]];
   const shares = {};
   for (const condition of Object.keys(CONDITIONS)) {
-    const mixed = of(runs, condition, 'rust', 'chromium');
-    const alike = of(runs, condition === 'light' ? 'clean' : condition, 'chromium', 'chromium');
+    const mixed = costing(runs, condition, 'rust', 'chromium');
+    const alike = costing(runs, condition === 'light' ? 'clean' : condition, 'chromium', 'chromium');
     if (!mixed.length || !alike.length) continue;
     const each = (some, end, what) => some.map((run) => run.cpu[end][what]);
     const both = (what) => [...each(alike, 0, what), ...each(alike, 1, what)];

@@ -33,6 +33,8 @@ const MOST_NEWS: usize = 64;
 const IDLE: Duration = Duration::from_secs(3600);
 /// Between two looks at the machine's addresses; calls look sooner when they have reason to.
 const ADDRESSES: Duration = Duration::from_secs(1);
+/// And while there are calls, which look themselves and tell.
+const ADDRESSES_IN_CALLS: Duration = Duration::from_secs(5);
 /// How long calls, connection and credential store may take to end.
 const FAREWELL: Duration = Duration::from_millis(900);
 
@@ -146,7 +148,7 @@ impl SignalingDriver {
 
     /// On another network a connection from an address that is gone is silent for ever, and one that was tried in vain may come about.
     fn look_at_addresses(&mut self, now: Instant) {
-        self.look = now + ADDRESSES;
+        self.look = now + if self.calls.is_empty() { ADDRESSES } else { ADDRESSES_IN_CALLS };
         let addresses = self.shared.settings.addresses.addresses();
         if addresses == self.addresses {
             return;

@@ -29,6 +29,8 @@ pub(super) struct Prices {
 #[derive(Debug, Clone)]
 pub(super) struct Picture {
     bins: Box<[f32; BINS]>,
+    /// Bins from this one on hold nothing.
+    end: usize,
     total: f32,
     weight: f32,
     seconds: f32,
@@ -39,7 +41,7 @@ impl Picture {
     /// A picture whose counts fade to a third in so many seconds.
     #[expect(clippy::disallowed_methods, reason = "constructor")]
     pub(super) fn new(seconds: f32) -> Self {
-        Self { bins: Box::new([0.0; BINS]), total: 0.0, weight: 1.0, seconds, updated: None }
+        Self { bins: Box::new([0.0; BINS]), end: 0, total: 0.0, weight: 1.0, seconds, updated: None }
     }
 
     /// Counts sound that could be played from this bin's offset on; `share` of 1 is a packet's own sound.
@@ -49,10 +51,11 @@ impl Picture {
         self.updated = Some(now);
         self.weight *= (passed / self.seconds).exp();
         self.bins[bin] += self.weight * share;
+        self.end = self.end.max(bin + 1);
         self.total += self.weight * share;
         if self.weight > 1e20 {
             let scale = 1.0 / self.weight;
-            self.bins.iter_mut().for_each(|bin| *bin *= scale);
+            self.bins[..self.end].iter_mut().for_each(|bin| *bin *= scale);
             self.total *= scale;
             self.weight = 1.0;
         }
@@ -63,11 +66,13 @@ impl Picture {
         let bins = bins.min(BINS);
         self.bins.copy_within(..BINS - bins, bins);
         self.bins[..bins].fill(0.0);
-        self.total = self.bins.iter().sum();
+        self.end = (self.end + bins).min(BINS);
+        self.total = self.used().iter().sum();
     }
 
     pub(super) fn clear(&mut self) {
-        self.bins.fill(0.0);
+        self.bins[..self.end].fill(0.0);
+        self.end = 0;
         self.total = 0.0;
         self.weight = 1.0;
     }
@@ -75,10 +80,16 @@ impl Picture {
     /// Counts what `other` holds.
     pub(super) fn absorb(&mut self, other: &Self) {
         let scale = self.weight / other.weight;
-        for (own, other) in self.bins.iter_mut().zip(other.bins.iter()) {
+        for (own, other) in self.bins.iter_mut().zip(other.used()) {
             *own += other * scale;
         }
+        self.end = self.end.max(other.end);
         self.total += other.total * scale;
+    }
+
+    /// The bins up to the highest that holds anything.
+    fn used(&self) -> &[f32] {
+        &self.bins[..self.end]
     }
 
     /// How much was counted, in packets of the present.
@@ -88,7 +99,7 @@ impl Picture {
 
     /// What share lies above `bin`.
     pub(super) fn share_above(&self, bin: usize) -> f32 {
-        let above: f32 = self.bins[bin + 1..].iter().sum();
+        let above: f32 = self.used().iter().skip(bin + 1).sum();
         above / self.total.max(f32::MIN_POSITIVE)
     }
 
@@ -118,7 +129,7 @@ impl Picture {
 
 /// What is late when sound is played at a bin, as the bin moves up.
 struct Late<'a> {
-    bins: &'a [f32; BINS],
+    bins: &'a [f32],
     packet: usize,
     /// All of it.
     above: f32,
@@ -133,8 +144,8 @@ struct Late<'a> {
 impl<'a> Late<'a> {
     /// Before bin 0.
     fn new(picture: &'a Picture, packet: usize) -> Self {
-        let bins = &*picture.bins;
-        let from = |first: usize| bins[first..].iter().sum::<f32>();
+        let bins = picture.used();
+        let from = |first: usize| bins.iter().skip(first).sum::<f32>();
         let lateness = bins.iter().enumerate().map(|(bin, count)| count * (bin + 1).min(packet) as f32).sum();
         Self {
             bins,
@@ -213,6 +224,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_was_moved_cleared_and_joined_is_as_if_it_was_counted_so() {
+        let prices = Prices { per_percent: 5.0, packet_bins: 20 };
+        let counts: Vec<(usize, f32)> = (0_usize..60).map(|n| (n * n % 37, 1.0)).collect();
+        let moved = |by: usize| counts.iter().map(|(bin, share)| (bin + by, *share)).collect::<Vec<_>>();
+        let mut used = picture(&[(900, 1.0)]);
+        used.clear();
+        used.absorb(&picture(&counts));
+        used.shift(40);
+        assert_eq!(used.cheapest(&prices, 0), picture(&moved(40)).cheapest(&prices, 0));
+        for bin in [0, 40, 60, 76, 77, 998, 999] {
+            let all = picture(&moved(40));
+            assert_eq!(used.share_above(bin), all.share_above(bin), "above {bin}");
+        }
+        used.shift(BINS);
+        assert_eq!((used.count(), used.share_above(0)), (0.0, 0.0));
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub(super) struct Playout<D> {
     refusals: u32,
     /// Since sound is so late that all else gives way to being live again.
     catch_up: Option<CatchUp>,
+    /// How much longer the delay has been than wanted of late, in microseconds.
+    steady_off: f64,
     last_pull: MediaTime,
     first_sequence: i64,
     highest_sequence: i64,
@@ -111,6 +113,7 @@ impl<D: SlotDecoder> Playout<D> {
             rest: 0,
             refusals: 0,
             catch_up: None,
+            steady_off: 0.0,
             last_pull: MediaTime::ZERO,
             first_sequence: 0,
             highest_sequence: -1,

@@ -198,3 +198,25 @@ fn follow_clock(ppm: i64) {
     assert_eq!((stats.stretches, stats.concealed, stats.skipped), (0, 0, 0), "{stats:?}");
     assert!(most - least <= 2000, "from {least} to {most}");
 }
+
+#[test]
+fn pulls_that_are_early_and_late_do_not_make_the_speed_waver() {
+    let mut packets = stream(800, false, |k| Some(i64::from(k) * 20_000 * 60 / 1_000_000));
+    // The numbers of what is looked at are small: so single precision tells them apart finely.
+    packets.iter_mut().for_each(|packet| packet.content = packet.content.wrapping_sub(11 * 48_000));
+    let mut listener = Listener::new(Shift::default());
+    let mut dice = Dice(7);
+    while listener.now < 15 * SECOND {
+        let due = listener.now;
+        listener.now += dice.below(1800) as i64;
+        listener.let_arrive(&packets);
+        listener.pull(480);
+        listener.now = due;
+        listener.pass(480);
+    }
+    let later = &listener.heard[12 * 48_000..];
+    let speeds = later.chunks_exact(480).map(|pull| f64::from(pull[479] - pull[0]) / 479.0 - 1.0);
+    let (least, most) = speeds.fold((f64::MAX, f64::MIN), |(least, most), speed| (least.min(speed), most.max(speed)));
+    assert!(least > -300e-6 && most < 300e-6, "from {:.0} to {:.0} ppm", least * 1e6, most * 1e6);
+    assert_eq!(listener.pipeline.stats().concealed, 0);
+}

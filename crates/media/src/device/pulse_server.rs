@@ -4,7 +4,7 @@
 //! waits [`LONGEST`] at most, which the client in `cpal` cannot promise: a server can be stopped and its socket stays open.
 
 use std::ffi::CString;
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -159,8 +159,10 @@ impl Connection {
     /// Sends it and waits for its answer, [`LONGEST`] at most.
     pub(super) fn ask<R: CommandReply>(&mut self, question: &Command) -> Result<R, AskError> {
         self.sequence = self.sequence.wrapping_add(1);
-        write_command_message(self.socket.get_mut(), self.sequence, question, self.version)
-            .map_err(unanswered)?;
+        let mut message = Vec::new();
+        write_command_message(&mut message, self.sequence, question, self.version).map_err(unanswered)?;
+        // In one piece: each is a call of the system, and wakes the server.
+        self.socket.get_mut().write_all(&message).map_err(|error| unanswered(error.into()))?;
         let (sequence, answer) = read_reply_message(&mut self.socket, self.version).map_err(unanswered)?;
         if sequence != self.sequence {
             return Err(AskError::Refused(ProtocolError::Invalid(

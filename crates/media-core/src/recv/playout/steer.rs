@@ -29,6 +29,10 @@ const PPM_PER_MS_DOWN: f64 = 1000.0;
 const PPM_PER_MS_UP: f64 = 250.0;
 const MOST_LEAD_PPM: f64 = 2000.0;
 const LEAST_LEAD_MS: f64 = 1.0;
+/// Closer than that the clock is followed anyway, and what it is not known by is made up for: 50 ppm at most.
+const PPM_PER_MS_NEAR: f64 = 50.0;
+/// Pulls come early and late; this share of what one of them is off by counts.
+const SHARE_OF_A_PULL: f64 = 1.0 / 16.0;
 
 impl<D: SlotDecoder> Playout<D> {
     /// Whether the last pull was about as long ago as one lasts. A device that stopped and now catches up says nothing of the delay.
@@ -44,11 +48,11 @@ impl<D: SlotDecoder> Playout<D> {
     pub(super) fn follow_clock(&mut self, tick: &Tick) {
         let drift = self.drift.drift().map_or(0.0, |drift| drift.0);
         let drift = if drift.abs() >= LEAST_DRIFT { drift } else { 0.0 };
-        let off_ms = (self.played_offset(tick) - self.wanted(tick)) as f64 / 1000.0;
+        let off_ms = self.steady_off_ms(tick);
         let far_ms = 2.0 * TOO_LONG as f64 / 1000.0;
         let lead = match off_ms.abs() {
-            // While the clock is followed anyway, there is no least distance.
             off if off < LEAST_LEAD_MS && drift == 0.0 => 0.0,
+            off if off < LEAST_LEAD_MS => off_ms * PPM_PER_MS_NEAR,
             off if off < far_ms => {
                 let per_ms = if off_ms > 0.0 { PPM_PER_MS_DOWN } else { PPM_PER_MS_UP };
                 (off_ms * per_ms).clamp(-MOST_LEAD_PPM, MOST_LEAD_PPM)
@@ -56,6 +60,15 @@ impl<D: SlotDecoder> Playout<D> {
             _ => 0.0,
         };
         self.resampler.set_speed(Ppm(drift + lead));
+    }
+
+    /// How much longer the delay is than wanted, in milliseconds, without what single pulls are early or late by.
+    fn steady_off_ms(&mut self, tick: &Tick) -> f64 {
+        let off = self.played_offset(tick) - self.wanted(tick);
+        let apart = off as f64 - self.steady_off;
+        // A cut, a jump or another target counts at once.
+        self.steady_off += if apart.abs() < TOO_LONG as f64 { apart * SHARE_OF_A_PULL } else { apart };
+        self.steady_off / 1000.0
     }
 
     pub(super) fn correct_delay(&mut self, tick: &Tick) {
