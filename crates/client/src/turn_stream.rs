@@ -139,7 +139,10 @@ impl TurnStreams {
 
     /// Writes what waits. Ready when there is news to [`take`](Self::take).
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(Some(opened)) = self.opened.poll_recv(cx) {
+        // Most calls open none, and ask at every wake.
+        while self.is_opening()
+            && let Poll::Ready(Some(opened)) = self.opened.poll_recv(cx)
+        {
             self.arrived.push(opened);
         }
         let has_read =

@@ -93,8 +93,9 @@ const PHASES: usize = 256;
 const RUN: usize = 16;
 /// Where clocks run apart faster, so many.
 const FEW: usize = 4;
-/// Between the first and the last output of a run the place between two inputs moves by no more.
-const HELD: f64 = 0.001;
+/// Between the first and the last output of a run the place between two inputs moves by no more: what is wrong with a tone of 3 kHz is then
+/// at least 66 dB below it, of one of 9 kHz 57 dB.
+const HELD: f64 = 0.004;
 /// Inputs that lie in a row.
 const LINE: usize = 1024;
 
@@ -394,12 +395,15 @@ mod tests {
 
     #[test]
     fn a_resampled_tone_stays_clean_and_takes_the_inputs_it_says() {
-        // Sixteen outputs of one filter, four, and one.
-        for speed in [20.0, -200.0, 200.0, 1500.0] {
+        // Sixteen outputs of one filter, some, and one.
+        let speeds = [20.0, -200.0, 200.0, 400.0, 800.0, 1500.0, 2000.0];
+        for (speed, cycles, most) in
+            speeds.iter().flat_map(|&speed| [(speed, 15_003.0, -66.0), (speed, 45_003.0, -57.0)])
+        {
             let mut resampler = DriftResampler::default();
             resampler.set_speed(Ppm(speed));
             let faster = 1.0 + speed * 1e-6;
-            let (hertz, mut consumed, mut output) = (15_003.0 / 5.0 / faster, 0_usize, Vec::new());
+            let (hertz, mut consumed, mut output) = (cycles / 5.0 / faster, 0_usize, Vec::new());
             let tone = |n: usize| (n as f64 * hertz / 48_000.0 * std::f64::consts::TAU).sin() as f32;
             for _ in 0..2000 {
                 let needed = resampler.inputs_for(240);
@@ -422,7 +426,7 @@ mod tests {
             }
             let in_tone = 2.0 * (sine * sine + cosine * cosine) / samples.len() as f64;
             let noise = 10.0 * ((total - in_tone).abs() / in_tone).log10();
-            assert!(noise < -60.0, "{speed}: {noise}");
+            assert!(noise < most, "{speed}, {hertz} Hz: {noise}");
         }
     }
 }

@@ -216,7 +216,8 @@ fn pulls_that_are_early_and_late_do_not_make_the_speed_waver() {
     }
     let later = &listener.heard[12 * 48_000..];
     let speeds = later.chunks_exact(480).map(|pull| f64::from(pull[479] - pull[0]) / 479.0 - 1.0);
-    let (least, most) = speeds.fold((f64::MAX, f64::MIN), |(least, most), speed| (least.min(speed), most.max(speed)));
+    let (least, most) =
+        speeds.fold((f64::MAX, f64::MIN), |(least, most), speed| (least.min(speed), most.max(speed)));
     assert!(least > -300e-6 && most < 300e-6, "from {:.0} to {:.0} ppm", least * 1e6, most * 1e6);
     assert_eq!(listener.pipeline.stats().concealed, 0);
 }
