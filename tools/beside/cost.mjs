@@ -1,5 +1,5 @@
 // What a call costs the processor: each end on a sound server of its own, as on two machines. On one they would run in step, and be awake for
-// each other's packets.
+// each other's packets; how far out of step two of them run is another matter for each call.
 import { Bench } from '../../tests/browser/sound_server.mjs';
 import { Call, WARM_UP, place, wait } from './call.mjs';
 import { machine } from './ends.mjs';
@@ -8,12 +8,15 @@ import { machine } from './ends.mjs';
 const QUIET = 0.05;
 
 export class Meter {
+  calls = 0;
   static async open() {
-    return Object.assign(new Meter(), { benches: [await Bench.start(place('a')), await Bench.start(place('b'))] });
+    return new Meter();
   }
   /** One call: processor seconds per minute of each end. */
   async call(server, said, _, plan) {
-    const call = await Call.start(server, plan, this.benches);
+    this.calls += 1;
+    const benches = [await Bench.start(place(`${this.calls}a`)), await Bench.start(place(`${this.calls}b`))];
+    const call = await Call.start(server, plan, benches);
     const speaking = call.speak(said);
     await wait(WARM_UP);
     const before = await counted(call.ends);
@@ -21,15 +24,14 @@ export class Meter {
     const after = await counted(call.ends);
     await speaking;
     await call.end();
+    await Promise.all(benches.map((bench) => bench.stop()));
     const minutes = (after.at - before.at) / 60000;
     const per = (end, what) => (after.ends[end][what] - before.ends[end][what]) / minutes;
     const cpu = call.ends.map((_, end) => ({ call: per(end, 'call'), whole: per(end, 'whole') }));
     const others = (after.machine.busy - before.machine.busy - (after.machine.ours - before.machine.ours)) / (minutes * 60);
     return { cpu, others, disturbed: others > QUIET ? `other programs took ${(100 * others).toFixed(0)} % of a processor` : '' };
   }
-  close() {
-    return Promise.all(this.benches.map((bench) => bench.stop()));
-  }
+  async close() {}
 }
 
 async function counted(ends) {
