@@ -3,12 +3,14 @@
 mod catch_up;
 mod conceal;
 mod deep;
+mod steady;
 mod steer;
 mod tick;
 
 use std::time::Duration;
 
 use self::catch_up::CatchUp;
+use self::steady::SteadyOffset;
 pub(super) use self::tick::Tick;
 use self::tick::{Due, State};
 use super::{SlotDecoder, Taken};
@@ -73,8 +75,7 @@ pub(super) struct Playout<D> {
     refusals: u32,
     /// Since sound is so late that all else gives way to being live again.
     catch_up: Option<CatchUp>,
-    /// How much longer the delay has been than wanted of late, in microseconds.
-    steady_off: f64,
+    steady: SteadyOffset,
     last_pull: MediaTime,
     first_sequence: i64,
     highest_sequence: i64,
@@ -113,7 +114,7 @@ impl<D: SlotDecoder> Playout<D> {
             rest: 0,
             refusals: 0,
             catch_up: None,
-            steady_off: 0.0,
+            steady: SteadyOffset::default(),
             last_pull: MediaTime::ZERO,
             first_sequence: 0,
             highest_sequence: -1,
@@ -151,6 +152,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.is_pause = false;
         self.refusals = 0;
         self.catch_up = None;
+        self.steady.forget();
         self.state = State::Starting;
     }
 
@@ -271,6 +273,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.stats.silence += silent as u64;
         if !sounding.is_empty() {
             let tick = &Tick { is_first: tick.is_first, ..tick.after(silent) };
+            self.note_offset(tick);
             self.follow_clock(tick);
             let needed = self.resampler.inputs_for(sounding.len());
             self.produce_until(needed, tick);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CatchUp, FADE, PIECE, Playout, SlotDecoder, State, TOO_SHORT, Tick};
-use crate::jitter::{ALIKE, LEAST_WINDOW, STRETCH_WINDOW, Stretched, samples_of};
+use crate::jitter::{ALIKE, LEAST_WINDOW, STRETCH_WINDOW, Stretched, micros, samples_of};
 use crate::units::Ppm;
 
 /// Sound later than this is not played any more: 1.25 s, in microseconds. A second that was lost can still be replayed.
@@ -31,8 +31,6 @@ const MOST_LEAD_PPM: f64 = 2000.0;
 const LEAST_LEAD_MS: f64 = 1.0;
 /// Closer than that the clock is followed anyway, and what it is not known by is made up for: 50 ppm at most.
 const PPM_PER_MS_NEAR: f64 = 50.0;
-/// Pulls come early and late; this share of what one of them is off by counts.
-const SHARE_OF_A_PULL: f64 = 1.0 / 16.0;
 
 impl<D: SlotDecoder> Playout<D> {
     /// Whether the last pull was about as long ago as one lasts. A device that stopped and now catches up says nothing of the delay.
@@ -44,11 +42,22 @@ impl<D: SlotDecoder> Playout<D> {
         passed > LIVE_EDGE || (tick.quantum / 2..=4 * tick.quantum + TOO_LONG).contains(&passed)
     }
 
+    /// Takes note of what this pull plays at.
+    pub(super) fn note_offset(&mut self, tick: &Tick) {
+        // What is made up adds to the delay, until it is known whether what it stands for still comes.
+        if self.hole > 0 {
+            self.steady.forget();
+        }
+        if tick.is_first {
+            self.steady.pulled(self.played_offset(tick));
+        }
+    }
+
     /// Plays at the speed of the sender's clock, and leads the delay to its target by a speed that is not heard.
     pub(super) fn follow_clock(&mut self, tick: &Tick) {
         let drift = self.drift.drift().map_or(0.0, |drift| drift.0);
         let drift = if drift.abs() >= LEAST_DRIFT { drift } else { 0.0 };
-        let off_ms = self.steady_off_ms(tick);
+        let off_ms = self.off(tick) as f64 / 1000.0;
         let far_ms = 2.0 * TOO_LONG as f64 / 1000.0;
         let lead = match off_ms.abs() {
             off if off < LEAST_LEAD_MS && drift == 0.0 => 0.0,
@@ -62,13 +71,9 @@ impl<D: SlotDecoder> Playout<D> {
         self.resampler.set_speed(Ppm(drift + lead));
     }
 
-    /// How much longer the delay is than wanted, in milliseconds, without what single pulls are early or late by.
-    fn steady_off_ms(&mut self, tick: &Tick) -> f64 {
-        let off = self.played_offset(tick) - self.wanted(tick);
-        let apart = off as f64 - self.steady_off;
-        // A cut, a jump or another target counts at once.
-        self.steady_off += if apart.abs() < TOO_LONG as f64 { apart * SHARE_OF_A_PULL } else { apart };
-        self.steady_off / 1000.0
+    /// How much longer than wanted the delay is, in microseconds, whenever this pull came.
+    fn off(&self, tick: &Tick) -> i64 {
+        self.steady.get().unwrap_or_else(|| self.played_offset(tick)) - self.wanted(tick)
     }
 
     pub(super) fn correct_delay(&mut self, tick: &Tick) {
@@ -82,6 +87,7 @@ impl<D: SlotDecoder> Playout<D> {
         }
         // While something is missing no one can say how late what comes after it will be.
         self.catch_up = if self.hole > 0 { None } else { CatchUp::next(self.catch_up, tick.now, off) };
+        let off = if self.catch_up.is_some() { off } else { self.off(tick) };
         if (-TOO_SHORT..=TOO_LONG).contains(&off) {
             self.refusals = 0;
             return;
@@ -133,11 +139,13 @@ impl<D: SlotDecoder> Playout<D> {
         match done {
             Stretched::Shortened(samples) => {
                 self.len -= samples;
+                self.steady.moved(-micros(samples as i64));
                 self.stats.accelerated += samples as u64;
                 self.rest = (samples * left_alone / 2) as i64;
             }
             Stretched::Lengthened(samples) => {
                 self.len += samples;
+                self.steady.moved(micros(samples as i64));
                 self.stats.expanded += samples as u64;
                 self.rest = (samples * left_alone / 2) as i64;
             }
@@ -178,6 +186,7 @@ impl<D: SlotDecoder> Playout<D> {
         }
         self.sound.copy_within(dropped..self.len, 0);
         self.len -= dropped;
+        self.steady.forget();
         self.stats.dropped += dropped as u64;
         let skipped = leap - dropped as i64;
         if skipped > 0 {
