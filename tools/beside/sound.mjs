@@ -23,11 +23,11 @@ export class Listener {
     await call.speak(said);
     await wait(0.5);
     await stop();
-    await call.end();
+    const reports = await call.end();
     const ways = this.cutOut(recording, said, name, plan.kinds);
     const heard = [];
     for (const way of ways ?? []) heard.push({ ...way, score: await score(way) });
-    return { heard, disturbed: ways ? '' : 'the sound server did not keep up' };
+    return { heard, reports, disturbed: ways ? '' : 'the sound server did not keep up' };
   }
   /** Said and heard both ways, as files with one clock; undefined when the recording has a gap. */
   cutOut(recording, said, name, kinds) {
