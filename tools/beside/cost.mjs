@@ -2,10 +2,7 @@
 // each other's packets; how far out of step two of them run is another matter for each call.
 import { Bench } from '../../tests/browser/sound_server.mjs';
 import { Call, WARM_UP, place, wait } from './call.mjs';
-import { machine } from './ends.mjs';
-
-/** Work of other programs beyond this share of one processor disturbs. */
-const QUIET = 0.05;
+import { disturbance, machine } from './ends.mjs';
 
 export class Meter {
   calls = 0;
@@ -25,17 +22,16 @@ export class Meter {
     await speaking;
     await call.end();
     await Promise.all(benches.map((bench) => bench.stop()));
-    const minutes = (after.at - before.at) / 60000;
+    const minutes = (after.machine.at - before.machine.at) / 60000;
     const per = (end, what) => (after.ends[end][what] - before.ends[end][what]) / minutes;
     const cpu = call.ends.map((_, end) => ({ call: per(end, 'call'), whole: per(end, 'whole') }));
-    const others = (after.machine.busy - before.machine.busy - (after.machine.ours - before.machine.ours)) / (minutes * 60);
-    return { cpu, others, disturbed: others > QUIET ? `other programs took ${(100 * others).toFixed(0)} % of a processor` : '' };
+    return { cpu, disturbed: disturbance(before.machine, after.machine) };
   }
   async close() {}
 }
 
 async function counted(ends) {
-  return { at: performance.now(), ends: await Promise.all(ends.map((end) => end.cpu())), machine: machine() };
+  return { ends: await Promise.all(ends.map((end) => end.cpu())), machine: machine() };
 }
 
 export const told = ({ cpu }, { kinds }) => cpu.map(({ call, whole }, end) => `${kinds[end]} ${call.toFixed(2)} s/min (whole ${whole.toFixed(2)})`).join('; ');

@@ -16,7 +16,10 @@ function seconds(pid) {
 }
 const sum = (pids) => pids.reduce((all, pid) => all + seconds(pid), 0);
 
-/** Processor seconds of the whole machine, and of this program and everything it started. */
+/** Work of other programs beyond this share of one processor disturbs. */
+const QUIET = 0.05;
+
+/** Processor seconds of the whole machine, and of this program and everything it started, and when that was. */
 export function machine() {
   const all = readFileSync('/proc/stat', 'utf8').split('\n')[0].split(/\s+/).slice(1).map(Number);
   const parents = new Map();
@@ -29,7 +32,13 @@ export function machine() {
   }
   const isOurs = (pid) => pid === process.pid || (pid > 1 && isOurs(parents.get(pid) ?? 0));
   const [user, nice, system, , , irq, softirq] = all;
-  return { busy: (user + nice + system + irq + softirq) / TICKS, ours: sum([...parents.keys()].filter(isOurs)) };
+  return { at: performance.now(), busy: (user + nice + system + irq + softirq) / TICKS, ours: sum([...parents.keys()].filter(isOurs)) };
+}
+
+/** What a measure between these two moments was disturbed by; empty when by nothing. */
+export function disturbance(before, after) {
+  const others = (after.busy - before.busy - (after.ours - before.ours)) / ((after.at - before.at) / 1000);
+  return others > QUIET ? `other programs took ${(100 * others).toFixed(0)} % of a processor` : '';
 }
 
 /** The page: registers, and answers or calls. Runs in the browser. */

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import * as s from '../../tests/browser/support.mjs';
 import { Bench, RATE, beginning, channels } from '../../tests/browser/sound_server.mjs';
 import { Call, TAIL, WARM_UP, place, wait } from './call.mjs';
+import { disturbance, machine } from './ends.mjs';
 
 const python = '.tools/score/bin/python';
 const execute = promisify(execFile);
@@ -20,14 +21,16 @@ export class Listener {
     const call = await Call.start(server, plan, [this.bench, this.bench]);
     const stop = this.bench.record(recording);
     await wait(1);
+    const before = machine();
     await call.speak(said);
+    const disturbed = disturbance(before, machine());
     await wait(0.5);
     await stop();
     const reports = await call.end();
     const ways = this.cutOut(recording, said, name, plan.kinds);
     const heard = [];
     for (const way of ways ?? []) heard.push({ ...way, score: await score(way) });
-    return { heard, reports, disturbed: ways ? '' : 'the sound server did not keep up' };
+    return { heard, reports, disturbed: [!ways && 'the sound server did not keep up', disturbed].filter(Boolean).join(', ') };
   }
   /** Said and heard both ways, as files with one clock; undefined when the recording has a gap. */
   cutOut(recording, said, name, kinds) {
