@@ -52,7 +52,7 @@ impl End {
                 ssrc: 7,
                 sequence: self.sequence,
                 timestamp: packet.timestamp,
-                payload: packet.payload(),
+                payload: packet.payload,
             };
             if keep(self.sequence) {
                 let _ = to.incoming.push(&incoming);
@@ -138,7 +138,7 @@ fn talk(end: &mut End, calls: &mut [(MediaStream, PacketPort, u16)]) {
                     ssrc: 7,
                     sequence: *sequence,
                     timestamp: packet.timestamp,
-                    payload: packet.payload(),
+                    payload: packet.payload,
                 };
                 let _ = port.incoming.push(&incoming);
             }

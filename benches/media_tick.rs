@@ -43,7 +43,7 @@ impl Call {
                     ssrc: 7,
                     sequence: self.sequence[from],
                     timestamp: packet.timestamp,
-                    payload: packet.payload(),
+                    payload: packet.payload,
                 };
                 let _ = self.ends[1 - from].1.incoming.push(&incoming);
             }

@@ -3,7 +3,37 @@
 //! The timers of tokio go off up to a millisecond late, and each one that is set for an earlier time than those before wakes its own thread once
 //! more. A driver sets one after every packet.
 
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
 pub(crate) use kind::Alarm;
+
+/// What comes of `future` within this time; `None` when it takes longer.
+///
+/// # Errors
+/// The system has no timer left.
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> io::Result<Option<T>> {
+    let end = Instant::now() + limit;
+    let (mut alarm, mut future) = (Alarm::new()?, pin!(future));
+    let outcome = poll_fn(|cx| {
+        if let Poll::Ready(outcome) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        loop {
+            alarm.set(end);
+            if alarm.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= end {
+                return Poll::Ready(None);
+            }
+        }
+    });
+    Ok(outcome.await)
+}
 
 #[cfg(target_os = "linux")]
 mod kind {
@@ -99,7 +129,7 @@ mod tests {
     use std::future::poll_fn;
     use std::time::{Duration, Instant};
 
-    use super::Alarm;
+    use super::{Alarm, within};
 
     /// Waits until it is `at` by this alarm; how often it went off.
     async fn wait(alarm: &mut Alarm, at: Instant) -> u32 {
@@ -119,6 +149,14 @@ mod tests {
             let times = wait(&mut alarm, Instant::now() + Duration::from_millis(2)).await;
             assert!((1..=2).contains(&times), "{times}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_not_waited_for() {
+        assert_eq!(within(Duration::from_secs(3600), std::future::ready(1)).await.unwrap(), Some(1));
+        let (begin, short) = (Instant::now(), Duration::from_millis(5));
+        assert_eq!(within(short, std::future::pending::<()>()).await.unwrap(), None);
+        assert!(begin.elapsed() >= short);
     }
 
     #[tokio::test]

@@ -13,9 +13,9 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::alarm::within;
 use crate::driver::TurnTarget;
 use crate::websocket::Dialer;
 
@@ -102,8 +102,11 @@ impl TurnStreams {
         self.opening.push(target.clone());
         let (dialer, sender, target) = (Arc::clone(&self.dialer), self.sender.clone(), target.clone());
         tokio::spawn(async move {
-            let connected = timeout(CONNECT, connect(&dialer, &target)).await;
-            let result = connected.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+            let result = match within(CONNECT, connect(&dialer, &target)).await {
+                Ok(Some(connected)) => connected,
+                Ok(None) => Err("it does not answer".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
             // A call that is over wants no connection.
             let _ = sender.send(Opened { target, result }).await;
         });

@@ -25,11 +25,19 @@ pub trait PacketPath: Send {
 }
 
 /// One socket per address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sockets {
     sockets: Vec<Socket>,
     /// Where the next look begins, so that no socket starves the others.
     first: usize,
+    /// The datagram that is handed on.
+    buffer: Box<[u8; MOST_BYTES]>,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self { sockets: Vec::new(), first: 0, buffer: Box::new([0; MOST_BYTES]) }
+    }
 }
 
 #[derive(Debug)]
@@ -79,12 +87,12 @@ impl Sockets {
 
     /// Hands what has arrived to `take`, as arrival, local address, remote address and bytes.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(Instant, SocketAddr, SocketAddr, &mut [u8])) {
-        let count = self.sockets.len();
-        let mut buffer = [0; MOST_BYTES];
+        let Self { sockets, first, buffer } = self;
+        let count = sockets.len();
         for index in 0..count {
-            let Socket { address, receiver, .. } = &self.sockets[(self.first + index) % count];
+            let Socket { address, receiver, .. } = &sockets[(*first + index) % count];
             for _ in 0..BATCH {
-                match receiver.receive(&mut buffer) {
+                match receiver.receive(&mut buffer[..]) {
                     Ok((length, remote)) => take(Instant::now(), *address, remote, &mut buffer[..length]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // What an earlier datagram caused (nobody listens there): the next may be good.
@@ -92,7 +100,7 @@ impl Sockets {
                 }
             }
         }
-        self.first = if count == 0 { 0 } else { (self.first + 1) % count };
+        *first = if count == 0 { 0 } else { (*first + 1) % count };
     }
 }
 

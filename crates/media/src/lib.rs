@@ -50,7 +50,7 @@ pub use latency::LatencyMode;
 pub use microphone::Microphone;
 pub use opening::Opening;
 pub use packet::{
-    IncomingRtp, MOST_INCOMING, PacketPort, PacketReceiver, PacketSender, PortFull, ReportReceiver,
+    MOST_INCOMING, OutgoingRtp, PacketPort, PacketReceiver, PacketSender, PortFull, ReportReceiver,
     ReportSender,
 };
 pub use reply::Reply;

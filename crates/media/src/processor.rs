@@ -136,6 +136,7 @@ impl MediaProcessor {
             element.render(key, now, self.step, self.margin, &mut self.streams, &mut self.reference);
         }
         self.step = if self.can_wait() { self.period * 2 } else { self.period };
+        self.leave_microphones();
         let publish = self.ticks.is_multiple_of(PUBLISH_EVERY);
         self.ticks = self.ticks.wrapping_add(1);
         for (key, stream) in self.streams.iter_mut() {
@@ -162,6 +163,16 @@ impl MediaProcessor {
             && self.streams.iter().all(|(_, stream)| stream.can_wait(samples))
             && self.microphones.iter().all(|(_, microphone)| microphone.can_wait())
             && self.elements.iter().all(|(_, element)| element.can_wait())
+    }
+
+    /// In the next tick nothing is captured for packets that are not complete with it, nor so soon after it that a longer step would miss them.
+    fn leave_microphones(&mut self) {
+        let samples = render::samples_in(self.step + self.period);
+        let nobody_waits =
+            self.step > self.period && self.streams.iter().all(|(_, stream)| stream.can_wait(samples));
+        for (_, microphone) in self.microphones.iter_mut() {
+            microphone.leave_next(nobody_waits);
+        }
     }
 
     /// How long after the tick [`collect`](Self::collect) is to be called, once more; `None` while there is nothing to collect, or the next tick

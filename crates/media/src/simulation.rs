@@ -19,10 +19,9 @@ use crate::enhance::worker::EnhanceWorker;
 use crate::microphone::Microphone;
 use crate::opening::Opening;
 use crate::processor::MediaProcessor;
+use crate::threads::device_thread;
 use crate::threads::housekeeping::{self, Housekeeper};
 use crate::threads::{CaptureCallback, EngineClock, Priority, RenderCallback};
-
-const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// How the devices of a simulation are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -114,7 +113,7 @@ impl Simulation {
             ticked: MediaTime::ZERO,
             next_collect: None,
             next_housekeeping: zero + housekeeping::EVERY,
-            next_check: zero + CHECK_EVERY,
+            next_check: zero + device_thread::CHECK_EVERY,
             housekeeping_held: false,
             enhancer_held: false,
         }
@@ -225,7 +224,7 @@ impl Simulation {
             }
         }
         if self.next_check <= now {
-            self.next_check += CHECK_EVERY;
+            self.next_check += device_thread::CHECK_EVERY;
             self.handle_requests();
             self.supervisor.check(now);
         }

@@ -311,7 +311,7 @@ impl Hop {
                 ssrc: 1,
                 sequence: self.sequence,
                 timestamp: packet.timestamp,
-                payload: packet.payload(),
+                payload: packet.payload,
             };
             let _ = self.into.incoming.push(&incoming);
         }

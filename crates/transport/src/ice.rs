@@ -1,5 +1,7 @@
 //! ICE (RFC 8445, trickle RFC 8838) around `is`: candidates, the nominated path, addresses that proved themselves, consent.
 
+mod agent;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, IceAgent, IceAgentEvent, IceConnectionState, IceCreds, Protocol};
 
+use self::agent::Agent;
 use crate::candidate::{MAX_CANDIDATES, UsableCandidate};
 use crate::consent::{Consent, ConsentChange};
 use crate::error::LocalCandidateError;
@@ -38,7 +41,7 @@ pub(crate) enum IceEvent {
 /// The agent of one session and what must outlive its restarts.
 #[derive(Debug)]
 pub(crate) struct Ice {
-    agent: IceAgent,
+    agent: Agent,
     lite: bool,
     consent: Consent,
     nominated: Option<(SocketAddr, SocketAddr)>,
@@ -65,7 +68,7 @@ impl Ice {
         agent.set_initial_stun_rto(FIRST_RETRY);
         agent.set_local_preference(local_preference);
         Self {
-            agent,
+            agent: Agent::new(agent),
             lite,
             consent: Consent::new(consent_timeout),
             nominated: None,
@@ -225,7 +228,7 @@ impl Ice {
 
     /// Lets time pass.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let due = self.agent.poll_timeout().is_none_or(|due| now >= due);
+        let due = self.agent.timeout().is_none_or(|due| now >= due);
         for _ in 0..std::mem::take(&mut self.turns).max(u8::from(due)) {
             self.agent.handle_timeout(now);
         }
@@ -233,7 +236,7 @@ impl Ice {
 
     pub(crate) fn timeout(&mut self) -> Option<Instant> {
         let consent = self.consent.deadline();
-        self.agent.poll_timeout().into_iter().chain(consent).min()
+        self.agent.timeout().into_iter().chain(consent).min()
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {

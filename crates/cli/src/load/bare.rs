@@ -1,8 +1,8 @@
 //! A bare WebSocket echo server beside: what connections and messages cost before anything is done with them, on the same machine at the
 //! same time.
 
-use std::io::{Read as _, Write as _};
-use std::process::{ExitCode, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,8 @@ use axum::routing::get;
 use futures_util::{SinkExt as _, StreamExt as _};
 use offhook_signaling::{PATH, SUBPROTOCOL};
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -64,7 +62,7 @@ pub(crate) async fn serve() -> Result<ExitCode, Failure> {
     let router = Router::new().route(PATH, get(upgrade));
     let mut out = std::io::stdout();
     writeln!(out, "{address}").and_then(|()| out.flush()).map_err(failed)?;
-    let end = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0; 1]));
+    let end = spawn_blocking(|| std::io::stdin().read(&mut [0; 1]));
     tokio::select! {
         served = axum::serve(listener, router) => served.map_err(failed)?,
         _ = end => {}
@@ -89,15 +87,16 @@ async fn echo(mut socket: WebSocket) {
 pub(super) async fn measure(connections: usize) -> Result<Bare, Failure> {
     let failed = |why: String| Failure::failed(format!("the bare server: {why}"));
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
-    let mut child = Command::new(program)
+    let mut server = Command::new(program)
         .arg("bare-websocket-server")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()
+        .map(Server)
         .map_err(|error| failed(error.to_string()))?;
-    let address = address(&mut child).await.map_err(failed)?;
-    let process = Process(child.id().ok_or_else(|| failed("it has ended".to_owned()))?);
+    let output = server.0.stdout.take().ok_or_else(|| failed("its output is not there".to_owned()))?;
+    let address = address(output).await.map_err(failed)?;
+    let process = Process(server.0.id());
     let target = Arc::new(Target::find(&format!("ws://{address}"), None).await?);
     let before = process.sample(0)?;
     let mut sockets = open(&target, connections).await.map_err(failed)?;
@@ -113,12 +112,25 @@ pub(super) async fn measure(connections: usize) -> Result<Bare, Failure> {
     })
 }
 
-async fn address(child: &mut Child) -> Result<String, String> {
-    let stdout = child.stdout.take().ok_or("its output is not there")?;
-    let mut line = String::new();
-    let mut reader = BufReader::new(stdout);
-    match timeout(PATIENCE, reader.read_line(&mut line)).await {
-        Ok(Ok(1..)) => Ok(line.trim().to_owned()),
+/// The server's process, which ends with it.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended needs no end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Its first line. Whoever reads that ends with the server, too.
+async fn address(output: ChildStdout) -> Result<String, String> {
+    let reading = spawn_blocking(move || {
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).map(|_| line)
+    });
+    match timeout(PATIENCE, reading).await {
+        Ok(Ok(Ok(line))) if !line.is_empty() => Ok(line.trim().to_owned()),
         _ => Err("it does not start".to_owned()),
     }
 }

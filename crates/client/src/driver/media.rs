@@ -12,11 +12,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_media::{EngineClock, Events, MediaStream, PacketPort, StreamConfig, StreamEvent};
+use offhook_media::{EngineClock, Events, MediaStream, OutgoingRtp, PacketPort, StreamConfig, StreamEvent};
 use offhook_media_core::quality::QualityMonitor;
 use offhook_media_core::recording::{Moment, MomentKind};
 use offhook_media_core::recv::IncomingPacket;
-use offhook_media_core::send::OutgoingPacket;
 use offhook_signaling::call::{CallEndCause, CallState};
 use offhook_signaling::message::Candidate;
 use offhook_transport::{AudioLevel, Carrier, Event, Output, RtpToSend, Session, Transmit};
@@ -174,10 +173,11 @@ impl MediaDriver {
     /// What the media thread has for the network.
     fn look_at_ring(&mut self, now: Instant) {
         let shortest = self.shortest_packet();
-        while let Some(packet) = self.port.outgoing.pop() {
-            self.cadence.found(now, packet.made, shortest);
+        let Self { port, cadence, session, .. } = self;
+        while let Some(packet) = port.outgoing.pop() {
+            cadence.found(now, packet.made, shortest);
             // Refused when there is no path or on hold: sound that is not sent now is never sent.
-            let _ = self.session.send_rtp(now, &rtp_of(&packet));
+            let _ = session.send_rtp(now, &rtp_of(&packet));
         }
         self.send_reports(now);
     }
@@ -350,13 +350,13 @@ impl MediaDriver {
     }
 }
 
-fn rtp_of(packet: &OutgoingPacket) -> RtpToSend<'_> {
+fn rtp_of<'a>(packet: &OutgoingRtp<'a>) -> RtpToSend<'a> {
     let level = AudioLevel { below_full_scale: packet.level.level.get(), voice: packet.level.voice };
     RtpToSend {
         payload_type: packet.payload_type,
         marker: packet.marker,
         timestamp: packet.timestamp,
         audio_level: Some(level),
-        payload: packet.payload(),
+        payload: packet.payload,
     }
 }

@@ -26,7 +26,13 @@ pub(super) fn media_runtime() -> io::Result<Handle> {
     if let Some(handle) = threads.get(turn) {
         return Ok(handle.clone());
     }
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+    let mut runtime = Builder::new_current_thread();
+    runtime.enable_io();
+    // Elsewhere an alarm is the system's own, and what looks after tokio's timers would have a part in every wake.
+    if cfg!(not(target_os = "linux")) {
+        runtime.enable_time();
+    }
+    let runtime = runtime.build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new().name("offhook-driver".to_owned()).spawn(move || {
         ask_for_packet_priority();

@@ -17,13 +17,17 @@ pub struct FlightRecorder {
     most_bytes: usize,
     records: VecDeque<u8>,
     forgotten: u64,
+    /// Where a packet's record is made: its payload, and its body.
+    payload: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl FlightRecorder {
     /// A recorder that holds `most_bytes`, and nothing yet.
     pub fn new(kept: Kept, most_bytes: usize) -> Self {
         let settings = Settings::default();
-        Self { settings, kept, most_bytes, records: VecDeque::new(), forgotten: 0 }
+        let (payload, body) = (Vec::new(), Vec::new());
+        Self { settings, kept, most_bytes, records: VecDeque::new(), forgotten: 0, payload, body }
     }
 
     /// What is kept of packets.
@@ -38,26 +42,27 @@ impl FlightRecorder {
 
     /// Takes note of a packet that arrived. One that is longer than [`MOST_PAYLOAD`] is none of a call's: it is left out.
     pub fn packet(&mut self, packet: &IncomingPacket<'_>) {
-        let mut payload = [0; MOST_PAYLOAD];
-        let Some(payload) = payload.get_mut(..packet.payload.len()) else { return };
-        payload.copy_from_slice(packet.payload);
-        if self.kept == Kept::Arrivals {
-            blank_sound(&self.settings, packet.payload_type, payload);
+        if packet.payload.len() > MOST_PAYLOAD {
+            return;
         }
-        // A zero may become two bytes.
-        let mut body = [0; PACKET + 2 * MOST_PAYLOAD];
-        body[..8].copy_from_slice(&packet.arrival.as_micros().to_le_bytes());
-        body[8..12].copy_from_slice(&packet.ssrc.to_le_bytes());
-        body[12..16].copy_from_slice(&packet.timestamp.to_le_bytes());
-        body[16..18].copy_from_slice(&packet.sequence.to_le_bytes());
-        body[18] = packet.payload_type & 0x7f | u8::from(packet.marker) << 7;
-        body[20..22].copy_from_slice(&(payload.len() as u16).to_le_bytes());
-        let mut length = PACKET;
-        wire::squeeze(payload, |byte| {
-            body[length] = byte;
-            length += 1;
-        });
-        self.append(KIND_PACKET, &body[..length]);
+        let (mut payload, mut body) = (std::mem::take(&mut self.payload), std::mem::take(&mut self.body));
+        payload.clear();
+        payload.extend_from_slice(packet.payload);
+        if self.kept == Kept::Arrivals {
+            blank_sound(&self.settings, packet.payload_type, &mut payload);
+        }
+        let mut head = [0; PACKET];
+        head[..8].copy_from_slice(&packet.arrival.as_micros().to_le_bytes());
+        head[8..12].copy_from_slice(&packet.ssrc.to_le_bytes());
+        head[12..16].copy_from_slice(&packet.timestamp.to_le_bytes());
+        head[16..18].copy_from_slice(&packet.sequence.to_le_bytes());
+        head[18] = packet.payload_type & 0x7f | u8::from(packet.marker) << 7;
+        head[20..22].copy_from_slice(&(payload.len() as u16).to_le_bytes());
+        body.clear();
+        body.extend_from_slice(&head);
+        wire::squeeze(&payload, |byte| body.push(byte));
+        self.append(KIND_PACKET, &body);
+        (self.payload, self.body) = (payload, body);
     }
 
     /// Takes note of how the call stands.

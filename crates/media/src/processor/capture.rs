@@ -22,6 +22,9 @@ pub(crate) struct MicrophoneSlot {
     filled: usize,
     meter: LevelMeter,
     level: Arc<AtomicU64>,
+    /// Whether the device is left alone in the next tick, and whether it was in the last.
+    leaves: bool,
+    left: bool,
 }
 
 impl MicrophoneSlot {
@@ -34,11 +37,14 @@ impl MicrophoneSlot {
             filled: 0,
             meter: LevelMeter::default(),
             level,
+            leaves: false,
+            left: false,
         }
     }
 
     pub(super) fn capture(&mut self) {
-        self.filled = self.edge.take(&mut self.block);
+        self.left = std::mem::take(&mut self.leaves);
+        self.filled = if self.left { 0 } else { self.edge.take(&mut self.block) };
         let mut told = None;
         if let Some(port) = &mut self.port {
             (self.filled, told) = port.exchange(&mut self.block, self.filled, self.edge.captured_until());
@@ -56,6 +62,12 @@ impl MicrophoneSlot {
 
     pub(super) fn can_wait(&self) -> bool {
         self.edge.is_pumped() && !self.is_enhanced()
+    }
+
+    /// Where nobody waits for what comes until the next tick, a server that keeps it is asked in the one after that: an answer costs as much
+    /// with twice as much in it.
+    pub(super) fn leave_next(&mut self, nobody_waits: bool) {
+        self.leaves = nobody_waits && !self.left && self.can_wait();
     }
 
     /// Whether the device should have delivered by `now`, but has not.

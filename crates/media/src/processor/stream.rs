@@ -125,7 +125,7 @@ impl StreamSlot {
         self.digits.feed(&mut self.send, &self.shared.digits);
         let Self { send, port, shared, .. } = self;
         send.push(cx, samples, &mut |packet| {
-            if port.outgoing.try_push(*packet).is_err() {
+            if port.outgoing.push(packet).is_err() {
                 shared.unsent.fetch_add(1, Relaxed);
             }
         });
@@ -133,8 +133,8 @@ impl StreamSlot {
 
     /// Packets off the network into the jitter buffer; reports of the far end to the send path, those for it to the network.
     pub(super) fn receive(&mut self, cx: &mut RtContext) {
-        while let Some(packet) = self.port.incoming.try_pop() {
-            self.receive.insert(cx, &packet.as_packet());
+        while let Some(packet) = self.port.incoming.pop() {
+            self.receive.insert(cx, &packet);
         }
         while let Some(report) = self.port.feedback.try_pop() {
             self.send.network_report(cx, &report);

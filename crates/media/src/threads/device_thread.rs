@@ -2,7 +2,7 @@
 //! |---|---|
 //! | started by | `Engine` |
 //! | priority | normal |
-//! | period | 100 ms, and whenever it is asked for something |
+//! | period | 200 ms, and whenever it is asked for something |
 //! | may | open, watch and close devices, which can block; read and decode WAV files |
 //! | must not | hold up any other |
 
@@ -14,7 +14,8 @@ use crate::control::Control;
 use crate::device::Backend;
 use crate::device::supervisor::{Request, Supervisor};
 
-const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks at whether devices are well.
+pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(200);
 
 /// The body of the thread; returns when nobody can ask any more.
 pub(crate) fn run(control: Arc<Control>, backend: Box<dyn Backend>, requests: &Receiver<Request>) {

@@ -10,6 +10,7 @@ mod late_microphone;
 mod mute_dtmf;
 mod no_alloc;
 mod pcm_devices;
+mod pumped_microphone;
 mod real_threads;
 mod reports;
 mod server;

@@ -39,7 +39,7 @@ fn a_tone_passes_from_a_queue_through_two_streams_into_a_queue() {
                 ssrc: 1,
                 sequence,
                 timestamp: packet.timestamp,
-                payload: packet.payload(),
+                payload: packet.payload,
             };
             let _ = into.incoming.push(&incoming);
         }

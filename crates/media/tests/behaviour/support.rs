@@ -53,7 +53,7 @@ impl End {
                 ssrc: 7,
                 sequence: self.sequence,
                 timestamp: packet.timestamp,
-                payload: packet.payload(),
+                payload: packet.payload,
             };
             let taken = to.port.incoming.push(&incoming);
             assert!(taken.is_ok() || to.port.incoming.is_closed());

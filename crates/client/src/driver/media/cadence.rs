@@ -13,7 +13,7 @@ const SOON_LOOKS: u32 = 3;
 /// A packet is not there sooner after the beginning of its tick, in microseconds.
 const ENCODING: i64 = 250;
 /// What was found at once may have been there before: the next is looked for so many microseconds earlier.
-const EARLIER: i64 = 20;
+const EARLIER: i64 = 5;
 /// What was not there yet moves the looks by this many microseconds at most: one packet that took long says little of the next.
 const LATER: i64 = 250;
 /// A tick begins this many microseconds too early at most.

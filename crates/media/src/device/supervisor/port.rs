@@ -16,7 +16,7 @@ use crate::snapshot::level_of_word;
 use crate::stats::{DeviceStats, LossCause};
 
 /// More failures between two checks than this are a flood.
-const MOST_FAILURES: u64 = 3;
+const MOST_FAILURES: u64 = 6;
 /// A device that called back before and has not for so long is lost, in microseconds: 500 ms.
 const SILENT: i64 = 500_000;
 /// One that has not called back yet gets longer: some take a second to begin.
