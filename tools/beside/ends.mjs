@@ -123,7 +123,8 @@ export class Chromium {
 export class Rust {
   static async open(server, who, condition) {
     const light = condition === 'light' ? ['--light'] : [];
-    const plain = condition === 'processed' ? [] : ['--no-echo-cancellation', '--no-noise-suppression', '--no-auto-gain'];
+    const stages = ['high-pass', 'echo-cancellation', 'noise-suppression', 'auto-gain'];
+    const plain = condition === 'processed' ? [] : stages.map((stage) => `--no-${stage}`);
     const user = `rust-${who}`;
     const options = [
       '--server', server.host, '--application-key', server.key, '--application-secret', server.secret, '--user', user, '--json',

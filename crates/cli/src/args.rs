@@ -319,6 +319,9 @@ pub(crate) struct SoundArguments {
     /// Speaker id (see `offhook devices`), or `null` for nothing.
     #[arg(long, value_name = "ID")]
     pub(crate) speaker: Option<String>,
+    /// Leave in the rumble of desks and wind.
+    #[arg(long)]
+    pub(crate) no_high_pass: bool,
     /// Leave in what the microphone hears of the speaker.
     #[arg(long)]
     pub(crate) no_echo_cancellation: bool,

@@ -31,6 +31,7 @@ pub(crate) fn speaker(arguments: &SoundArguments) -> Result<Device, Failure> {
 /// What is left of the processing of a microphone when something of it was refused; files and silence have none to refuse.
 pub(crate) fn processing(arguments: &SoundArguments, microphone: &Device) -> Option<AudioProcessing> {
     let processing = AudioProcessing {
+        high_pass_filter: !arguments.no_high_pass,
         echo_cancellation: !arguments.no_echo_cancellation,
         noise_suppression: !arguments.no_noise_suppression,
         auto_gain_control: !arguments.no_auto_gain,
