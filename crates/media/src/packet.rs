@@ -133,8 +133,7 @@ impl PacketSender {
     /// [`PortFull`]; also for a payload longer than [`MOST_INCOMING`].
     pub fn push(&mut self, packet: &IncomingPacket<'_>) -> Result<(), PortFull> {
         let IncomingPacket { arrival, payload_type, marker, ssrc, sequence, timestamp, payload } = *packet;
-        let head =
-            IncomingPacket { arrival, payload_type, marker, ssrc, sequence, timestamp, payload: &[] };
+        let head = IncomingPacket { arrival, payload_type, marker, ssrc, sequence, timestamp, payload: &[] };
         self.0.push(head, payload)
     }
 
@@ -166,7 +165,10 @@ impl StreamSender {
     /// Real-time safe.
     pub(crate) fn push(&mut self, packet: &OutgoingPacket) -> Result<(), PortFull> {
         let &OutgoingPacket { payload_type, marker, timestamp, level, made, .. } = packet;
-        self.0.push(OutgoingRtp { payload_type, marker, timestamp, level, made, payload: &[] }, packet.payload())
+        self.0.push(
+            OutgoingRtp { payload_type, marker, timestamp, level, made, payload: &[] },
+            packet.payload(),
+        )
     }
 }
 
