@@ -48,6 +48,8 @@ pub enum Taken {
     OnProbation,
     /// It reported a key.
     Event,
+    /// It carried nothing: padding, by which a sender finds out what the network takes.
+    Padding,
 }
 
 /// Extended sequence number and media time of a packet.
@@ -131,7 +133,7 @@ impl Stream {
     }
 
     /// A packet of the stream that is not sound, such as a key: its number is not missing. `None` when it is not news.
-    pub(super) fn admit_event(&mut self, packet: &IncomingPacket<'_>) -> Option<i64> {
+    pub(super) fn admit_soundless(&mut self, packet: &IncomingPacket<'_>) -> Option<i64> {
         let member = self.member.as_mut().filter(|member| member.ssrc == packet.ssrc)?;
         let sequence = member.sequence.peek(packet.sequence.into());
         let steps = sequence - member.newest.place.sequence;
@@ -278,11 +280,11 @@ mod tests {
     #[test]
     fn an_event_fills_its_place_in_the_sequence_once() {
         let mut stream = Stream::default();
-        assert_eq!(stream.admit_event(&packet(0, 1, 9, 0)), None);
+        assert_eq!(stream.admit_soundless(&packet(0, 1, 9, 0)), None);
         stream.admit(&packet(0, 1, 10, 0), 960);
-        assert_eq!(stream.admit_event(&packet(0, 1, 11, 0)), Some(11));
-        assert_eq!(stream.admit_event(&packet(0, 1, 11, 0)), None);
-        assert_eq!(stream.admit_event(&packet(0, 2, 12, 0)), None);
+        assert_eq!(stream.admit_soundless(&packet(0, 1, 11, 0)), Some(11));
+        assert_eq!(stream.admit_soundless(&packet(0, 1, 11, 0)), None);
+        assert_eq!(stream.admit_soundless(&packet(0, 2, 12, 0)), None);
     }
 
     #[test]

@@ -102,7 +102,12 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
         if self.config.dtmf_payload_types.contains(&Some(packet.payload_type)) {
             return self.insert_event(packet);
         }
-        if self.config.red_payload_type == Some(packet.payload_type) {
+        let is_red = self.config.red_payload_type == Some(packet.payload_type);
+        if packet.payload.is_empty() && (is_red || packet.payload_type == self.config.opus_payload_type) {
+            self.take_soundless(packet);
+            return Taken::Padding;
+        }
+        if is_red {
             return self.insert_redundant(cx, packet);
         }
         self.insert_opus(cx, packet, packet.payload.len()).0
@@ -212,10 +217,7 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
             return Taken::Discarded;
         };
         debug_assert!(payload.remaining() < packet.payload.len());
-        if let Some(sequence) = self.stream.admit_event(packet) {
-            self.playout.count_event(sequence);
-            self.report.other_packet(sequence);
-        }
+        self.take_soundless(packet);
         // All reports of one key share its timestamp.
         let is_news = self.last_event.is_none_or(|last| last.wrapping_sub(packet.timestamp) > LATE_REPORT);
         if is_news && let Some(digit) = event.digit() {
@@ -224,5 +226,13 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
             self.digit_head = (self.digit_head + 1) % MOST_DIGITS;
         }
         Taken::Event
+    }
+
+    /// A packet without sound has a place in the sequence like any other: it was not lost.
+    fn take_soundless(&mut self, packet: &IncomingPacket<'_>) {
+        if let Some(sequence) = self.stream.admit_soundless(packet) {
+            self.playout.count_soundless(sequence);
+            self.report.other_packet(sequence);
+        }
     }
 }

@@ -231,7 +231,7 @@ impl<D: SlotDecoder> Playout<D> {
     }
 
     /// A packet of the stream that is not sound came.
-    pub(super) fn count_event(&mut self, sequence: i64) {
+    pub(super) fn count_soundless(&mut self, sequence: i64) {
         self.stream_received += u64::from(sequence >= self.first_sequence);
         self.highest_sequence = self.highest_sequence.max(sequence);
         self.played_sequence += i64::from(sequence == self.played_sequence + 1);

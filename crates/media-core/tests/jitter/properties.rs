@@ -65,7 +65,7 @@ impl Chaos {
         match self.listener.insert(next) {
             Taken::Discarded | Taken::OnProbation => self.refused += 1,
             Taken::Duplicate => self.copies += 1,
-            Taken::Waiting | Taken::Late | Taken::Event => {}
+            Taken::Waiting | Taken::Late | Taken::Event | Taken::Padding => {}
         }
         next.sequence = next.sequence.wrapping_add(1);
         next.timestamp = next.timestamp.wrapping_add(PACKET);
@@ -302,6 +302,22 @@ fn keys_leave_no_hole_in_the_sequence() {
     let stats = listener.pipeline.stats();
     assert_eq!((stats.packets_lost, stats.interruptions), (0, 0), "{stats:?}");
     assert!(listener.pipeline.poll_digit().is_some() && listener.pipeline.poll_digit().is_none());
+}
+
+#[test]
+fn padding_leaves_no_hole_in_the_sequence() {
+    // As Chromium sends it: after a packet, with its timestamp and a sequence number of its own.
+    let mut packets = stream(300, false, |_| Some(0));
+    packets[100..].iter_mut().for_each(|packet| packet.sequence += 2);
+    let mut listener = Listener::new(Shift::default());
+    listener.run(&packets, 240, 100 * PACKET_MICROS);
+    for sequence in 100..102 {
+        assert_eq!(listener.insert_padding(sequence, 99 * PACKET), Taken::Padding);
+    }
+    listener.run(&packets, 240, 5_900_000);
+    let stats = listener.pipeline.stats();
+    assert_eq!((stats.packets_lost, stats.packets_discarded), (0, 0), "{stats:?}");
+    assert_eq!((stats.concealed, stats.interruptions), (0, 0), "{stats:?}");
 }
 
 #[test]

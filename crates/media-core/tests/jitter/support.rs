@@ -235,6 +235,11 @@ impl Listener {
         self.insert_payload(110, sequence, timestamp, &[5, 10, 0, 240])
     }
 
+    /// A packet that carries nothing.
+    pub(crate) fn insert_padding(&mut self, sequence: u16, timestamp: u32) -> Taken {
+        self.insert_payload(111, sequence, timestamp, &[])
+    }
+
     fn insert_payload(&mut self, payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Taken {
         let arrival = MediaTime::from_micros(self.now);
         let packet =

@@ -139,16 +139,22 @@ impl Stream {
         let (mut sequences, mut timestamps) = (Unwrapper::<16>::default(), Unwrapper::<32>::default());
         let mut buffer = [0; MOST_PAYLOAD];
         let mut came: Vec<Came> = Vec::new();
+        // Packets of the source that are no sound, keys and padding, have numbers of their own.
+        let mut soundless: Vec<i64> = Vec::new();
         let mut count = 0;
         for (index, packet) in recording.packets().enumerate() {
             count = index + 1;
-            let Some(samples) = samples_of(&packet, settings, &mut buffer).filter(|_| packet.ssrc == ssrc)
-            else {
+            if packet.ssrc != ssrc {
+                continue;
+            }
+            let sequence = sequences.accept(packet.sequence.into());
+            let Some(samples) = samples_of(&packet, settings, &mut buffer) else {
+                soundless.push(sequence);
                 continue;
             };
             came.push(Came {
                 index,
-                sequence: sequences.accept(packet.sequence.into()),
+                sequence,
                 timestamp: timestamps.accept(packet.timestamp),
                 samples,
                 arrival: packet.arrival.as_micros(),
@@ -157,6 +163,8 @@ impl Stream {
         }
         came.sort_by_key(|packet| packet.sequence);
         came.dedup_by_key(|packet| packet.sequence);
+        soundless.sort_unstable();
+        soundless.dedup();
         // Time stamps that lie far from the others say nothing of the network.
         let mut offsets: Vec<i64> = came.iter().map(Came::offset).collect();
         offsets.sort_unstable();
@@ -170,7 +178,9 @@ impl Stream {
         let mut packets: Vec<SentPacket> = Vec::new();
         for (n, packet) in came.iter().enumerate() {
             if let Some(before) = n.checked_sub(1).map(|before| &came[before]) {
-                packets.extend(missing_between(before, packet, first));
+                let up_to = |number: i64| soundless.partition_point(|soundless| *soundless < number);
+                let others = up_to(packet.sequence) - up_to(before.sequence);
+                packets.extend(missing_between(before, packet, others as i64, first));
             }
             indexes[packet.index] = packets.len();
             packets.push(SentPacket {
@@ -186,9 +196,14 @@ impl Stream {
     }
 }
 
-/// What never came between two packets that did, evenly spread.
-fn missing_between(before: &Came, after: &Came, first: i64) -> impl Iterator<Item = SentPacket> {
-    let steps = after.sequence - before.sequence;
+/// What never came between two packets that did, evenly spread; `soundless` of the numbers between them are of packets without sound.
+fn missing_between(
+    before: &Came,
+    after: &Came,
+    soundless: i64,
+    first: i64,
+) -> impl Iterator<Item = SentPacket> {
+    let steps = after.sequence - before.sequence - soundless;
     let (from, length) = (before.timestamp - first, after.timestamp - before.timestamp);
     let lost = if steps <= MOST_LOST { 1..steps } else { 1..1 };
     lost.map(move |step| {

@@ -52,7 +52,7 @@ mod tests {
             let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
             Candidate::host(address, Protocol::Udp).expect("it is an address")
         };
-        let now = Instant::now();
+        let now = crate::fuzzing::start();
         agent.set_remote_credentials(IceCreds::new());
         agent.handle_timeout(now);
         for step in 0..3 {
