@@ -322,7 +322,8 @@ impl<D: SlotDecoder> Playout<D> {
             self.clock.set_drift(timestamp, drift);
         }
         let offset = self.clock.offset(arrival, timestamp);
-        self.target.arrived(now, offset);
+        // What comes at once is taken in at two pulls where it comes around one.
+        self.target.arrived(arrival, offset);
         let Ok(toc) = opus_toc::Toc::parse(payload) else { return };
         let gain = self.availability.improve(sequence, EXACT);
         if gain > 0.0 {

@@ -51,6 +51,19 @@ fn a_clean_network_is_played_whole_in_order_and_at_once() {
 }
 
 #[test]
+fn packets_that_were_held_up_together_are_late_once() {
+    // Six packets come within a millisecond after 100 ms of nothing, on either side of a pull.
+    for around in [-900, -500, -100, 100] {
+        let delay = |k: u32| {
+            let comes = 217 * PACKET_MICROS + around + (i64::from(k) - 210) * 200;
+            if (210..216).contains(&k) { comes - i64::from(k + 1) * PACKET_MICROS } else { 0 }
+        };
+        let (_, stats) = played(&stream(400, false, |k| Some(delay(k))), 240, 8);
+        assert!(stats.expanded < 48 * 20, "{around}: {stats:?}");
+    }
+}
+
+#[test]
 fn uniform_jitter_costs_its_span() {
     let mut dice = Dice(1);
     let (listener, stats) = played(&stream(3000, false, |_| Some(dice.below(20_000) as i64)), 240, 59);
