@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Where a client learns the addresses of its machine. It is asked when a call begins and once a second during calls: an address that
 /// is new or gone moves the running calls to the new network.
 pub trait AddressSource: Debug + Send + Sync {
-    /// The addresses to use now. Called on a driver task: answer at once.
+    /// The addresses to use now. Called on a driver task: answer at once, and without timers of
+    /// `tokio`, which its runtime has not.
     fn addresses(&self) -> Vec<IpAddr>;
 }
 

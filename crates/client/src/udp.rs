@@ -14,7 +14,8 @@ const MOST_BYTES: usize = 2048;
 /// Datagrams taken from one socket before the others have their turn.
 const BATCH: usize = 32;
 
-/// What outgoing datagrams pass before they reach the socket: an emulated network, a shaper. Without one they go straight.
+/// What outgoing datagrams pass before they reach the socket: an emulated network, a shaper. Without one they go straight. Called on a driver task:
+/// answer at once, and without timers of `tokio`, which its runtime has not.
 pub trait PacketPath: Send {
     /// Takes a datagram at `now`; it may be lost, held or doubled.
     fn submit(&mut self, now: Instant, datagram: Transmit);

@@ -9,7 +9,7 @@ use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 use thiserror::Error;
 
-/// Most payload bytes of a packet that is taken in.
+/// Most payload bytes of a packet, either way.
 pub const MOST_INCOMING: usize = 1500;
 /// Packets that wait in either direction: more than half a second at 10 ms.
 const PORT_PACKETS: usize = 64;
@@ -33,8 +33,8 @@ pub struct OutgoingRtp<'a> {
     pub payload: &'a [u8],
 }
 
-/// Packets from one thread to another: what is known of each in one ring, their payloads, as long as they are, in another. A ring of whole packets
-/// would be a hundred kilobytes of memory that no cache has when it is written to.
+/// Packets from one thread to another: what is known of each in one ring, their payloads, as long as they are, in another. With room for the longest
+/// in each place, every packet would move 1500 bytes from one processor's memory to another's, where it has a hundred.
 struct RingWriter<H> {
     heads: HeapProd<(H, u16)>,
     payloads: HeapProd<u8>,

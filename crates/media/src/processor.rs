@@ -122,8 +122,9 @@ impl MediaProcessor {
         let mut cx = RtContext::new(now);
         self.collected = 0;
         self.obey(now);
+        let (passed, period) = (render::samples_in(self.step), render::samples_in(self.period));
         for (_, microphone) in self.microphones.iter_mut() {
-            microphone.capture();
+            microphone.capture(passed, period);
         }
         for (key, stream) in self.streams.iter_mut() {
             if let Some(microphone) = stream.microphone().and_then(|key| self.microphones.get(key)) {
@@ -136,7 +137,7 @@ impl MediaProcessor {
             element.render(key, now, self.step, self.margin, &mut self.streams, &mut self.reference);
         }
         self.step = if self.can_wait() { self.period * 2 } else { self.period };
-        self.leave_microphones();
+        self.skip_microphones();
         let publish = self.ticks.is_multiple_of(PUBLISH_EVERY);
         self.ticks = self.ticks.wrapping_add(1);
         for (key, stream) in self.streams.iter_mut() {
@@ -160,18 +161,17 @@ impl MediaProcessor {
         let samples = render::samples_in(self.period);
         self.period * 2 <= LONGEST_STEP
             && self.streams.iter().next().is_some()
-            && self.streams.iter().all(|(_, stream)| stream.can_wait(samples))
+            && no_packet_within(samples, &self.streams)
             && self.microphones.iter().all(|(_, microphone)| microphone.can_wait())
             && self.elements.iter().all(|(_, element)| element.can_wait())
     }
 
     /// In the next tick nothing is captured for packets that are not complete with it, nor so soon after it that a longer step would miss them.
-    fn leave_microphones(&mut self) {
-        let samples = render::samples_in(self.step + self.period);
-        let nobody_waits =
-            self.step > self.period && self.streams.iter().all(|(_, stream)| stream.can_wait(samples));
+    fn skip_microphones(&mut self) {
+        let nobody_waits = self.step > self.period
+            && no_packet_within(render::samples_in(self.step + self.period), &self.streams);
         for (_, microphone) in self.microphones.iter_mut() {
-            microphone.leave_next(nobody_waits);
+            microphone.skip_next(nobody_waits);
         }
     }
 
@@ -334,6 +334,11 @@ impl std::fmt::Debug for MediaProcessor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("MediaProcessor").field("ticks", &self.ticks).finish_non_exhaustive()
     }
+}
+
+/// Whether all packets are long, and none can be complete after `samples` more.
+fn no_packet_within(samples: usize, streams: &Slots<StreamSlot>) -> bool {
+    streams.iter().all(|(_, stream)| stream.can_wait(samples))
 }
 
 /// What is always left in a render ring after the device took its part: covers a tick that comes later than any before it.

@@ -9,6 +9,8 @@ use std::thread;
 use offhook_media::threads::ask_for_packet_priority;
 use tokio::runtime::{Builder, Handle};
 
+use crate::alarm::NEEDS_TOKIO_TIME;
+
 /// Hundreds of calls of one process, as a bot or a load test makes them, need more than one.
 const MOST_THREADS: usize = 4;
 
@@ -28,8 +30,8 @@ pub(super) fn media_runtime() -> io::Result<Handle> {
     }
     let mut runtime = Builder::new_current_thread();
     runtime.enable_io();
-    // Elsewhere an alarm is the system's own, and what looks after tokio's timers would have a part in every wake.
-    if cfg!(not(target_os = "linux")) {
+    // What looks after tokio's timers would have a part in every wake.
+    if NEEDS_TOKIO_TIME {
         runtime.enable_time();
     }
     let runtime = runtime.build()?;

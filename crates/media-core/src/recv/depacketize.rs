@@ -11,6 +11,8 @@ const MOST_JUMP: i64 = 96_000;
 const MOST_AHEAD: i64 = 24_000;
 /// Sequence numbers may leap by so much.
 const MOST_SEQUENCE_JUMP: i64 = 3000;
+/// Those of packets without sound by so many: less than what is remembered of numbers, more than a long row of keys.
+const MOST_SOUNDLESS_JUMP: i64 = 1000;
 /// So many consistent packets in a row make a new stream.
 const PROOF: u32 = 3;
 
@@ -137,7 +139,7 @@ impl Stream {
         let member = self.member.as_mut().filter(|member| member.ssrc == packet.ssrc)?;
         let sequence = member.sequence.peek(packet.sequence.into());
         let steps = sequence - member.newest.place.sequence;
-        (steps.abs() <= MOST_SEQUENCE_JUMP && member.seen.insert(sequence)).then_some(sequence)
+        (steps.abs() <= MOST_SOUNDLESS_JUMP && member.seen.insert(sequence)).then_some(sequence)
     }
 
     /// The RTP timestamp of a moment of the stream's media time; `None` before the first packet.

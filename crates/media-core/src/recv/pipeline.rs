@@ -99,13 +99,15 @@ impl<D: SlotDecoder> ReceivePipeline<D> {
 
     /// Takes a packet in.
     pub fn insert(&mut self, cx: &mut RtContext, packet: &IncomingPacket<'_>) -> Taken {
-        if self.config.dtmf_payload_types.contains(&Some(packet.payload_type)) {
-            return self.insert_event(packet);
-        }
+        let is_event = self.config.dtmf_payload_types.contains(&Some(packet.payload_type));
         let is_red = self.config.red_payload_type == Some(packet.payload_type);
-        if packet.payload.is_empty() && (is_red || packet.payload_type == self.config.opus_payload_type) {
+        let is_ours = is_event || is_red || packet.payload_type == self.config.opus_payload_type;
+        if packet.payload.is_empty() && is_ours {
             self.take_soundless(packet);
             return Taken::Padding;
+        }
+        if is_event {
+            return self.insert_event(packet);
         }
         if is_red {
             return self.insert_redundant(cx, packet);

@@ -81,6 +81,8 @@ pub(super) struct Playout<D> {
     highest_sequence: i64,
     /// The last sequence number that was played, or came right after it and was no sound.
     played_sequence: i64,
+    /// The first and the last of the newest numbers in a row that were no sound.
+    soundless: (i64, i64),
     stream_received: u64,
     delay_sum_us: f64,
     stats: ReceiveStats,
@@ -119,6 +121,7 @@ impl<D: SlotDecoder> Playout<D> {
             first_sequence: 0,
             highest_sequence: -1,
             played_sequence: -1,
+            soundless: (-1, -1),
             stream_received: 0,
             delay_sum_us: 0.0,
             stats: ReceiveStats::default(),
@@ -140,6 +143,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.first_sequence = sequence;
         self.highest_sequence = sequence - 1;
         self.played_sequence = sequence - 1;
+        self.soundless = (sequence - 1, sequence - 1);
         self.packets.clear();
         self.deep = deep::DeepRedundancy::default();
         self.availability = Availability::default();
@@ -234,7 +238,19 @@ impl<D: SlotDecoder> Playout<D> {
     pub(super) fn count_soundless(&mut self, sequence: i64) {
         self.stream_received += u64::from(sequence >= self.first_sequence);
         self.highest_sequence = self.highest_sequence.max(sequence);
-        self.played_sequence += i64::from(sequence == self.played_sequence + 1);
+        // There is nothing to wait for, nor to restore.
+        self.availability.improve(sequence, EXACT);
+        let (first, last) = self.soundless;
+        self.soundless = (if sequence == last + 1 { first } else { sequence }, sequence);
+        self.pass_soundless();
+    }
+
+    /// After the last packet that was played no sound was left out where the next numbers were of packets without any.
+    fn pass_soundless(&mut self) {
+        let (first, last) = self.soundless;
+        if (first..=last).contains(&(self.played_sequence + 1)) {
+            self.played_sequence = last;
+        }
     }
 
     pub(super) fn count_discarded(&mut self) {
@@ -322,7 +338,7 @@ impl<D: SlotDecoder> Playout<D> {
             self.clock.set_drift(timestamp, drift);
         }
         let offset = self.clock.offset(arrival, timestamp);
-        // What comes at once is taken in at two pulls where it comes around one.
+        // By when they came: packets that come at once are taken in at two times when a pull lies between them.
         self.target.arrived(arrival, offset);
         let Ok(toc) = opus_toc::Toc::parse(payload) else { return };
         let gain = self.availability.improve(sequence, EXACT);
@@ -440,6 +456,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.next = due.end;
         self.state = State::Playing;
         self.played_sequence = self.played_sequence.max(due.sequence);
+        self.pass_soundless();
         self.is_speech = is_speech;
         self.end_hole(due.after_pause);
         self.is_pause = is_dtx;

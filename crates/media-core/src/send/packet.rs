@@ -6,8 +6,7 @@ use crate::units::MediaTime;
 /// Most bytes of a payload.
 pub const MOST_PAYLOAD: usize = 1200;
 
-/// A payload with what the RTP header needs. Sequence number, source, extensions and encryption are the transport's. Plain data, so
-/// that a ring can carry it.
+/// A payload with what the RTP header needs. Sequence number, source, extensions and encryption are the transport's.
 #[derive(Clone, Copy)]
 pub struct OutgoingPacket {
     /// RTP payload type.

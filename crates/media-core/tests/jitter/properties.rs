@@ -321,6 +321,41 @@ fn padding_leaves_no_hole_in_the_sequence() {
 }
 
 #[test]
+fn after_padding_a_pause_is_a_pause() {
+    let mut packets = stream(200, false, |_| Some(0));
+    for packet in &mut packets[100..] {
+        packet.sequence += 2;
+        packet.timestamp += 2 * 48_000;
+        packet.content = packet.timestamp;
+        packet.arrival += 2_000_000;
+    }
+    let mut listener = Listener::new(Shift::default());
+    // It comes with the packet before it, which is still to be played.
+    listener.run(&packets, 240, 99 * PACKET_MICROS);
+    listener.now += 100;
+    listener.let_arrive(&packets);
+    for sequence in 100..102 {
+        assert_eq!(listener.insert_padding(sequence, 99 * PACKET), Taken::Padding);
+    }
+    listener.run(&packets, 240, 6_000_000);
+    let stats = listener.pipeline.stats();
+    assert_eq!((stats.interruptions, stats.skipped, stats.packets_lost), (0, 0, 0), "{stats:?}");
+}
+
+#[test]
+fn padding_far_ahead_silences_nothing() {
+    let packets = stream(300, false, |_| Some(0));
+    let mut listener = Listener::new(Shift::default());
+    listener.run(&packets, 240, 100 * PACKET_MICROS);
+    for ahead in [900, 1200, 2900] {
+        listener.insert_padding(100 + ahead, 99 * PACKET);
+    }
+    listener.run(&packets, 240, 5_900_000);
+    let stats = listener.pipeline.stats();
+    assert_eq!((stats.packets_duplicate, stats.concealed), (0, 0), "{stats:?}");
+}
+
+#[test]
 fn frame_length_and_channels_may_change_with_every_packet() {
     // Transform frames of 2.5, 5, 10 and 20 ms, speech frames of 40 and 60 ms, two of 60 ms; stereo or not.
     const TOCS: [u8; 7] = [16 << 3, 17 << 3, 18 << 3, 19 << 3, 10 << 3, 11 << 3, 11 << 3 | 1];

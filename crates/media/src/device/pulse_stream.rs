@@ -1,5 +1,6 @@
 //! Sound of a PulseAudio server, or of PipeWire in its place: each stream has a connection of its own, and no thread. The media thread reads what a
-//! microphone's has brought right before its tick, and writes what a speaker's wants right after it.
+//! microphone's has brought right before its tick, or before the next where no packet waits for it, and writes what a speaker's wants right after
+//! each.
 //!
 //! The client in `cpal` asks for a stream's latency after each block. A server whose devices are run by a timer hands out what little came
 //! since whenever it is asked something, and so a stream is woken thousands of times a second. Nobody here wants to know that latency: the

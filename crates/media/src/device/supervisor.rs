@@ -77,7 +77,7 @@ impl Supervisor {
         }
     }
 
-    /// Looks after every device; to be called ten times a second or so.
+    /// Looks after every device; to be called five times a second or so.
     pub(crate) fn check(&mut self, now: MediaTime) {
         for index in 0..self.watched.len() {
             if let Some(cause) = self.watched[index].loss(now) {

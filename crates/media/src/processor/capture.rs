@@ -22,10 +22,17 @@ pub(crate) struct MicrophoneSlot {
     filled: usize,
     meter: LevelMeter,
     level: Arc<AtomicU64>,
-    /// Whether the device is left alone in the next tick, and whether it was in the last.
-    leaves: bool,
-    left: bool,
+    /// Whether the device is not asked in the next tick, and whether it was not in the last.
+    skips_next: bool,
+    was_skipped: bool,
+    /// Samples' time since it was asked.
+    unasked: usize,
+    /// So many answers in a row held as much as had passed.
+    steady: u32,
 }
+
+/// After so many answers a server is known to hand out what it hears as it comes, in blocks no longer than a period.
+const STEADY: u32 = 8;
 
 impl MicrophoneSlot {
     /// Not for the real-time thread. `level` is told to others.
@@ -37,14 +44,18 @@ impl MicrophoneSlot {
             filled: 0,
             meter: LevelMeter::default(),
             level,
-            leaves: false,
-            left: false,
+            skips_next: false,
+            was_skipped: false,
+            unasked: 0,
+            steady: 0,
         }
     }
 
-    pub(super) fn capture(&mut self) {
-        self.left = std::mem::take(&mut self.leaves);
-        self.filled = if self.left { 0 } else { self.edge.take(&mut self.block) };
+    /// Takes what has come, a tick of `period` samples; `passed` samples' time after the tick before.
+    pub(super) fn capture(&mut self, passed: usize, period: usize) {
+        self.unasked += passed;
+        self.was_skipped = std::mem::take(&mut self.skips_next);
+        self.filled = if self.was_skipped { 0 } else { self.ask(period) };
         let mut told = None;
         if let Some(port) = &mut self.port {
             (self.filled, told) = port.exchange(&mut self.block, self.filled, self.edge.captured_until());
@@ -64,10 +75,18 @@ impl MicrophoneSlot {
         self.edge.is_pumped() && !self.is_enhanced()
     }
 
-    /// Where nobody waits for what comes until the next tick, a server that keeps it is asked in the one after that: an answer costs as much
-    /// with twice as much in it.
-    pub(super) fn leave_next(&mut self, nobody_waits: bool) {
-        self.leaves = nobody_waits && !self.left && self.can_wait();
+    fn ask(&mut self, period: usize) -> usize {
+        let filled = self.edge.take(&mut self.block);
+        let is_steady = filled.abs_diff(std::mem::take(&mut self.unasked)) <= period;
+        self.steady = if is_steady { self.steady.saturating_add(1) } else { 0 };
+        filled
+    }
+
+    /// A server that keeps what it hears is not asked in the next tick where nobody waits for it: an answer costs as much with twice as much in
+    /// it. Of one that hands out large blocks nobody knows when the next one completes a packet.
+    pub(super) fn skip_next(&mut self, nobody_waits: bool) {
+        let may = !self.was_skipped && self.can_wait() && self.edge.is_drained();
+        self.skips_next = may && nobody_waits && self.steady >= STEADY;
     }
 
     /// Whether the device should have delivered by `now`, but has not.
@@ -78,7 +97,7 @@ impl MicrophoneSlot {
     /// Takes what has come since, where the device was late, and what has come back from the worker.
     pub(super) fn collect(&mut self, now: MediaTime) {
         if self.edge.is_late(now) {
-            return self.capture();
+            return self.capture(0, 0);
         }
         self.filled = 0;
         if let Some(port) = &mut self.port {

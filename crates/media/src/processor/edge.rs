@@ -81,6 +81,11 @@ impl CaptureEdge {
         self.pump.is_some()
     }
 
+    /// Whether all that came was taken.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.ring.is_empty()
+    }
+
     /// Fills `block`, which holds [`MOST_TAKEN`], with what has come; returns how many samples that are.
     pub(crate) fn take(&mut self, block: &mut [f32]) -> usize {
         if let Some(pump) = &mut self.pump {

@@ -1,4 +1,4 @@
-//! A microphone of a sound server that keeps what it hears until it is asked, in blocks of 5 ms by a clock of its own.
+//! A microphone of a sound server that keeps what it hears until it is asked, in blocks by a clock of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,7 +14,6 @@ use crate::server::Server;
 use crate::support::{End, config};
 
 const TICK: Duration = Duration::from_millis(5);
-const BLOCK: usize = 240;
 const SECONDS: u64 = 15;
 
 /// The server's side of a microphone's stream.
@@ -31,12 +30,14 @@ struct Clock {
     /// When the first began, in microseconds.
     began: i64,
     skew_ppm: i64,
+    /// Samples of a block.
+    block: usize,
 }
 
 impl Clock {
     /// Of the block of this number, from 1 on: up to 2 ms late.
     fn there_at(self, block: i64) -> i64 {
-        let beat = block * 5000;
+        let beat = block * self.block as i64 * 125 / 6;
         self.began + beat - beat * self.skew_ppm / 1_000_000 + block.wrapping_mul(7919).rem_euclid(2000)
     }
 }
@@ -47,7 +48,7 @@ impl Pump for Source {
         let now = self.callback.clock().now().as_micros();
         while self.clock.there_at(self.blocks + 1) <= now {
             self.blocks += 1;
-            self.callback.deliver(&[0.1; BLOCK]);
+            self.callback.deliver(&vec![0.1; self.clock.block]);
         }
     }
 }
@@ -77,7 +78,7 @@ fn heard(clock: Clock, packet_time: PacketTime) -> (u64, i64) {
         simulation.advance(Duration::from_millis(1));
         while let Some(packet) = end.port.outgoing.pop() {
             let samples = packet.timestamp.wrapping_sub(first) as usize + packet_time.samples();
-            let there = clock.there_at(samples.div_ceil(BLOCK) as i64);
+            let there = clock.there_at(samples.div_ceil(clock.block) as i64);
             let waited = packet.made.micros_since(MediaTime::from_micros(there));
             assert!(waited >= 0, "{waited}");
             (latest, count) = (latest.max(waited), count + 1);
@@ -88,10 +89,10 @@ fn heard(clock: Clock, packet_time: PacketTime) -> (u64, i64) {
 }
 
 #[test]
-fn it_is_asked_once_for_a_long_packet_and_no_packet_waits_for_that() {
+fn it_is_not_asked_where_no_packet_waits_for_it_and_none_comes_later_for_that() {
     for began in [0, 1300, 2600, 3900, 6100, 8800] {
         for skew_ppm in [0, 300, -300] {
-            let clock = Clock { began, skew_ppm };
+            let clock = Clock { began, skew_ppm, block: 240 };
             for (packet_time, least, most) in
                 [(PacketTime::Ms10, 190, 200), (PacketTime::Ms20, 50, 70), (PacketTime::Ms40, 50, 70)]
             {
@@ -100,6 +101,17 @@ fn it_is_asked_once_for_a_long_packet_and_no_packet_waits_for_that() {
                 assert!((least..=most).contains(&asked), "{case}: asked {asked} times a second");
                 assert!(latest < 5500, "{case}: {latest} us");
             }
+        }
+    }
+}
+
+#[test]
+fn large_blocks_are_fetched_as_soon_as_a_packet_can_be_complete_with_one() {
+    for block in [480, 1024, 1200] {
+        for (began, skew_ppm) in [(0, 0), (3900, 300), (6100, -300)] {
+            let clock = Clock { began, skew_ppm, block };
+            let (_, latest) = heard(clock, PacketTime::Ms20);
+            assert!(latest < 10_500, "{clock:?}: {latest} us");
         }
     }
 }

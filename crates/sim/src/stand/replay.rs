@@ -147,14 +147,16 @@ impl Stream {
             if packet.ssrc != ssrc {
                 continue;
             }
-            let sequence = sequences.accept(packet.sequence.into());
             let Some(samples) = samples_of(&packet, settings, &mut buffer) else {
-                soundless.push(sequence);
+                let is_event = settings.dtmf_payload_types.contains(&Some(packet.payload_type));
+                if !came.is_empty() && (is_event || packet.payload_bytes == 0) {
+                    soundless.push(sequences.peek(packet.sequence.into()));
+                }
                 continue;
             };
             came.push(Came {
                 index,
-                sequence,
+                sequence: sequences.accept(packet.sequence.into()),
                 timestamp: timestamps.accept(packet.timestamp),
                 samples,
                 arrival: packet.arrival.as_micros(),
