@@ -19,25 +19,28 @@ const sum = (pids) => pids.reduce((all, pid) => all + seconds(pid), 0);
 /** Work of other programs beyond this share of one processor disturbs. */
 const QUIET = 0.05;
 
-/** Processor seconds of the whole machine, and of this program and everything it started, and when that was. */
+/**
+ * Processor seconds of all programs but this one and what it started, with those of their children that have ended, and when that was. Added up by
+ * program: the sum that the system keeps for the whole machine is sampled, and counts a thread too often that wakes with the clock.
+ */
 export function machine() {
-  const all = readFileSync('/proc/stat', 'utf8').split('\n')[0].split(/\s+/).slice(1).map(Number);
-  const parents = new Map();
+  const all = new Map();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      parents.set(Number(pid), Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[1]));
+      const words = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ').map(Number);
+      all.set(Number(pid), { parent: words[1], seconds: (words[11] + words[12] + words[13] + words[14]) / TICKS });
     } catch {
       // It ended meanwhile.
     }
   }
-  const isOurs = (pid) => pid === process.pid || (pid > 1 && isOurs(parents.get(pid) ?? 0));
-  const [user, nice, system, , , irq, softirq] = all;
-  return { at: performance.now(), busy: (user + nice + system + irq + softirq) / TICKS, ours: sum([...parents.keys()].filter(isOurs)) };
+  const isOurs = (pid) => pid === process.pid || (pid > 1 && isOurs(all.get(pid)?.parent ?? 0));
+  const others = [...all].filter(([pid]) => !isOurs(pid)).reduce((sum, [, program]) => sum + program.seconds, 0);
+  return { at: performance.now(), others };
 }
 
 /** What a measure between these two moments was disturbed by; empty when by nothing. */
 export function disturbance(before, after) {
-  const others = (after.busy - before.busy - (after.ours - before.ours)) / ((after.at - before.at) / 1000);
+  const others = (after.others - before.others) / ((after.at - before.at) / 1000);
   return others > QUIET ? `other programs took ${(100 * others).toFixed(0)} % of a processor` : '';
 }
 
