@@ -109,9 +109,9 @@ pub fn receive_packet(data: &[u8]) {
 /// # Panics
 /// When an invariant is broken.
 pub fn jitter_ops(data: &[u8]) {
-    // One 10 ms CELT frame of silence, one 20 ms SILK frame, one DTX frame, rubbish.
-    const PAYLOADS: [&[u8]; 4] =
-        [&[0xf2 & 0xf8, 0xff, 0xfe], &[0x08, 0x0b, 0x41, 0x10], &[0x08], &[0xff, 0xff]];
+    // One 10 ms CELT frame of silence, one 20 ms SILK frame, one DTX frame, rubbish, padding without anything.
+    const PAYLOADS: [&[u8]; 5] =
+        [&[0xf2 & 0xf8, 0xff, 0xfe], &[0x08, 0x0b, 0x41, 0x10], &[0x08], &[0xff, 0xff], &[]];
     let mut receiver =
         ReceivePipeline::new(&ReceiveConfig::default()).expect("a decoder with default settings");
     let (mut now, mut sequence, mut timestamp, mut ssrc, mut pulled) = (0_i64, 0_u16, 0_u32, 1_u32, 0_u64);

@@ -5,12 +5,14 @@ mod conceal;
 mod deep;
 mod steady;
 mod steer;
+mod succession;
 mod tick;
 
 use std::time::Duration;
 
 use self::catch_up::CatchUp;
 use self::steady::SteadyOffset;
+use self::succession::Succession;
 pub(super) use self::tick::Tick;
 use self::tick::{Due, State};
 use super::{SlotDecoder, Taken};
@@ -79,10 +81,7 @@ pub(super) struct Playout<D> {
     last_pull: MediaTime,
     first_sequence: i64,
     highest_sequence: i64,
-    /// The last sequence number that was played, or came right after it and was no sound.
-    played_sequence: i64,
-    /// The first and the last of the newest numbers in a row that were no sound.
-    soundless: (i64, i64),
+    succession: Succession,
     stream_received: u64,
     delay_sum_us: f64,
     stats: ReceiveStats,
@@ -120,8 +119,7 @@ impl<D: SlotDecoder> Playout<D> {
             last_pull: MediaTime::ZERO,
             first_sequence: 0,
             highest_sequence: -1,
-            played_sequence: -1,
-            soundless: (-1, -1),
+            succession: Succession::before(0),
             stream_received: 0,
             delay_sum_us: 0.0,
             stats: ReceiveStats::default(),
@@ -142,8 +140,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.stream_received = 0;
         self.first_sequence = sequence;
         self.highest_sequence = sequence - 1;
-        self.played_sequence = sequence - 1;
-        self.soundless = (sequence - 1, sequence - 1);
+        self.succession = Succession::before(sequence);
         self.packets.clear();
         self.deep = deep::DeepRedundancy::default();
         self.availability = Availability::default();
@@ -240,17 +237,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.highest_sequence = self.highest_sequence.max(sequence);
         // There is nothing to wait for, nor to restore.
         self.availability.improve(sequence, EXACT);
-        let (first, last) = self.soundless;
-        self.soundless = (if sequence == last + 1 { first } else { sequence }, sequence);
-        self.pass_soundless();
-    }
-
-    /// After the last packet that was played no sound was left out where the next numbers were of packets without any.
-    fn pass_soundless(&mut self) {
-        let (first, last) = self.soundless;
-        if (first..=last).contains(&(self.played_sequence + 1)) {
-            self.played_sequence = last;
-        }
+        self.succession.soundless(sequence);
     }
 
     pub(super) fn count_discarded(&mut self) {
@@ -389,7 +376,7 @@ impl<D: SlotDecoder> Playout<D> {
             return self.play(tick, &due, gap < 0);
         }
         if self.state == State::Holding {
-            let after_pause = due.sequence == self.played_sequence + 1;
+            let after_pause = self.succession.is_next(due.sequence);
             // In a pause nothing was said.
             let was_said = !self.is_pause && !after_pause;
             if was_said && self.deep_is_coming(tick, &due) {
@@ -455,8 +442,7 @@ impl<D: SlotDecoder> Playout<D> {
         self.append_scratch(covered..decoded, fade);
         self.next = due.end;
         self.state = State::Playing;
-        self.played_sequence = self.played_sequence.max(due.sequence);
-        self.pass_soundless();
+        self.succession.played(due.sequence);
         self.is_speech = is_speech;
         self.end_hole(due.after_pause);
         self.is_pause = is_dtx;
