@@ -26,12 +26,13 @@ pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
             return Poll::Ready(Some(outcome));
         }
         loop {
-            alarm.set(end);
+            let now = Instant::now();
+            if now >= end {
+                return Poll::Ready(None);
+            }
+            alarm.set(now, end);
             if alarm.poll(cx).is_pending() {
                 return Poll::Pending;
-            }
-            if Instant::now() >= end {
-                return Poll::Ready(None);
             }
         }
     });
@@ -69,12 +70,12 @@ mod kind {
             Ok(Self { timer: Readable::new(timer)?, set: None })
         }
 
-        /// Goes off at `at`, and not when it was set to before.
-        pub(crate) fn set(&mut self, at: Instant) {
+        /// Goes off at `at`, and not when it was set to before; it is `now`.
+        pub(crate) fn set(&mut self, now: Instant, at: Instant) {
             if self.set == Some(at) {
                 return;
             }
-            let left = at.saturating_duration_since(Instant::now()).max(LEAST);
+            let left = at.saturating_duration_since(now).max(LEAST);
             let once = Itimerspec {
                 it_interval: Timespec::default(),
                 // A time that is out of range is too far away to matter.
@@ -115,8 +116,8 @@ mod kind {
             Ok(Self(Box::pin(sleep_until(Instant::now().into()))))
         }
 
-        /// Goes off at `at`, and not when it was set to before.
-        pub(crate) fn set(&mut self, at: Instant) {
+        /// Goes off at `at`, and not when it was set to before; it is `now`.
+        pub(crate) fn set(&mut self, _now: Instant, at: Instant) {
             self.0.as_mut().reset(at.into());
         }
 
@@ -138,7 +139,7 @@ mod tests {
     async fn wait(alarm: &mut Alarm, at: Instant) -> u32 {
         let mut times = 0;
         while Instant::now() < at {
-            alarm.set(at);
+            alarm.set(Instant::now(), at);
             poll_fn(|cx| alarm.poll(cx)).await;
             times += 1;
         }
@@ -172,9 +173,10 @@ mod tests {
     #[tokio::test]
     async fn a_time_that_has_passed_is_now_and_another_time_takes_the_place_of_the_first() {
         let mut alarm = Alarm::new().unwrap();
-        alarm.set(Instant::now() - Duration::from_secs(1));
+        let now = Instant::now();
+        alarm.set(now, now - Duration::from_secs(1));
         poll_fn(|cx| alarm.poll(cx)).await;
-        alarm.set(Instant::now() + Duration::from_secs(3600));
+        alarm.set(now, now + Duration::from_secs(3600));
         assert!(wait(&mut alarm, Instant::now() + Duration::from_millis(5)).await >= 1);
     }
 }

@@ -174,7 +174,8 @@ impl SessionConfig {
             relay_only: false,
             connect_timeout: Duration::from_secs(30),
             consent_timeout: Duration::from_secs(25),
-            feedback_interval: Duration::from_millis(100),
+            // Each costs both sides a wake.
+            feedback_interval: Duration::from_millis(250),
         }
     }
 }

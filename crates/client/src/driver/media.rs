@@ -118,14 +118,16 @@ impl MediaDriver {
     async fn run(mut self) {
         loop {
             let mut wake = self.turn(Instant::now());
+            let mut now = Instant::now();
             // What is due by now needs no timer to say so.
-            if wake <= Instant::now() && !self.over {
-                wake = self.turn(Instant::now());
+            if wake <= now && !self.over {
+                wake = self.turn(now);
+                now = Instant::now();
             }
             if self.over {
                 break;
             }
-            self.alarm.set(wake);
+            self.alarm.set(now, wake);
             let Self { inbox, sockets, turn_streams: streams, alarm, .. } = &mut self;
             tokio::select! {
                 message = inbox.recv() => self.handle_message(message.unwrap_or(ToMedia::End)),

@@ -42,7 +42,8 @@ impl Drift {
     /// The device counted `samples` more, the last of them at `at`.
     fn counted(&mut self, samples: usize, at: MediaTime) {
         self.samples += samples as u64;
-        let counted = (self.samples as u128 * 1_000_000 / u128::from(self.rate)) as i64;
+        let (seconds, rest) = (self.samples / u64::from(self.rate), self.samples % u64::from(self.rate));
+        let counted = (seconds * 1_000_000 + rest * 1_000_000 / u64::from(self.rate)) as i64;
         self.estimator.arrived(at, at.as_micros() - counted);
     }
 

@@ -129,5 +129,6 @@ impl ElementSlot {
 
 /// Samples of a tick.
 pub(super) fn samples_in(period: Duration) -> usize {
-    usize::try_from(period.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000).unwrap_or(MOST_PIECE)
+    let micros = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+    usize::try_from(micros.saturating_mul(u64::from(SAMPLE_RATE)) / 1_000_000).unwrap_or(MOST_PIECE)
 }

@@ -2,7 +2,7 @@
 //! |---|---|
 //! | started by | `Engine` |
 //! | priority | normal |
-//! | period | 100 ms |
+//! | period | 200 ms |
 //! | may | free memory, tell applications the news, send commands that waited for room |
 //! | must not | hold up any other |
 
@@ -20,7 +20,7 @@ use crate::processor::{Garbage, News};
 use crate::stream::StreamEvent;
 
 /// Between two rounds.
-pub(crate) const EVERY: Duration = Duration::from_millis(100);
+pub(crate) const EVERY: Duration = Duration::from_millis(200);
 
 /// What comes back from the media thread ends here.
 pub(crate) struct Housekeeper {

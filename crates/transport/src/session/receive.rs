@@ -27,8 +27,10 @@ impl Session {
             return;
         }
         match self.take(now, local, remote, datagram) {
-            // Sound moves nothing on but what is said of it: anything else is due at its own time.
-            Ok(()) if classify(datagram) == Some(Protocol::Rtp) => return self.drive_reports(now),
+            // Sound and reports move nothing on but what is said of them: anything else is due at its own time.
+            Ok(()) if matches!(classify(datagram), Some(Protocol::Rtp | Protocol::Rtcp)) => {
+                return self.drive_reports(now);
+            }
             Ok(()) => {}
             Err(reason) => self.rejected.count(reason),
         }

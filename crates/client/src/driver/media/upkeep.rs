@@ -14,7 +14,7 @@ use crate::event::CallEvent;
 use crate::snapshot::{CallMeasure, Look};
 
 /// Between two updates of what [`Call::stats`](crate::Call::stats) shows.
-const PUBLISH: Duration = Duration::from_millis(50);
+const PUBLISH: Duration = Duration::from_millis(100);
 /// A call in which packets move needs no wake of its own for that; others are shown so much later.
 const PUBLISH_LATER: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
