@@ -33,7 +33,7 @@ pub struct CallStats {
     /// The far end's mouth to this ear as far as it is measured here: half the round trip, the mean playout delay and one packet's time.
     /// What the sound devices add is not in it.
     pub latency: Option<Duration>,
-    /// How that latency was distributed over the call, looked at twenty times a second.
+    /// How that latency was distributed over the call, looked at ten times a second.
     pub latency_percentiles: Option<DelayPercentiles>,
     /// What that latency and the sound that was lost, restored or made up are worth to a listener (E-model).
     pub quality: Option<Score>,
