@@ -35,9 +35,9 @@ def certificate(folder):
 
 
 def memory(pid, name):
-    """In MiB, from /proc."""
-    line = next(line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(name + ":"))
-    return int(line.split()[1]) / 1024
+    """In MiB, from /proc; not every kernel tells everything."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":")), None)
 
 
 def run(program, options, folder, tls, serve_options=()):

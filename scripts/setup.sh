@@ -6,7 +6,7 @@
 #   scripts/setup.sh test     demo + PostgreSQL, virtual sound cards, a Python WebRTC peer, schemathesis, nats-server and Chromium for the tests
 #   scripts/setup.sh peers    build + wide-band speech, measures of speech quality (Python) and GStreamer, for `make peers`
 #   scripts/setup.sh beside   peers + a sound server and Chromium, for `make beside`
-#   scripts/setup.sh crowd    build + user-mode Linux and openssl, for `make crowd`
+#   scripts/setup.sh crowd    build + gVisor and openssl, for `make crowd`
 #   scripts/setup.sh enhance  demo + libwebrtc's audio processing module and DNSMOS (Python), for `make enhance`
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -154,6 +154,41 @@ install_enhancement_peer() {
         'livekit==1.2.*' 'numpy==2.*' 'scipy==1.*' 'onnxruntime==1.*' 'speechmos==0.0.1.1' 'librosa==0.11.*'
 }
 
+# gVisor. What it needs (the platform systrap) came in 2023; Debian 12 has an older one, and its successor's needs nothing else: that one is
+# put into a folder of ours.
+install_gvisor() {
+    local folder=.tools/gvisor wanted=0.0~20230701 candidate
+    if [ -x "$folder/runsc" ] || dpkg --compare-versions "$(dpkg-query -W -f='${Version}' runsc 2>/dev/null || echo 0)" ge $wanted; then
+        say "gVisor is in place"
+        return
+    fi
+    as_root apt-get update -qq
+    candidate=$(apt-cache policy runsc | awk '/Candidate:/ { print $2 }')
+    if dpkg --compare-versions "${candidate:-0}" ge $wanted; then
+        install_packages runsc
+        return
+    fi
+    if ! grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release; then
+        say "this system's gVisor is ${candidate:-not there}, and $wanted or later is needed: Debian 12 or later, or Ubuntu 24.10 or later"
+        exit 1
+    fi
+    say "this system's gVisor is ${candidate:-not there}: taking the one of Debian 13 into $folder"
+    local work from options
+    work=$(mktemp -d)
+    mkdir -p "$work/sources" "$work/lists/partial" "$folder"
+    for from in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        [ ! -f "$from" ] || sed 's/bookworm/trixie/g' "$from" >"$work/sources/${from##*/}"
+    done
+    options=(
+        -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$work/sources" -o Dir::State::Lists="$work/lists"
+        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root
+    )
+    as_root apt-get "${options[@]}" update -qq
+    (cd "$work" && as_root apt-get "${options[@]}" download -qq runsc)
+    dpkg-deb --fsys-tarfile "$work"/runsc_*.deb | tar -x -C "$folder" --strip-components=3 ./usr/bin/runsc
+    as_root rm -r "$work"
+}
+
 case "${1:-}" in
     build) require_rust; install_packages "${build_packages[@]}" ;;
     demo) require_rust; install_packages "${build_packages[@]}" "${speech_packages[@]}" ;;
@@ -184,7 +219,8 @@ case "${1:-}" in
         ;;
     crowd)
         require_rust
-        install_packages "${build_packages[@]}" iproute2 openssl python3 user-mode-linux
+        install_packages "${build_packages[@]}" openssl python3
+        install_gvisor
         ;;
     *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

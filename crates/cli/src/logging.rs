@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
@@ -35,9 +35,14 @@ pub(crate) fn start(arguments: &Arguments) -> Result<(), Failure> {
         LogFormat::Json => lines.json().boxed(),
         LogFormat::Text => lines.boxed(),
     };
-    let never = filter_fn(|said| may_be_logged(said.target(), LevelFilter::from_level(*said.level())));
-    tracing_subscriber::registry().with(lines.with_filter(filter.and(never))).init();
+    tracing_subscriber::registry().with(lines.with_filter(filter.and(never_secret()))).init();
     Ok(())
+}
+
+fn never_secret<S>() -> impl Filter<S> {
+    let fit = filter_fn(|said| may_be_logged(said.target(), LevelFilter::from_level(*said.level())));
+    // Without this word on levels every line that a library would log at its finest is made up first and then thrown away.
+    fit.with_max_level_hint(LevelFilter::TRACE)
 }
 
 fn filter(text: &str) -> Result<EnvFilter, Failure> {
@@ -60,6 +65,8 @@ fn may_be_logged(target: &str, level: LevelFilter) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::Registry;
+
     use super::*;
 
     #[test]
@@ -68,6 +75,12 @@ mod tests {
         assert!(!may_be_logged("tokio_postgres::prepare", LevelFilter::DEBUG));
         assert!(may_be_logged("tungstenite::protocol", LevelFilter::DEBUG));
         assert!(may_be_logged("offhook_client::driver", LevelFilter::TRACE));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_even_made_up() {
+        let both = filter("offhook_client=info,warn").unwrap().and(never_secret::<Registry>());
+        assert_eq!(both.max_level_hint(), Some(LevelFilter::INFO));
     }
 
     #[test]

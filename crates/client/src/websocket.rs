@@ -28,7 +28,9 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const MOST_OUTGOING: usize = 64;
 /// A frame of the server's, as the protocol limits it.
 const MOST_FRAME: usize = 65_536;
-/// How long one frame may take to be sent.
+/// Frames that wait are sent together up to this size.
+const TOGETHER: usize = 4096;
+/// How long frames that go together may take to be sent.
 const WRITE: Duration = Duration::from_secs(10);
 /// How long a farewell may take.
 const CLOSE: Duration = Duration::from_millis(300);
@@ -77,7 +79,7 @@ impl Dialer {
         request.headers_mut().insert("sec-websocket-protocol", protocol);
         let config = WebSocketConfig::default()
             .read_buffer_size(8192)
-            .write_buffer_size(0)
+            .write_buffer_size(TOGETHER)
             .max_write_buffer_size(256 * 1024)
             .max_message_size(Some(MOST_FRAME))
             .max_frame_size(Some(MOST_FRAME));
@@ -213,7 +215,7 @@ async fn run(
         tokio::select! {
             text = queue.recv() => {
                 let Some(text) = text else { break };
-                match timeout(WRITE, socket.send(Message::text(text))).await {
+                match timeout(WRITE, send(&mut socket, text, &mut queue)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return error.to_string(),
                     Err(_) => return "a frame could not be sent in time".to_owned(),
@@ -234,4 +236,22 @@ async fn run(
     }
     let _ = timeout(CLOSE, socket.close(None)).await;
     "closed by this side".to_owned()
+}
+
+/// Sends a frame and those that wait behind it.
+async fn send(
+    socket: &mut Socket,
+    mut text: String,
+    queue: &mut mpsc::Receiver<String>,
+) -> Result<(), Error> {
+    let mut together = 0;
+    loop {
+        together += text.len();
+        socket.feed(Message::text(text)).await?;
+        let next = if together < TOGETHER { queue.try_recv().ok() } else { None };
+        match next {
+            Some(next) => text = next,
+            None => return socket.flush().await,
+        }
+    }
 }

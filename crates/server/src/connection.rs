@@ -1,6 +1,7 @@
 //! One WebSocket connection: hello, then frames both ways until somebody ends it.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ const MOST_UNREADABLE: u32 = 16;
 const MOST_CALLS: usize = 32;
 /// How long a closing connection may take.
 const CLOSING: Duration = Duration::from_secs(1);
+/// Frames that wait go out together up to this size, in one system call where there would be one each.
+pub(crate) const TOGETHER: usize = 4096;
 /// Clients are asked to come back spread over this long at most.
 const MOST_SPREAD_MS: u32 = 30_000;
 
@@ -178,6 +181,8 @@ impl Conversation {
     async fn exchange(&mut self, socket: &mut WebSocket) -> Result<std::convert::Infallible, CloseReason> {
         let mut stop = self.shared.stop();
         let mut silent_at = self.silence_from(environment::now());
+        // Set again when it is over, not with every message.
+        let mut silence = pin!(sleep_until(silent_at.into()));
         loop {
             tokio::select! {
                 delivery = self.inbox.next() => match delivery {
@@ -193,7 +198,12 @@ impl Conversation {
                         self.handle_text(text.as_str()).await?;
                     }
                 }
-                () = sleep_until(silent_at.into()) => return Err(CloseReason::Silent),
+                () = &mut silence => {
+                    if environment::now() >= silent_at {
+                        return Err(CloseReason::Silent);
+                    }
+                    silence.as_mut().reset(silent_at.into());
+                }
                 () = stop.now() => return Err(CloseReason::Gone),
             }
         }
@@ -203,12 +213,35 @@ impl Conversation {
         now + self.shared.config.sessions.heartbeat * 5 / 2
     }
 
-    async fn write(&self, socket: &mut WebSocket, text: String) -> Result<(), CloseReason> {
-        tokio::select! {
-            sent = socket.send(Message::Text(text.into())) => {
-                self.shared.metrics.note_sent();
-                sent.map_err(|_| CloseReason::Gone)
+    /// Sends a frame and those that wait behind it.
+    async fn write(&mut self, socket: &mut WebSocket, mut text: String) -> Result<(), CloseReason> {
+        let mut together = 0;
+        let then = loop {
+            together += text.len();
+            self.patiently(socket.feed(Message::Text(text.into()))).await?;
+            self.shared.metrics.note_sent();
+            if together >= TOGETHER {
+                break Ok(());
             }
+            match self.inbox.waiting() {
+                Some(Delivery::Frame(next)) => text = next,
+                Some(Delivery::Close(reason)) => break Err(reason),
+                None => break Ok(()),
+            }
+        };
+        self.patiently(socket.flush()).await?;
+        then
+    }
+
+    /// Writes, until the time for it is over or the connection is cut.
+    async fn patiently(
+        &self,
+        writing: impl Future<Output = Result<(), axum::Error>>,
+    ) -> Result<(), CloseReason> {
+        tokio::select! {
+            // Nearly always there is room, and no timer is set then.
+            biased;
+            written = writing => written.map_err(|_| CloseReason::Gone),
             reason = self.inbox.cut() => Err(reason),
             () = sleep(self.shared.config.sessions.write) => Err(CloseReason::SlowConsumer),
         }
@@ -227,15 +260,23 @@ impl Conversation {
             Ok(frame) => {
                 self.unreadable = 0;
                 self.shared.metrics.note_received(&frame.message);
-                self.command_of(frame).await
+                match frame.message {
+                    ClientMessage::Register(_)
+                    | ClientMessage::PushSubscribe(_)
+                    | ClientMessage::PushUnsubscribe(_) => {
+                        // Boxed, or the room for it would be in every connection.
+                        Box::pin(self.settle(frame)).await
+                    }
+                    _ => Command::Frame(self.line.clone(), Box::new(frame)),
+                }
             }
             Err(error) => self.unreadable_command(&error)?,
         };
         self.hub.send(command).await.map_err(|_| CloseReason::Internal)
     }
 
-    /// Renewals are checked here, where waiting for the store holds up nobody else.
-    async fn command_of(&self, frame: Frame<ClientMessage>) -> Command {
+    /// What the store is asked for is settled here, where waiting for it holds up nobody else.
+    async fn settle(&self, frame: Frame<ClientMessage>) -> Command {
         let line = self.line.clone();
         match frame.message {
             ClientMessage::Register(register) => {

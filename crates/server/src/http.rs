@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::accept::Guest;
 use crate::admin;
-use crate::connection;
+use crate::connection::{self, TOGETHER};
 use crate::metrics;
 use crate::pages;
 use crate::rest;
@@ -93,7 +93,7 @@ async fn signal(
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(TOGETHER)
         .max_write_buffer_size(MOST_WRITE_BUFFER)
         .max_message_size(limit)
         .max_frame_size(limit);

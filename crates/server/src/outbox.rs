@@ -86,14 +86,20 @@ impl Inbox {
             () = self.line.cut.notified() => return Delivery::Close(self.reason()),
             delivery = self.queue.recv() => delivery,
         };
-        match delivery {
-            Some(Delivery::Frame(text)) => {
-                self.line.queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
-                Delivery::Frame(text)
-            }
-            Some(close) => close,
-            None => Delivery::Close(CloseReason::Internal),
+        delivery.map_or(Delivery::Close(CloseReason::Internal), |delivery| self.take(delivery))
+    }
+
+    /// What is next, if it is there already.
+    pub(crate) fn waiting(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.try_recv().ok()?;
+        Some(self.take(delivery))
+    }
+
+    fn take(&self, delivery: Delivery) -> Delivery {
+        if let Delivery::Frame(text) = &delivery {
+            self.line.queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
         }
+        delivery
     }
 
     /// Waits until the connection is cut while a frame is being written.

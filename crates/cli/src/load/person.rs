@@ -125,6 +125,8 @@ pub(super) struct Person {
     machine: ClientMachine<OsEntropy>,
     orders: mpsc::Receiver<Order>,
     socket: Option<Socket>,
+    /// Something was said that did not go out yet.
+    is_unsent: bool,
     deadline: Option<Instant>,
     talk: Option<Talk>,
     delivery: Delivery,
@@ -165,6 +167,7 @@ impl Person {
             machine: ClientMachine::new(config, OsEntropy),
             orders,
             socket: None,
+            is_unsent: false,
             deadline: None,
             talk: None,
             delivery: Delivery::default(),
@@ -239,6 +242,7 @@ impl Person {
                 }
                 Some(Output::StoreCredential(_) | Output::ForgetCredential) => continue,
             }
+            self.flush().await;
             return;
         }
     }
@@ -272,8 +276,18 @@ impl Person {
         if text.contains(r#""type":"ping""#) {
             self.crowd.heartbeats.fetch_add(1, Ordering::Relaxed);
         }
-        // The connection has then ended, which the next read tells.
-        let _ = timeout(PATIENCE, socket.send(Message::text(text))).await;
+        self.is_unsent = true;
+        // A connection that fails here has ended, which the next read tells.
+        let _ = timeout(PATIENCE, socket.feed(Message::text(text))).await;
+    }
+
+    /// What was said in one step goes out together.
+    async fn flush(&mut self) {
+        if std::mem::take(&mut self.is_unsent)
+            && let Some(socket) = &mut self.socket
+        {
+            let _ = timeout(PATIENCE, socket.flush()).await;
+        }
     }
 
     fn heed_frame(&mut self, text: &str) {

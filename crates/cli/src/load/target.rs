@@ -20,6 +20,8 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Thousands of clients are in one process: what a frame needs and no more.
 const READ_BUFFER: usize = 4096;
+/// What is said together goes out at once up to this size.
+const WRITE_BUFFER: usize = 4096;
 
 /// Where everybody connects.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Target {
         stream.set_nodelay(true).map_err(say)?;
         let mut request = self.url.as_str().into_client_request().map_err(|error| error.to_string())?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
         let connector = match &self.tls {
             Some(tls) => Connector::Rustls(Arc::clone(tls)),
             None => Connector::Plain,
