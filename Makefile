@@ -78,9 +78,9 @@ load: setup-build ## one node under simulated clients; rewrites the table of doc
 	cargo build --release -p offhook-cli
 	scripts/load_table.py --write docs/LOAD.md $(LOAD_FLAGS)
 
-crowd: setup-crowd ## memory of 20,000 idle clients where a process may open fewer files; rewrites a table of docs/LOAD.md
+crowd: setup-crowd ## 20,000 clients and calls beside them where a process may open fewer files; rewrites a table of docs/LOAD.md
 	cargo build --release -p offhook-cli
-	$(call say,crowd: about a quarter of an hour)
+	$(call say,crowd: three minutes)
 	scripts/crowd.py --program $(target)/release/offhook --write docs/LOAD.md $(CROWD_FLAGS)
 
 reliability: setup-test ## calls through deaths, outages and partitions, and a storm of clients; rewrites docs/RELIABILITY.md

@@ -350,3 +350,18 @@ fn outside_session(message: ServerMessage) -> String {
     let id = MessageId::new("s0").expect("a letter and a digit are a well-formed identifier");
     wire::write(&Frame { id, seq: 0, ack: 0, call_id: None, message })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Much of what an idle client costs. Whatever grows it grows every connection.
+    #[test]
+    fn a_connection_that_waits_needs_little_room() {
+        fn room<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = room::<WebSocket, Arc<Shared>, &'static Guest, _>(run);
+        assert!(bytes < 2560, "{bytes} bytes");
+    }
+}

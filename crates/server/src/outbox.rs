@@ -127,6 +127,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_is_taken_without_waiting_for_more() {
+        let (outbox, mut inbox) = channel();
+        assert!(inbox.waiting().is_none());
+        for text in ["one", "two"] {
+            outbox.send(text.to_owned());
+        }
+        outbox.close(CloseReason::Shutdown);
+        assert!(matches!(inbox.next().await, Delivery::Frame(text) if text == "one"));
+        assert!(matches!(inbox.waiting(), Some(Delivery::Frame(text)) if text == "two"));
+        assert!(matches!(inbox.waiting(), Some(Delivery::Close(CloseReason::Shutdown))));
+    }
+
+    #[tokio::test]
     async fn too_many_bytes_cut_the_connection_at_once() {
         let (outbox, mut inbox) = channel();
         for _ in 0..5 {
@@ -141,6 +154,8 @@ mod tests {
         for _ in 0..100 {
             outbox.send("x".repeat(60_000));
             assert!(matches!(inbox.next().await, Delivery::Frame(_)));
+            outbox.send("x".repeat(60_000));
+            assert!(matches!(inbox.waiting(), Some(Delivery::Frame(_))));
         }
     }
 }
