@@ -31,25 +31,27 @@ def large_pages():
         yield
         return
     usual = LARGE_PAGES.read_text().split("[")[1].split("]")[0]
-    try:
-        if usual == "never":
-            LARGE_PAGES.write_text("advise")
+    if usual != "never":
         yield
-    except PermissionError:
-        sys.exit(f"{LARGE_PAGES} is {usual} and has to be advise: run this as root")
+        return
+    try:
+        LARGE_PAGES.write_text("advise")
+    except OSError as error:
+        sys.exit(f"{LARGE_PAGES} is {usual} and has to be advise: {error.strerror}; run this as root")
+    try:
+        yield
     finally:
-        if usual == "never" and os.access(LARGE_PAGES, os.W_OK):
-            LARGE_PAGES.write_text(usual)
+        LARGE_PAGES.write_text(usual)
 
 
 def outside(options):
     kernel = OWN_KERNEL if OWN_KERNEL.exists() else shutil.which("runsc")
     if kernel is None:
-        sys.exit("runsc not found: install the package runsc (of 2024 or later), or run `make crowd`")
+        sys.exit("runsc not found: install the package runsc (of July 2023 or later), or run `make crowd`")
     within = [sys.executable, pathlib.Path(__file__).resolve(), *sys.argv[1:], "--inside"]
     with large_pages():
         done = subprocess.run(
-            [kernel, "--platform=systrap", "--network=none", "do", *within],
+            [kernel, "--platform=systrap", "--network=none", "do", "--quiet", "--force-overlay=false", *within],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=os.environ | {"GOGC": "400"},
         )
     if done.returncode != 0:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts what becomes of calls when a node, the JetStream leader or all nodes in turn go away, and writes the table of docs/RELIABILITY.md.
 
-Needs target/release/offhook, nats-server (scripts/setup.sh test) and some minutes.
+Needs target/release/offhook, nats-server and PostgreSQL (scripts/setup.sh test) and some minutes. Fails when a promise was not kept.
 """
 import argparse
 import os
@@ -37,17 +37,20 @@ def main():
     parser.add_argument("--faults", default="", help="only these of node,leader,restart,nats,partition; other lines of the page stay")
     parser.add_argument("--write", type=pathlib.Path)
     options = parser.parse_args()
-    command = ["cargo", "test", "--profile", options.profile, "-p", "offhook-server", "--test", "behaviour", "--",
+    # As `make test` builds it; alone it would be built again, with other features of the same libraries.
+    what = ["--workspace"] if options.profile == "dev" else ["-p", "offhook-server"]
+    command = ["cargo", "test", "--profile", options.profile, *what, "--test", "behaviour", "--",
                "--ignored", "--exact", "--nocapture", "reliability::table"]
     environment = {**os.environ, "OFFHOOK_PROGRAM": str(options.program.resolve()), "OFFHOOK_RELIABILITY_CALLS": str(options.calls),
                    "OFFHOOK_RELIABILITY_FAULTS": options.faults}
-    rows = ""
+    rows, kept = "", True
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if "RELIABILITY |" in line:
                 rows += line.split("RELIABILITY ", 1)[1]
                 print(rows.splitlines()[-1], flush=True)
             elif "NOT RUN" in line or "STRANGE" in line:
+                kept = kept and "STRANGE" not in line
                 print(line.strip(), flush=True)
     if process.returncode:
         sys.exit(process.returncode)
@@ -57,6 +60,8 @@ def main():
         pages.replace(options.write, BEGIN, END, merged(options.write.read_text(), rows) if options.faults else f"\n{text}")
     else:
         print(text)
+    if not kept:
+        sys.exit("promises were not kept, see the lines that begin with STRANGE")
 
 
 main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Holds a running server against its own description (GET /v1/openapi.json) with schemathesis: random requests, good and bad, to every
+# Holds a running server, whose users call each other, against its own description (GET /v1/openapi.json) with schemathesis: random requests, good and bad, to every
 # operation under /v1; each answer must be a described one, of the described shape, and never a server's error.
 #
 #   scripts/rest-tests.sh path/to/offhook
@@ -16,9 +16,9 @@ if [ ! -x "$schemathesis" ]; then
 fi
 
 folder=$(mktemp -d)
-server=
+server= people=
 clean_up() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    [ -z "$people$server" ] || kill $people $server 2>/dev/null || true
     rm -rf "$folder"
 }
 trap clean_up EXIT
@@ -39,6 +39,15 @@ application = announced["applications"][0]
 print(announced["url"].replace("ws://", "http://"), application["key"] + ":" + application["secret"])
 END
 )
+
+# People who are online and call each other, so that there are users, devices, calls that ring and talk, and records to be described.
+"$program" load --server "${url/http/ws}" --application "$account" --clients 20 --calls-per-second 2 --talk 3s --seconds 3600 \
+    >/dev/null 2>"$folder/people" &
+people=$!
+for _ in $(seq 100); do
+    [ "$(curl --silent --fail --user "$account" "$url/v1/records" | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["records"]))')" -gt 0 ] && break
+    sleep 0.2
+done
 
 # `after` means something else for calls that are over, so that what a schema allows may be refused.
 if ! "$schemathesis" run "$url/v1/openapi.json" --auth "$account" \

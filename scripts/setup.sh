@@ -163,7 +163,7 @@ install_gvisor() {
         return
     fi
     as_root apt-get update -qq
-    candidate=$(apt-cache policy runsc | awk '/Candidate:/ { print $2 }')
+    candidate=$(apt-cache policy runsc | awk '/Candidate:/ && $2 != "(none)" { print $2 }')
     if dpkg --compare-versions "${candidate:-0}" ge $wanted; then
         install_packages runsc
         return
@@ -176,7 +176,8 @@ install_gvisor() {
     local work from options
     work=$(mktemp -d)
     mkdir -p "$work/sources" "$work/lists/partial" "$folder"
-    for from in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    # Debian's own sources only: others need not have the later release.
+    for from in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
         [ ! -f "$from" ] || sed 's/bookworm/trixie/g' "$from" >"$work/sources/${from##*/}"
     done
     options=(

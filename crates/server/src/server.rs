@@ -222,6 +222,12 @@ impl Server {
     pub async fn bind(config: ServerConfig) -> Result<RunningServer, StartError> {
         config.validate()?;
         let (key, folder) = (config.store_key.clone(), config.data.clone());
+        if config.cluster.is_some() && config.store.is_none() {
+            tracing::warn!(
+                "a cluster without a database: on other machines tokens can be used again, devices are unknown, and calls may get \
+                 two records; give all nodes one with --store"
+            );
+        }
         let store: Arc<dyn Store> = match (config.store.clone(), folder) {
             (Some(url), folder) => {
                 let options = PostgresOptions { url, key, folder, outbox: true };

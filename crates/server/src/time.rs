@@ -58,6 +58,17 @@ pub(crate) fn iso8601(time: UnixSeconds) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The fuzz body: what is read as a time can be written and read again.
+///
+/// # Panics
+/// When it cannot.
+pub fn fuzz(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(time) = parse_iso8601(text) {
+        assert_eq!(parse_iso8601(&iso8601(time)), Some(time), "{text}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,3 +32,13 @@ fn messages_between_nodes() {
 fn tickets_of_tls() {
     replay("tls_ticket", fuzzing::tls_ticket);
 }
+
+#[test]
+fn times_of_requests() {
+    replay("timestamp", fuzzing::timestamp);
+}
+
+#[test]
+fn urls_of_databases() {
+    replay("store_url", fuzzing::store_url);
+}

@@ -23,7 +23,9 @@ pub use applications::{ApplicationOrigin, StoredApplication, StoredSecret};
 pub use copy::{CopiedTable, CopyError, copy_store};
 pub(crate) use folder::Tenancy;
 pub use memory::MemoryStore;
-pub use postgres::{PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError};
+pub use postgres::{
+    PostgresOptions, PostgresStore, PostgresUrl, PostgresUrlError, url_fuzz as store_url_fuzz,
+};
 pub(crate) use records::millis;
 pub use records::{CallDetailRecord, MOST_RECORDS, RecordPage, RecordQuery, UnixMillis};
 pub use seal::{StoreKey, StoreKeyError, StoreKeySource};

@@ -32,7 +32,7 @@ pub(super) use self::filling::Filling;
 use self::link::Link;
 use self::outbox::Outbox;
 use self::records::Worded;
-pub use self::url::{PostgresUrl, PostgresUrlError};
+pub use self::url::{PostgresUrl, PostgresUrlError, fuzz as url_fuzz};
 use self::writer::{Writer, failed, in_time};
 use super::{
     CallDetailRecord, CredentialHash, DeviceRecord, PushKey, PushRecord, RecordPage, RecordQuery, Store,

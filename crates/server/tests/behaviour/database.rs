@@ -103,7 +103,12 @@ impl Database {
 
     /// One of its databases, with the right password.
     pub(crate) fn url(&self, database: &str) -> PostgresUrl {
-        self.url_of(USER, PASSWORD, database).parse().unwrap()
+        self.address(database).parse().unwrap()
+    }
+
+    /// The same, as a process is told it.
+    pub(crate) fn address(&self, database: &str) -> String {
+        self.url_of(USER, PASSWORD, database)
     }
 
     pub(crate) fn url_of(&self, user: &str, password: &str, database: &str) -> String {
@@ -115,7 +120,7 @@ impl Database {
 
     /// A connection of the test's own.
     pub(crate) async fn client(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
-        let config: tokio_postgres::Config = self.url_of(USER, PASSWORD, database).parse().unwrap();
+        let config: tokio_postgres::Config = self.address(database).parse().unwrap();
         let (client, connection) = config.connect(NoTls).await?;
         tokio::spawn(connection);
         Ok(client)

@@ -4,6 +4,8 @@ use offhook_server::SessionTimers;
 use offhook_signaling::ClientMessage;
 use offhook_signaling::message::{Credential, Empty, WireError};
 
+use tokio::time::sleep;
+
 use crate::support::{Phone, SOON, config, hello, path_url, serve, token};
 
 #[tokio::test]
@@ -81,4 +83,17 @@ async fn a_device_that_falls_silent_is_closed() {
     let timers = SessionTimers { heartbeat: SOON, ..SessionTimers::default() };
     let server = serve(config().session_timers(timers)).await;
     assert_eq!(Phone::register(&server, "alice", "a1").await.end().await, (None, Some(4005)));
+}
+
+#[tokio::test]
+async fn a_device_that_speaks_now_and_then_stays() {
+    let timers = SessionTimers { heartbeat: 4 * SOON, ..SessionTimers::default() };
+    let server = serve(config().session_timers(timers)).await;
+    let mut phone = Phone::register(&server, "alice", "a1").await;
+    // Past the time, ten moments, after which a device that says nothing is closed.
+    for _ in 0..5 {
+        sleep(3 * SOON).await;
+        phone.expect_silence().await;
+    }
+    assert_eq!(phone.end().await, (None, Some(4005)));
 }

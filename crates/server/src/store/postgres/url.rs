@@ -99,9 +99,8 @@ fn path(text: &str) -> Result<PathBuf, PostgresUrlError> {
         bytes.push(match (first, more) {
             (b'%', [high, low, after @ ..]) => {
                 rest = after;
-                let digits = [*high, *low];
-                let digits = std::str::from_utf8(&digits).map_err(|_| PostgresUrlError::Form)?;
-                u8::from_str_radix(digits, 16).map_err(|_| PostgresUrlError::Form)?
+                let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(PostgresUrlError::Form);
+                u8::try_from(digit(*high)? * 16 + digit(*low)?).map_err(|_| PostgresUrlError::Form)?
             }
             (b'%', _) => return Err(PostgresUrlError::Form),
             (byte, _) => *byte,
@@ -161,6 +160,21 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
+/// The fuzz body: nothing leaves the machine in the clear unless the URL says so.
+///
+/// # Panics
+/// When it would.
+pub fn fuzz(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(url) = text.parse::<PostgresUrl>() else { return };
+    let hosts = url.config.get_hosts();
+    assert!(!hosts.is_empty(), "{text}");
+    assert!(
+        url.tls != PostgresTls::Off || hosts.iter().all(is_here) || text.contains("sslmode=disable"),
+        "{text}"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,7 +220,9 @@ mod tests {
         assert_eq!(error("mysql://x"), PostgresUrlError::Form);
         assert_eq!(error("host=db password=secret"), PostgresUrlError::Form);
         assert_eq!(error("postgres://o:p@db:port/c"), PostgresUrlError::Form);
-        assert_eq!(error("postgres://o@db/c?sslrootcert=%4"), PostgresUrlError::Form);
+        for wrong in ["%4", "%+4", "%-4", "%zz"] {
+            assert_eq!(error(&format!("postgres://o@db/c?sslrootcert={wrong}")), PostgresUrlError::Form);
+        }
         assert_eq!(error("postgres:///c"), PostgresUrlError::Host);
         assert_eq!(error("postgres://o@db/c?sslmode=prefer"), PostgresUrlError::SslMode);
     }

@@ -76,7 +76,8 @@ pub(super) async fn one(
     let call = format!("call-{index}");
     let (mut caller, mut callee) = talk(index, &call, &urls, (here, there)).await;
     up.send(()).await.unwrap();
-    let mut outcome = Outcome { call, kind, ..Outcome::default() };
+    let negotiates = plan != Plan::HangUp;
+    let mut outcome = Outcome { call, kind, negotiates, ..Outcome::default() };
     let since = loop {
         let now = *phase.borrow_and_update();
         match (now, plan) {
@@ -99,7 +100,7 @@ pub(super) async fn one(
         }
     };
     outcome.refused_clearly = caller.refusal.or(callee.refusal).is_some();
-    if plan != Plan::HangUp {
+    if negotiates {
         outcome.renegotiated = renegotiate(&mut caller, &mut callee, since).await;
     }
     outcome.ended = hang_up(&mut caller, &mut callee, since, plan == Plan::HangUp).await;

@@ -63,7 +63,7 @@ async fn count(fault: Fault, machines: Option<Machines>) {
     while let Some(outcome) = tasks.join_next().await {
         outcomes.push(outcome.unwrap());
     }
-    let records = tally::records(stand.folder.path()).await;
+    let records = tally::records(&stand.database, calls).await;
     for line in tally::lines(&outcomes, &records) {
         say(&format!("RELIABILITY {line}"));
     }

@@ -11,10 +11,13 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use super::machines::Machines;
+use crate::database::Database;
 use crate::nodes::{Host, Nats};
 use crate::support::{KEY, SECRET};
 
 pub(super) const NODES: u8 = 3;
+/// What the nodes seal secrets with.
+const STORE_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 /// How long the network is parted, or NATS is away.
 const OUTAGE: Duration = Duration::from_secs(20);
 
@@ -38,7 +41,8 @@ struct Node {
 /// One cluster in processes.
 pub(super) struct Stand {
     program: PathBuf,
-    pub(super) folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    pub(super) database: Database,
     nats: Nats,
     nodes: Vec<Node>,
     machines: Option<Machines>,
@@ -50,10 +54,12 @@ impl Stand {
         let here = vec![Host::here(); usize::from(NODES)];
         let hosts = machines.as_ref().map_or(here, Machines::hosts);
         let nats = Nats::start_at(&hosts).await.expect("nats-server is installed");
+        let database = Database::start(&["max_connections=100"]).await.expect("PostgreSQL is installed");
         let folder = tempfile::tempdir().unwrap();
         let limits = "[limits]\nconnections_per_address = 100000\nattempts_per_address = { interval_seconds = 0.0001, burst = 100000 }\n";
         std::fs::write(folder.path().join("offhook.toml"), limits).unwrap();
-        let mut stand = Self { program: program.to_owned(), folder, nats, nodes: Vec::new(), machines };
+        let mut stand =
+            Self { program: program.to_owned(), folder, database, nats, nodes: Vec::new(), machines };
         for (index, host) in (0..NODES).zip(hosts) {
             let outer = stand.machines.as_ref().map(|machines| machines.outer(index));
             let listen = format!("{}:0", outer.unwrap_or(Ipv4Addr::LOCALHOST));
@@ -76,7 +82,9 @@ impl Stand {
             .args(["--node-name", &format!("n{index}"), "--cluster", &self.nats_of(index)])
             .args(["--application", &format!("{KEY}:{SECRET}")])
             .arg("--data")
-            .arg(self.folder.path().join("data"))
+            .arg(self.folder.path().join(format!("data{index}")))
+            .env("OFFHOOK_STORE", self.database.address("offhook"))
+            .env("OFFHOOK_STORE_KEY", STORE_KEY)
             .arg("--config")
             .arg(self.folder.path().join("offhook.toml"))
             .stdout(Stdio::piped())

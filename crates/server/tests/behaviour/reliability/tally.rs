@@ -1,16 +1,17 @@
 //! What became of the calls, as lines of the table.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use offhook_server::{RecordQuery, SqliteStore, Store as _, StoreKeySource};
-use offhook_signaling::ApplicationKey;
+use tokio::time::sleep;
+use tokio_postgres::{Client, Row};
 
-use crate::support::KEY;
+use crate::database::Database;
 
 const PROMISED_RESUME: Duration = Duration::from_secs(5);
 const PROMISED_CONTROL: Duration = Duration::from_secs(10);
+/// From the end of a call until its record is in the database.
+const PROMISED_RECORD: Duration = Duration::from_secs(10);
 
 /// What became of one call.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Outcome {
     pub(super) kind: &'static str,
     /// From the fault, or from the loss of the connection, to being back, for sides that lost it.
     pub(super) resumed: Vec<Duration>,
+    /// Whether its people negotiate anew.
+    pub(super) negotiates: bool,
     pub(super) renegotiated: Option<Duration>,
     pub(super) ended: Option<Duration>,
     pub(super) gaps: u64,
@@ -29,23 +32,23 @@ pub(super) struct Outcome {
     pub(super) refused_clearly: bool,
 }
 
-/// How many records each call has.
-pub(super) async fn records(folder: &Path) -> BTreeMap<String, usize> {
-    let store = SqliteStore::open(folder.join("data"), &StoreKeySource::DataFolder).unwrap();
-    let mut counts = BTreeMap::new();
-    let mut after = None;
-    loop {
-        let application = ApplicationKey::new(KEY).unwrap();
-        let query = RecordQuery { application, from: None, to: None, user: None, after, limit: 1000 };
-        let page = store.records(&query).await.unwrap();
-        for record in page.records {
-            *counts.entry(record.call_id.to_string()).or_default() += 1;
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return counts,
-        }
+/// How many records each call has, when those of so many calls have come from the nodes, or do not come.
+pub(super) async fn records(database: &Database, calls: usize) -> BTreeMap<String, usize> {
+    let client = database.client("offhook").await.unwrap();
+    let until = Instant::now() + PROMISED_RECORD;
+    while Instant::now() < until && counts(&client).await.len() < calls {
+        sleep(Duration::from_millis(100)).await;
     }
+    // A second record of a call would come from another node.
+    sleep(Duration::from_secs(1)).await;
+    counts(&client).await
+}
+
+async fn counts(client: &Client) -> BTreeMap<String, usize> {
+    let rows =
+        client.query("SELECT call_id, count(*) FROM call_records GROUP BY call_id", &[]).await.unwrap();
+    let count = |row: &Row| usize::try_from(row.get::<_, i64>(1)).unwrap();
+    rows.iter().map(|row| (row.get(0), count(row))).collect()
 }
 
 fn times(mut times: Vec<Duration>) -> String {
@@ -98,7 +101,7 @@ pub(super) fn strange<'a>(outcomes: &'a [Outcome], records: &BTreeMap<String, us
         outcome.dropped
             || outcome.gaps + outcome.repeated > 0
             || outcome.ended.is_none_or(|time| time > PROMISED_CONTROL)
-            || outcome.renegotiated.is_some_and(|time| time > PROMISED_CONTROL)
+            || outcome.negotiates && outcome.renegotiated.is_none_or(|time| time > PROMISED_CONTROL)
             || outcome.resumed.iter().any(|time| *time > PROMISED_RESUME)
             || records.get(&outcome.call) != Some(&1)
     };
