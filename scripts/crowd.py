@@ -2,7 +2,7 @@
 """Measures one node under a crowd that is larger than this system lets a process open files, and writes a table of docs/LOAD.md.
 
 Runs server and load in gVisor (Debian: runsc), a kernel that is a process: its root has the limits it likes, and sees this machine's files.
-A system call there takes several times as long, so that what calls take is an upper bound, and processor time is for `make load` to tell.
+A system call there takes several times as long, so that processor time is for `make load` to tell. What the server writes stays in memory.
 Needs target/release/offhook, openssl, and root: memory of that kernel comes in large pages meanwhile, where this system allows it.
 """
 import argparse
@@ -51,7 +51,7 @@ def outside(options):
     within = [sys.executable, pathlib.Path(__file__).resolve(), *sys.argv[1:], "--inside"]
     with large_pages():
         done = subprocess.run(
-            [kernel, "--platform=systrap", "--network=none", "do", "--quiet", "--force-overlay=false", *within],
+            [kernel, "--platform=systrap", "--network=none", "do", "--quiet", *within],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=os.environ | {"GOGC": "400"},
         )
     if done.returncode != 0:
