@@ -8,6 +8,9 @@
 # n1; a comment `<!-- check … -->` holds what the test does between, on n1,
 # `<!-- each … -->` the same on those, and `<!-- copy FILES -->` copies files from n1 to the others.
 #
+# OFFHOOK_PACKAGE_BASE=FOLDER copies that system instead of this one: a bare Debian (`debootstrap --variant=minbase`), to which was added what the
+# page itself installs (there is no network to install it from), systemd-sysv and dbus to boot, iproute2 and procps to look at it.
+#
 # Needs root and systemd-nspawn; says so and does nothing without them. OFFHOOK_REQUIRE_PACKAGE=1 makes it mandatory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,7 +60,7 @@ declare -A leader
 boot() {
     local name=n$1 root=$work/n$1/root
     mkdir -p "$work/$name"/{root,up,work}
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$work/$name/up,workdir=$work/$name/work" "$root" 2>/dev/null || skip 'this machine cannot be copied'
+    mount -t overlay overlay -o "lowerdir=${OFFHOOK_PACKAGE_BASE:-/},upperdir=$work/$name/up,workdir=$work/$name/work" "$root" 2>/dev/null || skip 'this machine cannot be copied'
     echo "$name" >"$root/etc/hostname"
     rm -f "$root/etc/machine-id"
     # There is no network to fetch newer packages from: what is installed is the newest.
